@@ -1,0 +1,495 @@
+"""What can one do with this package from Python? The verbs; everything heavy is imported inside them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rai_bigmodel import evidence as ev
+from rai_bigmodel import files, plugins
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Dossier, Record, load, save
+from rai_bigmodel.policy import Policy, Ruling, Verdict
+from rai_bigmodel.policy import judge as hold_against
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rai_bigmodel.accounting import Privacy
+    from rai_bigmodel.nets import MLP
+    from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.training.checkpoint import Run
+
+    PathLike = str | os.PathLike[str]
+    Progress = Callable[[str, int, int], None]
+
+__all__ = [
+    "audit",
+    "audit_file",
+    "audit_predictions",
+    "demo",
+    "export",
+    "judge",
+    "load",
+    "read_policy",
+    "save",
+    "save_verdict",
+    "train",
+    "train_recipe",
+    "write_report",
+]
+
+# --- training and exporting ---------------------------------------------------------------------
+
+
+def train(
+    net: MLP, splits: Splits, *, epochs: int = 30, privacy: Privacy | None = None, seed: int = 7, **settings: Any
+) -> Run:
+    """Train a network on ``splits.train``; the calibration rows set the decision threshold.
+
+    Args:
+        privacy: train with differential privacy; the sample rate and batch size are declared, never read off the data.
+        settings: as in `rai_bigmodel.training.fit.train` (``lr``, ``batch_size``, ``patience`` …).
+
+    Raises:
+        InputError: the data or a setting cannot be used.
+        MissingExtra: torch, or with privacy Opacus, is not installed.
+        TrainingDiverged: the loss stopped being a number.
+    """
+    from rai_bigmodel.training import fit
+
+    return fit.train(net, splits, epochs=epochs, privacy=privacy, seed=seed, **settings)
+
+
+def train_recipe(path: PathLike, *, out: PathLike, on_step: Callable[..., None] | None = None) -> Run:
+    """Train what a recipe file describes and write ``out/{model.safetensors, card.json}``."""
+    from rai_bigmodel.training import checkpoint, fit, recipe
+
+    written = recipe.read(path)
+    files.make_folder(out)
+    run = fit.train_recipe(written, on_step=on_step)
+    checkpoint.save_run(run, out)
+    return run
+
+
+def export(run: Run | PathLike, path: PathLike) -> Subject:
+    """Write a run as an ONNX file that takes raw columns, and give it back as a subject.
+
+    Raises:
+        InputError: the file cannot be written, or its scores are not those of the run.
+    """
+    from rai_bigmodel.deploy import to_onnx
+    from rai_bigmodel.subjects.of_onnx import of_onnx
+    from rai_bigmodel.training import checkpoint
+
+    if isinstance(run, str | os.PathLike):
+        run = checkpoint.load_run(run)
+    return of_onnx(to_onnx.export(run, path), name=Path(path).name)
+
+
+# --- auditing ------------------------------------------------------------------------------------
+
+
+def audit(
+    subject: Subject | Run | PathLike,
+    splits: Splits,
+    *,
+    audits: Sequence[str] | Mapping[str, Mapping[str, Any]],
+    relatives: Mapping[str, Subject | Run | PathLike] | None = None,
+    on: Sequence[str] = ("primary",),
+    seed: int = 0,
+    on_audit: Progress | None = None,
+) -> Dossier:
+    """Put a subject before audits.
+
+    Args:
+        subject: a `Subject`, a trained run, the folder of one, or an ONNX file that this package exported.
+        audits: names, or name → parameters; ``fairness/age: {use: fairness, …}`` runs one audit twice.
+        relatives: role → what the subject is compared with.
+        on: the roles that audits are run on.
+
+    Raises:
+        InputError: an audit, a parameter or the data cannot be used.
+    """
+    from rai_bigmodel.collect import collect
+
+    related = {role: _subject(other) for role, other in (relatives or {}).items()}
+    return collect(
+        _subject(subject).related(**related), splits, _asked(audits), on=on, seed=seed, on_audit=on_audit
+    )
+
+
+def _asked(
+    audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, where: str = ""
+) -> list[Any]:
+    from rai_bigmodel.collect import Asked
+
+    params = audits if isinstance(audits, Mapping) else dict.fromkeys(audits, {})
+    out = []
+    for key, given in params.items():
+        name, _, label = key.partition("/")
+        rest = {k: v for k, v in given.items() if k != "use"}
+        used = given.get("use", name)
+        if used != name:
+            msg = f"{where or 'audits'}: $.audits.{key}: the part before '/' names the audit; it must be {used!r}"
+            raise InputError(msg)
+        one = plugins.load(name, rest, where=where, at=f"$.audits.{key}")
+        out.append(Asked(name, one, label))
+    if not out:
+        msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(plugins.installed())}"
+        raise InputError(msg)
+    return out
+
+
+def _subject(given: Subject | Run | PathLike) -> Subject:
+    from rai_bigmodel.subject import Subject
+
+    if isinstance(given, Subject):
+        return given
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        if path.suffix == ".onnx":
+            from rai_bigmodel.subjects.of_onnx import of_onnx
+
+            return of_onnx(path)
+        if path.is_file():
+            msg = f"{path}: a subject is the folder of a run or an .onnx file"
+            raise InputError(msg)
+    from rai_bigmodel.subjects.of_run import of_run
+
+    return of_run(given)
+
+
+class _Rows(Record):
+    """A file of rows, and what its columns are."""
+
+    file: str
+    truth: str
+    sensitive: tuple[str, ...]
+    positive: str | int | float | bool = 1
+    features: tuple[str, ...] | str = "all"
+    id: str | None = None
+    weight: str | None = None
+
+
+class _Predictions(Record):
+    """A file of predictions in place of a model."""
+
+    table: str
+    score: str | None = None
+    prediction: str | None = None
+    threshold: float | None = None
+
+
+class _AuditFile(Record):
+    """What ``audit.yaml`` says."""
+
+    subject: str | _Predictions
+    audits: dict[str, dict[str, Any]]
+    data: str | _Rows | None = None
+    label_means: str = ""
+    attributes_from: str = ""
+    relatives: dict[str, str] = {}
+    on: tuple[str, ...] = ("primary",)
+    seed: int = 0
+
+
+def audit_file(
+    path: PathLike, *, only: Sequence[str] = (), on_audit: Progress | None = None
+) -> Dossier:
+    """Run what an ``audit.yaml`` asks for; paths in it are relative to its folder.
+
+    Args:
+        only: of its audits, the ones to run.
+
+    Raises:
+        InputError: the file, or something that it names, cannot be used.
+    """
+    from rai_bigmodel.collect import collect
+
+    content = files.read_bytes(path)
+    where, here = str(path), Path(path).parent
+    asked = files.parse_yaml(content, _AuditFile, where=where)
+    audits = asked.audits
+    for name in only:
+        if name not in audits:
+            what = f"{where}: $.audits"
+            raise InputError.unknown(what, name, audits)
+    if only:
+        audits = {name: given for name, given in audits.items() if name in only}
+    loaded = _asked(audits, where=where)
+    if isinstance(asked.subject, _Predictions):
+        subject, splits = _predictions_of(asked, where, here)
+    else:
+        if asked.data is None:
+            msg = f"{where}: $.data: this key is required beside a model"
+            raise InputError(msg)
+        splits = _splits(asked.data, where, here)
+        subject = _subject(here / asked.subject)
+    subject = subject.related(**{role: _subject(here / p) for role, p in asked.relatives.items()})
+    facts = {"label_means": asked.label_means, "attributes_from": asked.attributes_from}
+    splits = _with_facts(splits, facts)
+    return collect(
+        subject,
+        splits,
+        loaded,
+        seed=asked.seed,
+        on=asked.on,
+        configuration={"audit.yaml": files.digest(content)},
+        on_audit=on_audit,
+    )
+
+
+def _with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
+    from dataclasses import replace
+
+    return replace(splits, facts={**splits.facts, **{k: v for k, v in facts.items() if v}})
+
+
+def _splits(data: str | _Rows, where: str, here: Path) -> Splits:
+    from rai_bigmodel.subject import Splits
+
+    if isinstance(data, str):
+        from rai_bigmodel import datasets
+
+        return datasets.by_name(data)
+    from rai_bigmodel.tables import read_table
+
+    table = read_table(here / data.file, roles=_roles(data, where), positive=_label(data.positive))
+    return Splits(held_out=table)
+
+
+def _roles(data: _Rows, where: str) -> dict[str, tuple[str, ...]]:
+    if data.weight is not None:
+        msg = f"{where}: $.data.weight: sample weights are not available yet"
+        raise InputError(msg)
+    features = ("*",) if data.features == "all" else data.features
+    if isinstance(features, str):
+        msg = f"{where}: $.data.features: must be 'all' or a list of columns, got {features!r}"
+        raise InputError(msg)
+    return {
+        "truth": (data.truth,),
+        "sensitive": data.sensitive,
+        "feature": tuple(features),
+        "id": (data.id,) if data.id else (),
+    }
+
+
+def _label(value: str | float | bool) -> str:  # noqa: FBT001 - a label may be a boolean
+    from rai_bigmodel.policy import label_text
+
+    return label_text(value)
+
+
+def _predictions_of(asked: _AuditFile, where: str, here: Path) -> tuple[Subject, Splits]:
+    if not isinstance(asked.data, _Rows) or not isinstance(asked.subject, _Predictions):
+        msg = f"{where}: $.data: a table of predictions needs data: {{file, truth, sensitive, …}} that describe it"
+        raise InputError(msg)
+    table = asked.subject
+    if asked.data.file != table.table:
+        msg = f"{where}: $.data.file: must be the table of predictions itself, {table.table!r}"
+        raise InputError(msg)
+    return _of_predictions(
+        here / table.table,
+        roles=_roles(asked.data, where)
+        | {
+            "score": (table.score,) if table.score else (),
+            "prediction": (table.prediction,) if table.prediction else (),
+        },
+        positive=_label(asked.data.positive),
+        threshold=table.threshold,
+    )
+
+
+def _of_predictions(
+    path: Path, *, roles: Mapping[str, tuple[str, ...]], positive: str, threshold: float | None
+) -> tuple[Subject, Splits]:
+    from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subjects.of_table import of_table
+    from rai_bigmodel.tables import read_table
+
+    table = read_table(path, roles=roles, positive=positive)
+    return of_table(table, name=path.name, threshold=threshold), Splits(held_out=table)
+
+
+PREDICTION_AUDITS = ("performance", "fairness", "data")
+"""What can be asked of a table of predictions."""
+
+
+def audit_predictions(
+    path: PathLike,
+    *,
+    truth: str,
+    sensitive: Sequence[str],
+    prediction: str | None = None,
+    score: str | None = None,
+    threshold: float | None = None,
+    positive: str = "1",
+    identifier: str | None = None,
+    intersections: bool = True,
+    seed: int = 0,
+    on_audit: Progress | None = None,
+) -> Dossier:
+    """Audit a csv, a parquet file or a folder of parquet that holds predictions; loads no torch.
+
+    Args:
+        truth: the column of outcomes.
+        sensitive: columns, or intersections as ``a*b``; of single columns every pair is compared as well
+            unless `intersections` is false.
+        prediction, score: the column of decisions, of scores from 0 to 1, or both.
+        threshold: a score at or above it is a positive decision; 0.5 where no predictions are given.
+        positive: the label that counts as positive.
+        identifier: a column that only names rows.
+
+    Raises:
+        InputError: the file or a column cannot be used.
+    """
+    from rai_bigmodel.collect import collect
+
+    if not sensitive:
+        msg = "at least one sensitive attribute is needed"
+        raise InputError(msg)
+    columns = tuple(dict.fromkeys(part for s in sensitive for part in s.split("*")))
+    roles = {
+        "truth": (truth,),
+        "sensitive": columns,
+        "prediction": (prediction,) if prediction else (),
+        "score": (score,) if score else (),
+        "id": (identifier,) if identifier else (),
+        "feature": ("*",),
+    }
+    subject, splits = _of_predictions(Path(path), roles=roles, positive=positive, threshold=threshold)
+    fairness: dict[str, Any] = {"intersections": intersections}
+    if any("*" in s for s in sensitive):
+        singles = [s for s in sensitive if "*" not in s]
+        pairs = [f"{a}*{b}" for i, a in enumerate(singles) for b in singles[i + 1 :]] if intersections else []
+        fairness = {"attributes": tuple(dict.fromkeys([*columns, *pairs, *sensitive]))}
+    asked = {name: fairness if name == "fairness" else {} for name in PREDICTION_AUDITS}
+    return collect(subject, splits, _asked(asked), seed=seed, on_audit=on_audit)
+
+
+# --- judging and reporting -------------------------------------------------------------------------
+
+
+def read_policy(path: PathLike) -> Policy:
+    """A policy file, refused with a path where it says something that a policy cannot say."""
+    return files.read_yaml(path, Policy)
+
+
+def judge(
+    dossier: Dossier, policy: Policy | PathLike, *, today: dt.date | None = None, subject: str = ""
+) -> Verdict:
+    """Hold a dossier against a policy.
+
+    Args:
+        today: the date from which ``max_age_days`` counts; the current one unless given.
+        subject: the digest that the primary subject must have.
+    """
+    if not isinstance(policy, Policy):
+        policy = read_policy(policy)
+    return hold_against(policy, dossier, today=today or dt.datetime.now(dt.UTC).date(), subject=subject)
+
+
+class VerdictFile(Record):
+    """What ``verdict.json`` holds: the rulings, and what they are rulings about."""
+
+    outcome: str
+    headline: str
+    policy: Policy
+    policy_digest: str
+    manifest_digest: str
+    subject_digest: str
+    rulings: tuple[Ruling, ...]
+    format: int = ev.FORMAT
+
+
+def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
+    """A verdict with the digests of what it is about."""
+    primary = dossier.manifest.primary
+    return VerdictFile(
+        outcome=verdict.outcome,
+        headline=verdict.headline,
+        policy=verdict.policy,
+        policy_digest=verdict.policy.digest,
+        manifest_digest=dossier.manifest.digest,
+        subject_digest=primary.digest if primary else "",
+        rulings=verdict.rulings,
+    )
+
+
+def save_verdict(dossier: Dossier, verdict: Verdict, folder: PathLike) -> Path:
+    """Write ``verdict.json`` into the folder of the evidence."""
+    path = Path(folder) / "verdict.json"
+    files.write_bytes(path, files.canonical_json(verdict_file(dossier, verdict)))
+    return path
+
+
+def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: PathLike) -> Path:
+    """Write the page; without a verdict it says that nothing was judged."""
+    from rai_bigmodel.report.html import render
+
+    path = Path(path)
+    page = render(dossier, verdict)
+    files.make_folder(path.parent)
+    files.write_bytes(path, page)
+    return path
+
+
+# --- the whole path ---------------------------------------------------------------------------------
+
+_RELATIVES = {"plain": "plain.yaml", "reference": "reference.yaml"}
+
+
+def demo(out: PathLike, *, small: bool = False, on_progress: Progress | None = None) -> tuple[Dossier, Verdict]:
+    """Train on real mortgage data, audit, export, judge, and write the page: ``out/report.html``.
+
+    Args:
+        small: a few training steps only, for tests; the verdict is then about a poorer model.
+        on_progress: called with what is being done, how much is done and how much there is.
+    """
+    from importlib import resources
+
+    from rai_bigmodel import datasets
+    from rai_bigmodel.training import checkpoint, fit, recipe
+
+    out = files.make_folder(out)
+    package = resources.files("rai_bigmodel.demo")
+    say = on_progress or (lambda *_: None)
+    _clear(out)
+    splits = datasets.loan()
+    recipes = {"primary": "recipe.yaml", **_RELATIVES}
+    for role, name in recipes.items():
+        written = files.parse_yaml(package.joinpath(name).read_bytes(), recipe.Recipe, where=name)
+        if small:
+            written = recipe.shortened(written)
+        what = f"train {written.name or role}"
+        run = fit.train_recipe(
+            written, splits=splits, on_step=lambda step, of, _, what=what: say(what, step, of)
+        )
+        checkpoint.save_run(run, out / _run_folder(role))
+    say("export to ONNX", 0, 1)
+    export(out / "run", out / "model.onnx")
+    say("export to ONNX", 1, 1)
+    for name in ("audit.yaml", "policy.yaml"):
+        files.write_bytes(out / name, package.joinpath(name).read_bytes())
+    dossier = audit_file(
+        out / "audit.yaml", on_audit=lambda name, done, of: say(f"audit {name}".strip(), done, of)
+    )
+    save(dossier, out)
+    verdict = judge(dossier, out / "policy.yaml")
+    save_verdict(dossier, verdict, out)
+    write_report(dossier, verdict, path=out / "report.html")
+    return dossier, verdict
+
+
+def _run_folder(role: str) -> str:
+    return "run" if role == "primary" else f"run-{role}"
+
+
+def _clear(out: Path) -> None:
+    """What an earlier demo finished must not stand beside half of a new one."""
+    for name in ("manifest.json", "verdict.json", "report.html", "model.onnx"):
+        files.remove(out / name)

@@ -1,0 +1,248 @@
+"""Do the rows give the answer away, repeat themselves, or leave groups out?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+
+from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
+from rai_bigmodel.stats import counts as c
+from rai_bigmodel.stats import intervals, scores
+from rai_bigmodel.subject import column_of
+from rai_bigmodel.words import number, percent, plural
+
+if TYPE_CHECKING:
+    from rai_bigmodel.subject import Array, Cohort, Splits, Subject
+
+LEAK_AUC = 0.98
+PURE_VALUE = 0.95
+PURE_INTERVAL = 0.985
+PURE_SHARE = 0.05
+PURE_ALPHA = 0.001
+PURER_THAN_BASE = 3.0
+MOST_LEVELS = 200
+
+
+class Data(Record, omit_defaults=True):
+    """Leaks, exact duplicates, overlap of training and held-out rows, missing values, groups' shares.
+
+    A feature that alone ranks the outcome with an AUC of 0.98 tells it. One that does not may still hold a
+    value that only one outcome ever has: `leak_purity` is the 99.9 % Clopper–Pearson bound of the purest
+    value or interval with 5 % of the rows. Both are looked for in all rows at hand, training rows included.
+    """
+
+    question: ClassVar[str] = "Do the data give the answer away, repeat themselves, or leave groups out?"
+    needs: ClassVar[tuple[str, ...]] = ()
+    primary_only: ClassVar[bool] = True
+
+    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
+        """Measure on all splits; shares and label rates on ``data.held_out``."""
+        held_out = data.held_out
+        parts = [part for part in (data.train, data.calibrate, held_out) if part is not None]
+        truth = column_of(held_out, "truth")
+        features = tuple(f for f in held_out.roles.get("feature", ()) if f != truth)
+        leaks = _leaks(parts, features, truth)
+        found = [m for leak in leaks for m in leak.measurements]
+        found += _missing(parts, features)
+        found += _repeats(data, features)
+        for attribute in held_out.roles.get("sensitive", ()):
+            found += _groups(held_out, attribute, truth)
+        exhibits: list[Table | Bars] = []
+        if leaks:
+            exhibits.append(_ranked(leaks))
+        notes = [leak.accusation for leak in leaks if leak.accusation]
+        if leaks and not notes:
+            notes = [f"None of {plural(len(leaks), 'feature')} gives the outcome away."]
+        notes += [note for note in getattr(held_out, "notes", ()) if note]
+        return Findings(measurements=tuple(found), exhibits=tuple(exhibits), notes=tuple(notes))
+
+
+class _Leak(NamedTuple):
+    """How much one feature tells about the outcome by itself."""
+
+    feature: str
+    auc: float | None
+    purity: float | None
+    where: str
+    suspicious: bool
+    n: int
+
+    @property
+    def measurements(self) -> list[Measurement]:
+        labels = {"feature": self.feature}
+        why = "" if self.auc is not None else "the feature or the outcome has one value"
+        pure = "" if self.purity is not None else f"no value or interval has {percent(PURE_SHARE)} of the rows"
+        return [
+            Measurement(
+                metric="data.leak_auc", kind="exact", value=self.auc, n=self.n, labels=labels, why=why
+            ),
+            Measurement(
+                metric="data.leak_purity",
+                kind="exact",
+                value=self.purity,
+                n=self.n,
+                labels=labels,
+                why=pure or self.where,
+            ),
+        ]
+
+    @property
+    def accusation(self) -> str:
+        if self.auc is not None and self.auc >= LEAK_AUC:
+            return (
+                f"{self.feature!r} tells the outcome by itself (AUC {number(self.auc)}): "
+                "a leak, unless it is truly known before the decision."
+            )
+        if self.suspicious:
+            return (
+                f"{self.feature!r} is suspicious: where {self.where}, one outcome almost never occurs "
+                f"(bound {number(self.purity)}). Ask when this is known."
+            )
+        return ""
+
+
+def _leaks(parts: list[Cohort], features: tuple[str, ...], truth: str) -> list[_Leak]:
+    if not features:
+        return []
+    outcome = np.concatenate([part.binary(truth) for part in parts])
+    columns = [part.arrays(*features) for part in parts]
+    return [_leak(f, np.concatenate([part[f] for part in columns]), outcome) for f in features]
+
+
+def _leak(feature: str, values: Array, outcome: Array) -> _Leak:
+    ranks = values if values.dtype != object else _encoded(values, outcome)
+    there = ~np.isnan(ranks)
+    area = scores.auc(ranks[there], outcome[there])
+    if area is not None:
+        area = max(area, 1 - area)
+    purity, where, suspicious = _purest(values, outcome)
+    return _Leak(feature, area, purity, where, suspicious, len(values))
+
+
+def _encoded(values: Array, outcome: Array) -> Array:
+    """Text as the outcome's rate at the same value in the other half of the rows; NaN where it is not there."""
+    half = np.arange(len(values)) % 2 == 0
+    out = np.full(len(values), np.nan)
+    _, codes = np.unique(np.array([str(v) for v in values]), return_inverse=True)
+    for here in (half, ~half):
+        n = np.bincount(codes[~here], minlength=codes.max() + 1)
+        x = np.bincount(codes[~here], outcome[~here], minlength=codes.max() + 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out[here] = (x / n)[codes[here]]
+    return out
+
+
+def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
+    """The value, its complement, or the interval, whose outcome is most surely one and the same."""
+    n, positives = len(values), int(outcome.sum())
+    gone = np.array([v is None for v in values]) if values.dtype == object else np.isnan(values)
+    keys = np.array([str(v) for v in values]) if values.dtype == object else values
+    levels, codes = np.unique(keys[~gone], return_inverse=True)
+    rows = np.bincount(codes, minlength=len(levels))
+    hits = np.bincount(codes, outcome[~gone], minlength=len(levels)).astype(int)
+    cells: list[tuple[int, int, str, bool]] = [(int(gone.sum()), int(outcome[gone].sum()), "it is missing", False)]
+    show = [number(v) if values.dtype != object else repr(str(v)) for v in levels.tolist()]
+    if len(levels) <= MOST_LEVELS:
+        known, known_hits = int((~gone).sum()), int(outcome[~gone].sum())
+        for word, r, h in zip(show, rows.tolist(), hits.tolist(), strict=True):
+            cells.append((r, h, f"it is {word}", False))
+            cells.append((known - r, known_hits - h, f"it is not {word}", False))
+    if values.dtype != object and len(levels) > 2:
+        r, h = np.cumsum(rows), np.cumsum(hits)
+        for word, a, b in zip(show, r.tolist(), h.tolist(), strict=True):
+            cells.append((a, b, f"it is at most {word}", True))
+            cells.append((int(r[-1]) - a, int(h[-1]) - b, f"it is above {word}", True))
+    base = min(positives, n - positives) / n
+    best: tuple[float, str] | None = None
+    suspicious: tuple[float, str] | None = None
+    for size, positive, where, is_interval in cells:
+        if size < PURE_SHARE * n:
+            continue
+        pure = max(positive, size - positive)
+        bound = intervals.clopper_pearson(pure, size, 2 * PURE_ALPHA)[0]
+        if best is None or bound > best[0]:
+            best = (bound, where)
+        usual = base if (positive == pure) == (positives * 2 >= n) else 1 - base
+        enough = PURE_INTERVAL if is_interval else PURE_VALUE
+        if bound >= enough and (1 - bound) * PURER_THAN_BASE <= usual and (not suspicious or bound > suspicious[0]):
+            suspicious = (bound, where)
+    chosen = suspicious or best
+    return (chosen[0], chosen[1], suspicious is not None) if chosen else (None, "", False)
+
+
+def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement]:
+    out = []
+    for f in features:
+        columns = [part.arrays(f)[f] for part in parts]
+        gone = sum(int((np.array([v is None for v in x]) if x.dtype == object else np.isnan(x)).sum()) for x in columns)
+        n = sum(len(x) for x in columns)
+        out.append(
+            Measurement(
+                metric="data.missing_rate", kind="exact", value=gone / n, n=n, labels={"feature": f}
+            )
+        )
+    return out
+
+
+def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
+    """Rows that are the same in every feature, sensitive column and the outcome."""
+    held_out, train = data.held_out, data.train
+    names = ("data.duplicate_rate", "data.train_test_overlap")
+    if not features:
+        why = "there are no feature columns, so rows that agree need not be copies"
+        return [Measurement(metric=name, kind="exact", value=None, why=why) for name in names]
+    columns = (*features, *held_out.roles.get("sensitive", ()), column_of(held_out, "truth"))
+    keys = _rows(held_out, columns)
+    out = [
+        Measurement(
+            metric=names[0], kind="exact", value=1 - len(set(keys)) / max(len(keys), 1), n=len(keys)
+        )
+    ]
+    if train is None:
+        return [*out, Measurement(metric=names[1], kind="exact", value=None, why="no training rows were given")]
+    seen = set(_rows(train, columns))
+    return [
+        *out,
+        Measurement(
+            metric=names[1], kind="exact", value=sum(k in seen for k in keys) / max(len(keys), 1), n=len(keys)
+        ),
+    ]
+
+
+def _rows(cohort: Cohort, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
+    """Each row as a key; missing numbers are equal to one another."""
+    lists = []
+    for x in cohort.arrays(*columns).values():
+        lists.append(x.tolist() if x.dtype == object else [None if v != v else v for v in x.tolist()])  # noqa: PLR0124
+    return list(zip(*lists, strict=True))
+
+
+def _groups(cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
+    counts = cohort.count((attribute,), truth=truth, decision=np.zeros(cohort.rows, dtype=bool))
+    total = int(counts.n.sum())
+    out = []
+    for group, n, positives in zip(counts.groups, counts.n.tolist(), counts.positives.tolist(), strict=True):
+        labels = {"attribute": attribute, "group": group}
+        for name, x, of in (("group_share", n, total), ("label_rate", positives, n)):
+            out.append(
+                Measurement(
+                    metric=f"data.{name}",
+                    kind="estimate",
+                    value=x / of,
+                    n=of,
+                    labels=labels,
+                    interval=intervals.group_rate(x, of),
+                )
+            )
+    return out
+
+
+def _ranked(leaks: list[_Leak]) -> Bars:
+    top = sorted((leak for leak in leaks if leak.auc is not None), key=lambda leak: -(leak.auc or 0))[:15]
+    return Bars(
+        title="How well each feature alone ranks the outcome",
+        bars=tuple(Dot(label=leak.feature, value=leak.auc, n=leak.n) for leak in top),
+        axis="AUC of the feature alone",
+        caption=f"0.5 says nothing; {number(LEAK_AUC)} or more gives the outcome away.",
+    )

@@ -1,0 +1,121 @@
+"""How often is the model right, and how well does it rank?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
+from rai_bigmodel.stats import intervals, scores
+from rai_bigmodel.stats.counts import GroupCounts
+from rai_bigmodel.subject import decisions_of, has_scores, scores_of, truth_of
+
+if TYPE_CHECKING:
+    from rai_bigmodel.subject import Array, Splits, Subject
+
+ONLY_DECISIONS = "only decisions were given, no scores"
+CURVE_POINTS = 60
+
+
+class Performance(Record, omit_defaults=True):
+    """Accuracy, ranking and probabilistic scores on the held-out rows.
+
+    Accuracy by Clopper–Pearson, balanced accuracy by MOVER on Wilson limits, AUC by the wider of DeLong and
+    Newcombe's method 5, Brier score and log loss by Student's t.
+    """
+
+    question: ClassVar[str] = "How often is the model right?"
+    needs: ClassVar[tuple[str, ...]] = ("predict",)
+
+    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
+        """Measure on ``data.held_out``."""
+        cohort = data.held_out
+        truth = truth_of(cohort)
+        decision = decisions_of(subject, cohort)
+        counts = GroupCounts.of(np.zeros(cohort.rows, dtype=int), truth, decision, groups=1)
+        n, positives, tp = int(counts.n[0]), int(counts.positives[0]), int(counts.true_positives[0])
+        tn = n - positives - int(counts.selected[0]) + tp
+        found = [
+            _measured("accuracy", (tp + tn) / n, n, intervals.proportion(tp + tn, n)),
+            _balanced(tp, positives, tn, n - positives),
+        ]
+        exhibits: list[Table | Curve] = [_confusion(counts)]
+        if has_scores(subject, cohort):
+            s = scores_of(subject, cohort)
+            found += _of_scores(s, truth)
+            if 0 < positives < n:
+                exhibits.append(_roc(s, truth))
+        else:
+            found += [_unmeasured(name, ONLY_DECISIONS, n) for name in ("roc_auc", "brier", "log_loss")]
+        return Findings(measurements=tuple(found), exhibits=tuple(exhibits))
+
+
+def _measured(name: str, value: float, n: int, interval: Interval | None, why: str = "") -> Measurement:
+    kind: Kind = "estimate"
+    return Measurement(
+        metric=f"performance.{name}", kind=kind, value=float(value), n=n, interval=interval, why=why
+    )
+
+
+def _unmeasured(name: str, why: str, n: int) -> Measurement:
+    return Measurement(metric=f"performance.{name}", kind="estimate", value=None, n=n, why=why)
+
+
+def _balanced(tp: int, positives: int, tn: int, negatives: int) -> Measurement:
+    n = positives + negatives
+    if not positives or not negatives:
+        return _unmeasured("balanced_accuracy", "one of the two outcomes does not occur", n)
+    interval = intervals.average_of([(tp, positives), (tn, negatives)])
+    return _measured("balanced_accuracy", (tp / positives + tn / negatives) / 2, n, interval)
+
+
+def _of_scores(s: Array, truth: Array) -> list[Measurement]:
+    n = len(s)
+    area = scores.auc(s, truth)
+    found = [
+        _unmeasured("roc_auc", "one of the two outcomes does not occur", n)
+        if area is None
+        else _measured("roc_auc", area, n, scores.auc_interval(s, truth))
+    ]
+    if s.min() < 0 or s.max() > 1:
+        return found + [
+            _unmeasured(name, "the scores are not probabilities: some lie outside 0 to 1", n)
+            for name in ("brier", "log_loss")
+        ]
+    for name, rows in (("brier", scores.brier_rows(s, truth)), ("log_loss", scores.log_loss_rows(s, truth))):
+        interval = intervals.mean(rows)
+        why = "" if interval else "every row has the same loss, so nothing is known about its spread"
+        found.append(_measured(name, rows.mean(), n, interval, why))
+    return found
+
+
+def _confusion(counts: GroupCounts) -> Table:
+    tn, fp, fn, tp = (int(v) for v in counts.cells[0])
+    return Table(
+        title="Decisions and outcomes",
+        columns=("outcome", "decided positive", "decided negative", "rows"),
+        rows=(("positive", tp, fn, tp + fn), ("negative", fp, tn, fp + tn)),
+    )
+
+
+def _roc(s: Array, truth: Array) -> Curve:
+    """The ROC curve, thinned to what an eye can tell apart."""
+    order = np.argsort(-s, kind="stable")
+    last = np.r_[np.nonzero(np.diff(s[order]))[0], len(s) - 1]  # ties move together
+    tpr = np.r_[0.0, np.cumsum(truth[order])[last] / truth.sum()]
+    fpr = np.r_[0.0, np.cumsum(~truth[order])[last] / (~truth).sum()]
+    keep = np.unique(np.linspace(0, len(fpr) - 1, CURVE_POINTS).round().astype(int))
+    line = Line(
+        label="this model",
+        x=tuple(round(float(v), 4) for v in fpr[keep]),
+        y=tuple(round(float(v), 4) for v in tpr[keep]),
+    )
+    return Curve(
+        title="ROC curve",
+        lines=(line,),
+        x_axis="false positive rate",
+        y_axis="true positive rate",
+        caption="The further from the diagonal, the better the model ranks.",
+        diagonal=True,
+    )

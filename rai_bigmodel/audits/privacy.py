@@ -1,0 +1,162 @@
+"""What does training give away about the people in it, and what did protecting them cost whom?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+
+from rai_bigmodel import accounting
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement, Record, Table
+from rai_bigmodel.stats import intervals
+from rai_bigmodel.subject import attributes_of, column_of, decisions_of
+from rai_bigmodel.words import number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from rai_bigmodel.subject import Splits, Subject
+
+NO_LEDGER = "the model's card has no privacy ledger: nothing says that it was trained with differential privacy"
+
+
+class Privacy(Record, omit_defaults=True):
+    """ε recomputed from the training's ledger, and the paired accuracy of the private and the plain twin.
+
+    The headline ε is the PRV accountant's (Gopi, Lee and Wutschitz 2021), rounded up. What privacy cost a
+    group is the accuracy of the relative in the role `plain` minus the subject's, on the same rows
+    (Tango 1998).
+
+    Args:
+        attributes: whose groups to compare; by default every sensitive column.
+    """
+
+    attributes: tuple[str, ...] = ()
+
+    question: ClassVar[str] = "What does training give away about the people in the data?"
+    needs: ClassVar[tuple[str, ...]] = ("predict",)
+    primary_only: ClassVar[bool] = True
+
+    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
+        """Recompute from the card; compare on ``data.held_out``.
+
+        Raises:
+            MissingExtra: Opacus is not installed.
+        """
+        ledger = _ledger(subject.card)
+        found = _epsilons(ledger)
+        costs, picture = _costs(subject, data, self.attributes)
+        exhibits = ([_written(ledger)] if ledger else []) + picture
+        notes = tuple(subject.card.get("notes", ())) if ledger else ()
+        return Findings(measurements=(*found, *costs), exhibits=tuple(exhibits), notes=notes)
+
+
+def _ledger(card: Mapping[str, object]) -> accounting.Ledger | None:
+    written = card.get("ledger")
+    if written is None or isinstance(written, accounting.Ledger):
+        return written
+    try:
+        return msgspec.convert(written, accounting.Ledger)
+    except msgspec.ValidationError as error:
+        msg = f"the card's privacy ledger cannot be read: {error}"
+        raise InputError(msg) from None
+
+
+def _epsilons(ledger: accounting.Ledger | None) -> list[Measurement]:
+    def measured(name: str, value: float | None, why: str = "", *, declared: bool = False) -> Measurement:
+        return Measurement(
+            metric=f"privacy.{name}",
+            kind="exact",
+            value=value,
+            why=why,
+            origin="declared" if declared else "measured",
+        )
+
+    if ledger is None:
+        return [measured("epsilon_claimed", None, NO_LEDGER), measured("epsilon_spent", None, NO_LEDGER)]
+    claimed = measured(
+        "epsilon_claimed",
+        ledger.epsilon_claimed,
+        "the recipe's target" if ledger.epsilon_claimed is not None else "the recipe gives the noise, not an ε",
+        declared=True,
+    )
+    if ledger.noise_seeded:
+        why = "the noise came from a seed that somebody knows and can subtract, so no ε holds"
+        return [claimed, measured("epsilon_spent", None, why)]
+    if ledger.noise_multiplier == 0:
+        return [claimed, measured("epsilon_spent", None, "no noise was added, so no ε holds")]
+    at = f"by the PRV accountant at δ = {ledger.delta:g}, rounded up"
+    return [claimed, measured("epsilon_spent", accounting.epsilon_of(ledger), at)]
+
+
+def _written(ledger: accounting.Ledger) -> Table:
+    """The ledger in words: everything ε depends on."""
+    return Table(
+        title="The training's privacy ledger",
+        columns=("what", "value"),
+        rows=(
+            ("steps", ledger.steps),
+            ("noise multiplier σ", number(ledger.noise_multiplier, digits=4)),
+            ("clipping norm", number(ledger.clip)),
+            ("sample rate (declared)", number(ledger.sample_rate)),
+            ("expected batch size (declared)", number(ledger.expected_batch_size)),
+            ("δ", f"{ledger.delta:g}"),
+            ("sampling", ledger.sampling),
+            ("neighbouring data differ by", ledger.adjacency),
+            ("number of training rows", "treated as public" if ledger.n_is_public else "treated as secret"),
+            ("noise generator", ledger.noise_generator),
+        ),
+        caption="ε follows from these numbers alone; it was recomputed from them, not copied from the training.",
+    )
+
+
+def _costs(
+    subject: Subject, data: Splits, asked: tuple[str, ...]
+) -> tuple[list[Measurement], list[Table | Dots]]:
+    cohort = data.held_out
+    plain = subject.relatives.get("plain")
+    if plain is None:
+        why = "there is no relative in the role 'plain' (the same net, trained without privacy)"
+        return [Measurement(metric="privacy.accuracy_cost", kind="estimate", value=None, why=why)], []
+    truth = cohort.binary(column_of(cohort, "truth"))
+    right, plainly_right = (decisions_of(s, cohort) == truth for s in (subject, plain))
+    found: list[Measurement] = []
+    pictures: list[Table | Dots] = []
+    for attribute in attributes_of(cohort, asked):
+        # Rows of a group that both, one or the other gets right, through the one door that counts groups.
+        counts = cohort.count(attribute.split("*"), truth=plainly_right, decision=right)
+        dots = []
+        for group, n, plainly, private, both in zip(
+            counts.groups,
+            counts.n.tolist(),
+            counts.positives.tolist(),
+            counts.selected.tolist(),
+            counts.true_positives.tolist(),
+            strict=True,
+        ):
+            interval = intervals.paired_difference(plainly - both, private - both, n)
+            value = (plainly - private) / n
+            found.append(
+                Measurement(
+                    metric="privacy.accuracy_cost",
+                    kind="estimate",
+                    value=value,
+                    n=n,
+                    labels={"attribute": attribute, "group": group},
+                    interval=interval,
+                )
+            )
+            ends = (interval.low, interval.high) if interval else (None, None)
+            dots.append(Dot(label=group, value=value, low=ends[0], high=ends[1], n=n))
+        pictures.append(
+            Dots(
+                title=f"What privacy cost each group, by {attribute}",
+                dots=tuple(dots),
+                axis="accuracy of the plain twin minus accuracy of the private model",
+                caption="Right of zero: the group is served worse by the private model. 95 % intervals, paired.",
+            )
+        )
+    return found, pictures

@@ -1,0 +1,327 @@
+"""``rai``: what can one do from the shell? Data to stdout, progress and prose to stderr, one exit code each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from rai_bigmodel.errors import RaiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rai_bigmodel.policy import Ruling, Verdict
+
+OUR_BUG = 4
+MARKS = {"pass": "✓", "fail": "✕", "inconclusive": "◐", "waived": "○"}
+WORDS = {"pass": "passes", "fail": "fails", "inconclusive": "inconclusive", "waived": "waived"}
+COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "waived": "cyan"}
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run a command and exit: 0 done, 1 not met, 2 wrong input, 3 inconclusive or an audit broke, 4 our bug, 130 Ctrl-C."""
+    sys.exit(_run(args))
+
+
+def _run(args: list[str] | None) -> int:
+    try:
+        code = cli.main(args=args, prog_name="rai", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return 2
+    except click.UsageError as error:
+        hint = f" (try: {error.ctx.command_path} --help)" if error.ctx else ""
+        return _say(f"{error.format_message()}{hint}", 2)
+    except click.ClickException as error:
+        return _say(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return _say("stopped", 130)
+    except RaiError as error:
+        return _say(" ".join(str(error).split()), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is left to say, and nothing may be flushed at exit.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    except Exception:  # noqa: BLE001 - the one place where our own bugs come out
+        traceback.print_exc()
+        return _say(
+            "this is a bug of rai itself, not of your input. Please report the lines above, the command and "
+            "the output of 'rai --version' where you got the package from.",
+            OUR_BUG,
+        )
+    return code if isinstance(code, int) else 0
+
+
+def _say(message: str, code: int) -> int:
+    click.echo(f"rai: {message}", err=True)
+    return code
+
+
+class _Progress:
+    """One line on a terminal that is written over; nothing anywhere else."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.on = not quiet and sys.stderr.isatty()
+        self.last = ""
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        if not self.on:
+            return
+        if what != self.last and self.last:
+            self.clear()
+        self.last = what
+        if what:
+            width = 24
+            full = width if of == 0 else round(width * done / of)
+            bar = "█" * full + "░" * (width - full)
+            click.echo(f"\r\x1b[K{bar} {what} {done}/{of}", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Take the line away."""
+        if self.on and self.last:
+            click.echo("\r\x1b[K", nl=False, err=True)
+            self.last = ""
+
+
+def _example(*lines: str) -> dict[str, str]:
+    """The end of a help text: what one would really type."""
+    return {"epilog": "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)}
+
+
+def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's own signature
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib import metadata
+
+    click.echo(f"rai_bigmodel {metadata.version('rai_bigmodel')}")
+    context.exit()
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    **_example("rai demo", "rai gate reports/demo --policy examples/policies/lending.yaml"),
+)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def cli() -> None:
+    """Train models, put them before audits, hold the evidence against a policy, write the page.
+
+    Exit codes: 0 done, or the policy is met; 1 not met; 2 the input or the call is wrong; 3 inconclusive, or
+    an audit broke; 4 a bug of ours; 130 Ctrl-C.
+    """
+    if os.environ.get("NO_COLOR"):
+        click.get_current_context().color = False
+
+
+_quiet = click.option("--quiet", is_flag=True, help="No progress and no prose.")
+
+
+@cli.command(**_example("rai demo", "rai demo --out reports/first-try"))
+@click.option("--out", default="reports/demo", show_default=True, help="Folder to write to.")
+@_quiet
+def demo(out: str, *, quiet: bool) -> int:
+    """Train a private model on real mortgage data, audit it, judge it, and write the page.
+
+    Exits with 0 when it finished, whatever the verdict; `rai gate` turns the verdict into an exit code.
+    """
+    from rai_bigmodel import api
+
+    progress = _Progress(quiet=quiet)
+    dossier, verdict = api.demo(out, on_progress=progress)
+    progress.clear()
+    _print_verdict(verdict, quiet=quiet)
+    for evidence in dossier.evidence:
+        if evidence.failure:
+            _say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 0)
+    if not quiet:
+        click.echo(f"The page: {Path(out) / 'report.html'}", err=True)
+    return 0
+
+
+@cli.command(**_example("rai train recipe.yaml --out runs/loan"))
+@click.argument("recipe", type=click.Path())
+@click.option("--out", required=True, help="Folder for model.safetensors and card.json.")
+@_quiet
+def train(recipe: str, out: str, *, quiet: bool) -> int:
+    """Train the network that RECIPE describes."""
+    from rai_bigmodel import api
+
+    progress = _Progress(quiet=quiet)
+    run = api.train_recipe(recipe, out=out, on_step=lambda step, of, _: progress("train", step, of))
+    progress.clear()
+    if not quiet:
+        click.echo(f"{run.name}: {Path(out) / 'model.safetensors'} ({run.digest})", err=True)
+    return 0
+
+
+@cli.command(**_example("rai export runs/loan --out loan.onnx"))
+@click.argument("run", type=click.Path())
+@click.option("--out", help="The ONNX file; by default RUN/model.onnx.")
+@_quiet
+def export(run: str, out: str | None, *, quiet: bool) -> int:
+    """Write the trained network in RUN as an ONNX file that takes raw columns, and check that it agrees."""
+    from rai_bigmodel import api
+
+    path = out or str(Path(run) / "model.onnx")
+    subject = api.export(run, path)
+    if not quiet:
+        click.echo(f"{path} ({subject.digest})", err=True)
+    return 0
+
+
+@cli.command(
+    **_example(
+        "rai audit audit.yaml --out reports/loan",
+        "rai audit --predictions scored.csv --truth repaid --score p --threshold 0.6 \\",
+        "    --sensitive race --sensitive sex --out reports/scored",
+    )
+)
+@click.argument("file", required=False, type=click.Path(), metavar="[AUDIT.yaml]")
+@click.option("--out", help="Folder for evidence and manifest; beside AUDIT.yaml by default.")
+@click.option("--only", multiple=True, metavar="NAME", help="Of the audits in AUDIT.yaml, run this one (repeatable).")
+@click.option("--predictions", metavar="FILE", help="A csv, a parquet file or a folder of parquet, in place of AUDIT.yaml.")
+@click.option("--truth", metavar="COL", help="The column of outcomes.")
+@click.option("--prediction", metavar="COL", help="The column of decisions.")
+@click.option("--score", metavar="COL", help="The column of scores, from 0 to 1.")
+@click.option("--threshold", type=float, metavar="T", help="A score at or above it is a positive decision [default: 0.5].")
+@click.option("--sensitive", multiple=True, metavar="COL", help="An attribute to compare groups by (repeatable); a*b is an intersection.")
+@click.option("--no-intersections", is_flag=True, help="Do not compare pairs of attributes.")
+@click.option("--positive", default="1", show_default=True, metavar="LABEL", help="The label that counts as positive.")
+@click.option("--id", "identifier", metavar="COL", help="A column that only names rows.")
+@_quiet
+def audit(file: str | None, out: str | None, *, only: tuple[str, ...], predictions: str | None, quiet: bool, **columns: Any) -> int:
+    """Put a subject before audits and write what they find.
+
+    Either AUDIT.yaml says what to do, or --predictions names a table of predictions.
+    """
+    from rai_bigmodel import api
+
+    progress = _Progress(quiet=quiet)
+    if (file is None) == (predictions is None):
+        msg = "give either AUDIT.yaml or --predictions FILE"
+        raise click.UsageError(msg, click.get_current_context())
+    if file is not None:
+        _refuse_columns(columns)
+        out = out or str(Path(file).parent)
+        dossier = api.audit_file(file, only=only, on_audit=progress)
+    else:
+        assert predictions is not None
+        missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + ([] if out else ["--out"])
+        if missing:
+            msg = f"--predictions also needs {', '.join(missing)}"
+            raise click.UsageError(msg, click.get_current_context())
+        if only:
+            msg = "--only goes with AUDIT.yaml"
+            raise click.UsageError(msg, click.get_current_context())
+        assert out is not None
+        intersections = not columns.pop("no_intersections")
+        dossier = api.audit_predictions(predictions, intersections=intersections, on_audit=progress, **columns)
+    api.save(dossier, out)
+    progress.clear()
+    if not quiet:
+        click.echo(f"{len(dossier.evidence)} pieces of evidence in {Path(out) / 'evidence'}", err=True)
+        click.echo(f"run {dossier.manifest.run}", err=True)
+    broken = [e for e in dossier.evidence if e.failure]
+    for evidence in broken:
+        _say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 3)
+    return 3 if broken else 0
+
+
+def _refuse_columns(columns: dict[str, Any]) -> None:
+    given = [f"--{name}" for name, value in columns.items() if value and (name, value) != ("positive", "1")]
+    if given:
+        msg = f"{', '.join(given)} goes with --predictions; AUDIT.yaml says the same under data:"
+        raise click.UsageError(msg, click.get_current_context())
+
+
+@cli.command(**_example("rai gate reports/demo --policy examples/policies/lending.yaml"))
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@click.option("--policy", required=True, metavar="POLICY.yaml", help="The rules to hold the evidence against.")
+@click.option("--subject", default="", metavar="SHA256", help="The digest that the primary subject must have.")
+@click.option("--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
+@_quiet
+def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) -> int:
+    """Judge the evidence in DIR: exit 0 the policy is met, 1 not met, 3 undecided."""
+    from rai_bigmodel import api, files
+    from rai_bigmodel.errors import InputError
+
+    if subject and not subject.startswith("sha256:"):
+        subject = f"sha256:{subject}"
+    dossier = api.load(folder)
+    verdict = api.judge(dossier, policy, subject=subject)
+    try:
+        api.save_verdict(dossier, verdict, folder)
+    except InputError as error:  # evidence is often read-only where it is judged; the verdict stands
+        _say(f"verdict.json was not written: {error}", 0)
+    if as_json:
+        click.echo(files.canonical_json(api.verdict_file(dossier, verdict)).decode(), nl=False)
+    else:
+        _print_verdict(verdict, quiet=quiet)
+    return verdict.exit_code
+
+
+@cli.command(
+    **_example("rai report reports/demo --policy examples/policies/lending.yaml", "rai report reports/demo --out page.html")
+)
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@click.option("--policy", metavar="POLICY.yaml", help="Without one the page says that nothing was judged.")
+@click.option("--out", metavar="FILE.html", help="By default DIR/report.html.")
+@_quiet
+def report(folder: str, policy: str | None, out: str | None, *, quiet: bool) -> int:
+    """Write the page for the evidence in DIR: one HTML file, no script, no network."""
+    from rai_bigmodel import api
+
+    dossier = api.load(folder)
+    verdict = api.judge(dossier, policy) if policy else None
+    path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
+    if not quiet:
+        click.echo(f"The page: {path}", err=True)
+    return 0
+
+
+@cli.command(**_example("rai audits", "rai audits --json"))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def audits(*, as_json: bool) -> int:
+    """List the audits that are installed, and the package that brings each."""
+    from rai_bigmodel import files, plugins
+
+    there = plugins.installed()
+    if as_json:
+        click.echo(files.canonical_json(list(there.values())).decode(), nl=False)
+        return 0
+    width = max((len(name) for name in there), default=0)
+    for name, one in there.items():
+        click.echo(f"{name:<{width}}  {one.distribution} {one.version}")
+    return 0
+
+
+def _print_verdict(verdict: Verdict, *, quiet: bool) -> None:
+    """One line a rule, fails first, and the verdict."""
+    order = ("fail", "inconclusive", "waived", "pass")
+    rulings = sorted(verdict.rulings, key=lambda r: (r.rule.severity == "warn", order.index(r.outcome)))
+    for ruling in rulings if not quiet else ():
+        click.echo(_line(ruling))
+    click.echo(click.style(verdict.headline, bold=True))
+
+
+def _line(ruling: Ruling) -> str:
+    from rai_bigmodel.words import number
+
+    rule = ruling.rule
+    limit = rule.limits[0]
+    where = ",".join(f"{k}={v}" for k, v in limit.where.items())
+    asked = f"{limit.metric}{f'{{{where}}}' if where else ''} {'≤' if limit.at_most is not None else '≥'} {number(limit.value)}"
+    if len(rule.limits) > 1:
+        asked += f" or {len(rule.limits) - 1} more"
+    role = "" if rule.role == "primary" else f" of {rule.role}"
+    m = ruling.measurement
+    seen = "" if m is None or m.value is None else f" {number(m.value, beside=limit.value)}."
+    warn = " (warning)" if rule.severity == "warn" else ""
+    word = click.style(f"{MARKS[ruling.outcome]} {WORDS[ruling.outcome]:<12}", fg=COLOURS[ruling.outcome])
+    from rai_bigmodel.files import visible
+
+    return f"{word} {visible(f'{asked}{role}:{seen} {ruling.words}{warn}')}"

@@ -1,0 +1,201 @@
+"""Subject, rows and audits in; a sealed dossier out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import os
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+import numpy as np
+
+from rai_bigmodel import evidence as ev
+from rai_bigmodel import files, plugins
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.subject import data_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rai_bigmodel.plugins import Audit
+    from rai_bigmodel.subject import Splits, Subject
+
+NOT_INSTALLED = {
+    "robustness": "no audit of robustness to corrupted or adversarial input is installed",
+    "language": "no audit of language models is installed",
+    "calibration": "no audit of calibration is installed",
+    "slices": "no audit of weak slices is installed",
+    "sustainability": "no audit of energy is installed",
+}
+"""Questions that a reader may expect an answer to, and why there is none."""
+
+_PACKAGES = ("rai_bigmodel", "numpy", "scipy", "torch", "opacus", "captum", "onnx", "onnxruntime")
+
+
+class Asked(NamedTuple):
+    """One audit to be run: its name, the label that tells two runs of it apart, and the audit."""
+
+    name: str
+    audit: Audit
+    label: str = ""
+
+
+def collect(
+    subject: Subject,
+    splits: Splits,
+    asked: Sequence[Asked],
+    *,
+    seed: int = 0,
+    on: Sequence[str] = ("primary",),
+    configuration: Mapping[str, str] | None = None,
+    on_audit: Callable[[str, int, int], None] | None = None,
+) -> ev.Dossier:
+    """Put a subject, and those of its relatives that `on` names, before audits.
+
+    An audit that breaks leaves evidence with `failure`; one whose needs are not met leaves a null with why.
+    Each audit has its own random numbers, so what else is run changes nothing.
+
+    Args:
+        on: roles; audits that say ``primary_only`` run on the primary alone.
+        configuration: name → digest of what the run was configured by.
+        on_audit: called with a name, how many are done and how many there are.
+
+    Raises:
+        InputError: the input cannot be used; nothing is half done.
+    """
+    by_role = {"primary": subject, **subject.relatives}
+    for role in on:
+        if role not in by_role:
+            what = "on: role"
+            raise InputError.unknown(what, role, by_role)
+    work = [(a, role) for a in asked for role in on if role == "primary" or not _primary_only(a.audit)]
+    found: list[tuple[str, ev.Evidence]] = []
+    for done, (one, role) in enumerate(work):
+        if on_audit:
+            on_audit(f"{one.name}{'' if role == 'primary' else f' of {role}'}", done, len(work))
+        found += _run(one, role, by_role[role], splits, seed=seed)
+    if on_audit:
+        on_audit("", len(work), len(work))
+    subjects = tuple(by_role[r].identity(r) for r in ("primary", *sorted(subject.relatives)))
+    parts = [p for p in (splits.held_out, splits.calibrate, splits.train) if p is not None]
+    produced = {
+        "subjects": subjects,
+        "data": tuple(data_id(p) for p in parts),
+        "configuration": dict(configuration or {}),
+        "versions": _versions(),
+        "threads": _threads(),
+        "facts": dict(splits.facts),
+        "not_run": _not_run({one.name for one in asked}),
+    }
+    return ev.seal(
+        found,
+        produced=produced,
+        created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        host=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        tool=tool(),
+    )
+
+
+def tool() -> str:
+    """The name and version that evidence carries."""
+    return f"rai_bigmodel {_version('rai_bigmodel')}"
+
+
+def _primary_only(audit: Audit) -> bool:
+    """Whether an audit compares relatives or looks at rows alone, so that repeating it for a relative says nothing."""
+    return bool(getattr(audit, "primary_only", False))
+
+
+def _run(one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int) -> list[tuple[str, ev.Evidence]]:
+    failure = ""
+    try:
+        if why := _unmet(one.audit, subject, splits):
+            unmeasured = ev.Measurement(
+                metric=f"{one.name}.unmeasured", kind="exact", value=None, why=why
+            )
+            findings = ev.Findings(measurements=(unmeasured,))
+        else:
+            findings = one.audit(subject, splits, _generator(seed, one, role))
+        _refuse_other_metrics(one.name, findings)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever breaks in an audit becomes evidence, never silence
+        failure = files.visible(f"{type(error).__name__}: {error}")[:400]
+        findings = ev.Findings(measurements=())
+    timed = tuple(m for m in findings.measurements if m.kind == "clock")
+    kept = tuple(m for m in findings.measurements if m.kind != "clock")
+
+    def sealed(measurements: tuple[ev.Measurement, ...], *, clock: bool) -> tuple[str, ev.Evidence]:
+        return (
+            ev.file_name(one.name, role=role, label=one.label, clock=clock),
+            ev.Evidence(
+                audit=one.name,
+                question=one.audit.question,
+                params=msgspec.to_builtins(one.audit),
+                seed=seed,
+                tool=tool(),
+                subject=subject.identity(role),
+                data=data_id(splits.held_out),
+                measurements=measurements,
+                exhibits=() if clock else findings.exhibits,
+                notes=() if clock else findings.notes,
+                failure=failure,
+            ),
+        )
+
+    return [sealed(kept, clock=False), *([sealed(timed, clock=True)] if timed else [])]
+
+
+def _unmet(audit: Audit, subject: Subject, splits: Splits) -> str:
+    reasons = {
+        "module": "the network itself was not handed over, only its answers" if subject.module is None else "",
+        "refit": "the subject cannot be trained again" if subject.refit is None else "",
+        "train": "no training rows were given" if splits.train is None else "",
+    }
+    return "; ".join(reasons[need] for need in audit.needs if reasons.get(need))
+
+
+def _refuse_other_metrics(name: str, findings: ev.Findings) -> None:
+    for m in findings.measurements:
+        if not m.metric.startswith(f"{name}."):
+            msg = f"gave the metric {m.metric!r}; its metrics must be named {name}.…"
+            raise ValueError(msg)
+
+
+def _generator(seed: int, one: Asked, role: str) -> np.random.Generator:
+    """Numbers of its own for each audit, label and role."""
+    spice = hashlib.sha256(f"{one.name}\0{one.label}\0{role}".encode()).digest()
+    return np.random.default_rng([seed, *np.frombuffer(spice[:16], dtype="<u4").tolist()])
+
+
+def _not_run(asked: set[str]) -> dict[str, str]:
+    there = plugins.installed()
+    out = {name: "it was not asked for" for name in there if name not in asked}
+    return out | {name: why for name, why in NOT_INSTALLED.items() if name not in there}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        if version := _version(package):
+            found[package] = version
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _threads() -> int:
+    """Threads of torch where it is in use, else those the environment allows."""
+    import sys
+
+    if "torch" in sys.modules:
+        return int(sys.modules["torch"].get_num_threads())
+    return int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)

@@ -1,0 +1,166 @@
+"""How does a run become an ONNX file that takes raw columns and knows nothing of the machine that made it?
+
+The file: input ``columns`` ``(batch, features)`` float32, NaN for missing; output ``score`` ``(batch,)``, the
+sigmoid of the logit. Name, feature names, decision and the digest of the run stand in its metadata under
+one key (``deploy.session.About``).
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rai_bigmodel import files
+from rai_bigmodel.deploy.session import KEY, About, open_session
+from rai_bigmodel.errors import InputError, MissingExtra
+from rai_bigmodel.evidence import Record
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator, Mapping
+
+    from rai_bigmodel.subject import Array
+    from rai_bigmodel.training.checkpoint import Run
+
+OPSET = 18
+TOLERANCE = 1e-5
+"""The largest difference of a score that float32 arithmetic in another order explains."""
+
+
+class Parity(Record):
+    """How far an exported file is from the run it came from, on some rows."""
+
+    rows: int
+    max_abs_difference: float
+    flipped: int
+
+    @property
+    def good(self) -> bool:
+        """Whether the scores agree within the tolerance and every decision is the same."""
+        return self.flipped == 0 and self.max_abs_difference <= TOLERANCE
+
+
+def to_onnx(run: Run) -> bytes:
+    """The run as the bytes of an ONNX model; equal runs give equal bytes.
+
+    Raises:
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    import torch
+    from torch import Tensor, nn
+
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - the exporter imports it much later, with a longer error
+    except ImportError as error:
+        raise MissingExtra(error.name or "onnx", "onnx", "exporting to ONNX") from None
+
+    class Scorer(nn.Module):
+        """The run's module with the sigmoid on top, so that the file gives scores, not logits."""
+
+        def __init__(self, module: nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, columns: Tensor) -> Tensor:
+            """Raw rows → scores."""
+            return torch.sigmoid(self.module(columns))[:, 0]
+
+    example = torch.zeros((2, len(run.module.features)))
+    with _quiet():
+        program = torch.onnx.export(
+            Scorer(run.module).eval(),
+            (example,),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["columns"],
+            output_names=["score"],
+            dynamic_shapes={"columns": {0: torch.export.Dim("batch")}},
+        )
+    assert program is not None  # only the exporter without dynamo gives nothing
+    model = onnx.ModelProto()
+    model.CopyFrom(program.model_proto)
+    _strip(model)
+    about = About(name=run.name, features=run.module.features, decision=run.decision, trained=run.digest)
+    model.metadata_props.add(key=KEY, value=files.canonical_json(about).decode().strip())
+    onnx.checker.check_model(model)
+    return model.SerializeToString(deterministic=True)
+
+
+def export(run: Run, path: str | os.PathLike[str]) -> bytes:
+    """Write the run as an ONNX file, and give its bytes.
+
+    Raises:
+        InputError: the file cannot be written.
+        MissingExtra: onnx or onnxscript is not installed.
+    """
+    content = to_onnx(run)
+    files.write_bytes(path, content)
+    return content
+
+
+def parity(run: Run, content: bytes, columns: Mapping[str, Array]) -> Parity:
+    """How far the exported bytes are from the run on these raw columns.
+
+    Raises:
+        InputError: a column is missing, or a score is not a number.
+        MissingExtra: onnxruntime is not installed.
+    """
+    from rai_bigmodel.training.fit import score_columns
+
+    before = score_columns(run.module, columns, where=run.name)
+    after = open_session(content, where=f"{run.name} (ONNX)").score(columns)
+    if not (np.isfinite(before).all() and np.isfinite(after).all()):
+        msg = f"{run.name}: scores that are not finite cannot be compared"
+        raise InputError(msg)
+    threshold = 0.5 if run.decision.threshold is None else run.decision.threshold
+    return Parity(
+        rows=len(before),
+        max_abs_difference=float(np.abs(before - after).max(initial=0.0)),
+        flipped=int(((before >= threshold) != (after >= threshold)).sum()),
+    )
+
+
+def _strip(model: Any) -> None:
+    """Remove what the exporter tells about the building machine: source lines, stack traces, paths."""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "rai_bigmodel", ""
+    graphs = [model.graph, *model.functions]
+    while graphs:
+        graph = graphs.pop()
+        graph.doc_string = ""
+        del graph.metadata_props[:]
+        if hasattr(graph, "initializer"):
+            for value in [*graph.input, *graph.output, *graph.value_info, *graph.initializer]:
+                value.doc_string = ""
+                del value.metadata_props[:]
+        for node in graph.node:
+            node.doc_string = ""
+            del node.metadata_props[:]
+            for attribute in node.attribute:
+                attribute.doc_string = ""
+                graphs += [g for g in (attribute.g, *attribute.graphs) if g.node]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter from talking: it prints progress, logs, and warns about its own parts."""
+    logger = logging.getLogger("torch.onnx")
+    others = logging.getLogger("onnxscript")
+    levels = logger.level, others.level
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")  # third-party deprecations; the parity check judges the result
+        logger.setLevel(logging.ERROR)
+        others.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(levels[0])
+            others.setLevel(levels[1])

@@ -1,0 +1,351 @@
+"""How does this package touch the file system? Only here: safe readers, atomic writers, digests, slugs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from rai_bigmodel.errors import InputError
+
+T = TypeVar("T")
+
+MAX_CONFIG_BYTES = 1_000_000
+MAX_CONFIG_NODES = 20_000
+MAX_CONFIG_DEPTH = 40
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            msg = f"{path}: is a folder, a file is needed"
+            raise InputError(msg)
+        return path.read_bytes()
+    except FileNotFoundError:
+        msg = f"{path}: no such file"
+        raise InputError(msg) from None
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        msg = f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise InputError(msg) from None
+
+
+def read_yaml(path: str | os.PathLike[str], kind: type[T]) -> T:
+    """A YAML file as a record of `kind`, unknown keys and wrong types refused with their path."""
+    return parse_yaml(read_bytes(path), kind, where=str(path))
+
+
+def parse_yaml(text: bytes, kind: type[T], *, where: str) -> T:
+    """YAML 1.2 (core schema) as a record of `kind`; `where` names the source in errors.
+
+    Refused with their path: duplicate keys, unknown keys, tags, aliases that explode, numbers
+    that are not finite, wrong types.
+
+    Raises:
+        InputError: as above, in one line.
+    """
+    if len(text) > MAX_CONFIG_BYTES:
+        msg = f"{where}: {len(text):,} bytes are more than the {MAX_CONFIG_BYTES:,} a configuration may have"
+        raise InputError(msg)
+    return convert(_YamlReader(where).read(text), kind, where=where)
+
+
+def parse_json(text: bytes, kind: type[T], *, where: str) -> T:
+    """JSON as a record of `kind`; duplicate keys, NaN and unknown fields are refused."""
+
+    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        out = dict(items)
+        if len(out) < len(items):
+            twice = next(k for i, (k, _) in enumerate(items) if k in dict(items[:i]))
+            msg = f"{where}: the key {twice!r} stands twice in one object"
+            raise InputError(msg)
+        return out
+
+    def constant(name: str) -> float:
+        msg = f"{where}: {name} is not JSON; a number must be finite"
+        raise InputError(msg)
+
+    try:
+        raw = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        if _SURROGATE.search(text):
+            # Half a character: it cannot be written again, so better said here than by a crash there.
+            json.dumps(raw, ensure_ascii=False).encode()
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        msg = visible(f"{where}: not valid JSON ({error})")
+        raise InputError(msg) from None
+    return convert(raw, kind, where=where)
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*?)`(?: - at `(?P<path>.*)`)?$", re.S)
+_MISSING = re.compile(r"Object missing required field `(?P<key>.*?)`(?: - at `(?P<path>.*)`)?$", re.S)
+_WRONG = re.compile(r"(?P<what>.*) - at `(?P<path>.*)`$", re.S)
+
+
+def convert(raw: object, kind: type[T], *, where: str = "", at: str = "$") -> T:
+    """Plain values as a record of `kind`, strictly; `at` is the path in `where` that they came from.
+
+    Raises:
+        InputError: unknown keys, missing keys, wrong types and broken rules, with their path.
+    """
+    try:
+        return msgspec.convert(raw, kind, strict=True)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        if m := _UNKNOWN.match(text):
+            text = f"{m['path'] or '$'}.{m['key']}: unknown key"
+        elif m := _MISSING.match(text):
+            text = f"{m['path'] or '$'}.{m['key']}: this key is required"
+        elif m := _WRONG.match(text):
+            text = f"{m['path']}: {m['what'][0].lower()}{m['what'][1:]}"
+        else:
+            text = f"$: {text}"
+        text = f"{at}{text[1:]}" if text.startswith("$") else text
+        msg = f"{where}: {text}" if where else text
+        raise InputError(visible(msg)) from None
+
+
+class _YamlReader:
+    """Builds plain values from the node graph, so that every refusal can name its path."""
+
+    _INT = re.compile(r"[-+]?[0-9]+$")
+    _OCT = re.compile(r"0o[0-7]+$")
+    _HEX = re.compile(r"0x[0-9a-fA-F]+$")
+    _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+    _NONFINITE = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.nodes = 0
+
+    def read(self, text: bytes) -> object:
+        import yaml
+
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        try:
+            # Events are read without recursion; composing a deep nest would overflow libyaml's C stack.
+            depth = 0
+            for event in yaml.parse(text, Loader=loader):
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                if depth > MAX_CONFIG_DEPTH:
+                    raise self._fail(f"line {event.start_mark.line + 1}", "nested too deeply")
+            node = yaml.compose(text, Loader=loader)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            at = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            msg = f"{self.where}{at}: not valid YAML ({getattr(error, 'problem', None) or error})"
+            raise InputError(visible(msg)) from None
+        except InputError:
+            raise
+        except (RecursionError, UnicodeDecodeError, ValueError) as error:
+            msg = f"{self.where}: not valid YAML ({type(error).__name__})"
+            raise InputError(msg) from None
+        if node is None:
+            msg = f"{self.where}: the file is empty"
+            raise InputError(msg)
+        return self._build(node, "$", 0)
+
+    def _fail(self, path: str, what: str) -> InputError:
+        return InputError(visible(f"{self.where}: {path}: {what}"))
+
+    def _build(self, node: Any, path: str, depth: int) -> object:
+        self.nodes += 1
+        if self.nodes > MAX_CONFIG_NODES or depth > MAX_CONFIG_DEPTH:
+            raise self._fail(path, "too large once its aliases are written out, or nested too deeply")
+        if node.tag.startswith(("!", "tag:yaml.org,2002:python")):
+            raise self._fail(path, f"the tag {node.tag!r} is not allowed")
+        if node.id == "scalar":
+            return self._scalar(node, path)
+        if node.id == "sequence":
+            return [self._build(child, f"{path}[{i}]", depth + 1) for i, child in enumerate(node.value)]
+        out: dict[object, object] = {}
+        for key_node, value_node in node.value:
+            key = self._build(key_node, path, depth + 1)
+            if not isinstance(key, str | int | float | bool):
+                raise self._fail(path, "a key must be a plain word")
+            inside = f"{path}.{key}"
+            if key in out:
+                raise self._fail(inside, "this key stands twice")
+            out[key] = self._build(value_node, inside, depth + 1)
+        return out
+
+    def _scalar(self, node: Any, path: str) -> object:
+        text = node.value
+        if node.style:  # quoted or a block: always a text
+            return text
+        if text in {"", "~", "null", "Null", "NULL"}:
+            return None
+        if text in {"true", "True", "TRUE"}:
+            return True
+        if text in {"false", "False", "FALSE"}:
+            return False
+        if self._NONFINITE.match(text):
+            raise self._fail(path, f"a finite number is needed, got {text}")
+        if self._INT.match(text):
+            return int(text) if len(text) < 40 else text
+        if self._OCT.match(text):
+            return int(text[2:], 8)
+        if self._HEX.match(text):
+            return int(text[2:], 16)
+        if self._FLOAT.match(text):
+            number = float(text)
+            if not math.isfinite(number):
+                raise self._fail(path, f"a finite number is needed, got {text}")
+            return number
+        return text
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file whole or not at all; a symbolic link in its place is refused.
+
+    Raises:
+        InputError: the folder is not there or cannot be written.
+    """
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str]) -> Any:
+    """A temporary path beside `path`, moved into its place when the block ends without an error."""
+    path = Path(path)
+    _refuse_link(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror})"
+        raise InputError(msg) from None
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(path)
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror})"
+        raise InputError(msg) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def make_folder(path: str | os.PathLike[str]) -> Path:
+    """A folder one can write to, made when it is not there.
+
+    Raises:
+        InputError: it is a file, a symbolic link, or cannot be written.
+    """
+    path = Path(path)
+    _refuse_link(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        msg = f"{path}: is a file, a folder is needed"
+        raise InputError(msg) from None
+    except OSError as error:
+        msg = f"{path}: cannot be made ({error.strerror})"
+        raise InputError(msg) from None
+    try:
+        handle, name = tempfile.mkstemp(dir=path, prefix=".probe.")
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror})"
+        raise InputError(msg) from None
+    os.close(handle)
+    Path(name).unlink()
+    return path
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+    """Remove a file if it is there."""
+    Path(path).unlink(missing_ok=True)
+
+
+def regular_files(folder: str | os.PathLike[str]) -> dict[str, Path]:
+    """Name → path of everything in a folder; what is not a plain file (a link, a folder) is refused."""
+    out = {}
+    for path in sorted(Path(folder).iterdir()):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            msg = f"{path}: not a plain file"
+            raise InputError(msg)
+        out[path.name] = path
+    return out
+
+
+def _refuse_link(path: Path) -> None:
+    try:
+        linked = stat.S_ISLNK(path.lstat().st_mode)
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # too long a name, a NUL in it, a file where a folder should be
+        msg = f"{path}: cannot be written ({getattr(error, 'strerror', None) or error})"
+        raise InputError(msg) from None
+    if linked:
+        msg = f"{path}: is a symbolic link; writing through links is refused"
+        raise InputError(msg)
+
+
+# --- names, digests, canonical text ------------------------------------------------------------
+
+
+def canonical_json(record: object) -> bytes:
+    """The one JSON text of a record: sorted keys, no spaces, a newline at the end."""
+    return msgspec.json.encode(record, order="sorted") + b"\n"
+
+
+def digest(content: bytes) -> str:
+    """``sha256:`` and 64 hexadecimal digits."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$", re.I)
+
+
+def slug(name: str) -> str:
+    """A file name made of letters, digits, ``_``, ``-`` and ``.``; what had to go is told apart by a hash."""
+    kept = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:60].strip("-.")
+    if kept == name and not _RESERVED.match(kept.split(".")[0]):
+        return kept
+    return f"{kept or 'unnamed'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+
+
+def visible(text: str) -> str:
+    """One line in which control, bidirectional and zero-width characters are written as escapes."""
+    return "".join(c if _plain(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+_HIDDEN = frozenset(
+    [*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, 0xFEFF, 0x180E]
+    + [*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070)]
+    + [*range(0xD800, 0xE000), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)]
+)
+
+
+def _plain(character: str) -> bool:
+    return ord(character) not in _HIDDEN

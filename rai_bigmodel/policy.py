@@ -1,0 +1,583 @@
+"""Is the policy met? Rules, and judging evidence by them: numbers are compared, none is computed.
+
+Two error budgets. A measurement *passes* when its one-sided bound at the policy's confidence keeps the
+limit; no correction, because a policy is met only when all its rules pass (intersection–union, Berger
+1982). It *fails* when Holm's step-down (Holm 1979) rejects at 1 − confidence over the whole policy, so
+that a policy of many rules does not cry wolf. Everything else, and everything unknown, is inconclusive.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from rai_bigmodel import files
+from rai_bigmodel.errors import PolicyNotMet, PolicyUndecided
+from rai_bigmodel.evidence import LADDER, Dossier, Evidence, Measurement, Record
+from rai_bigmodel.words import article, exact, number, percent, plural
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Outcome = Literal["pass", "fail", "inconclusive", "waived"]
+Label = str | int | float | bool
+
+NOT_JUDGED = ("minimum_detectable_difference", "rows_needed")
+ONLY_WHEN_NAMED = ("against", "class")
+
+# --- what a policy says ------------------------------------------------------------------------
+
+
+class Limit(Record):
+    """One metric and the limit it must keep."""
+
+    metric: str
+    where: dict[str, Label] = {}
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.at_most is None) == (self.at_least is None):
+            msg = f"{self.metric} needs exactly one of at_most and at_least"
+            raise ValueError(msg)
+        if self.metric.rpartition(".")[2] in NOT_JUDGED:
+            msg = f"{self.metric} describes the sample, not the model; no rule can be about it"
+            raise ValueError(msg)
+        if "." not in self.metric:
+            msg = f"metric must read audit.name, got {self.metric!r}"
+            raise ValueError(msg)
+
+    @property
+    def value(self) -> float:
+        """The limit itself."""
+        limit = self.at_most if self.at_most is not None else self.at_least
+        assert limit is not None
+        return limit
+
+    def keeps(self, value: float | None) -> bool:
+        """Whether a number keeps the limit; unbounded does not."""
+        if value is None:
+            return False
+        return value <= self.value if self.at_most is not None else value >= self.value
+
+    def breaks(self, value: float | None) -> bool:
+        """Whether a number lies strictly beyond the limit; unbounded does not."""
+        return value is not None and not self.keeps(value)
+
+    def matches(self, measurement: Measurement) -> bool:
+        """Whether this limit speaks of that measurement."""
+        if measurement.metric != self.metric:
+            return False
+        wanted = {key: label_text(value) for key, value in self.where.items()}
+        labels = measurement.labels
+        if any(labels.get(key) != value for key, value in wanted.items()):
+            return False
+        if labels.get("scope") == "all" and "scope" not in wanted:
+            return False
+        return not any(key in labels and key not in wanted for key in ONLY_WHEN_NAMED)
+
+
+def label_text(value: Label) -> str:
+    """A label as evidence writes it: ``1`` and ``1.0`` are "1", ``true`` is "true"."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+class Rule(Record, omit_defaults=True):
+    """A limit, the reason for it, and what happens when it is not kept.
+
+    Args:
+        any_of: alternatives, of which one must be kept, in place of a single limit.
+        role: which subject of the dossier it is about.
+        severity: ``warn`` is shown and never changes the verdict.
+        when_inconclusive: ``warn`` lets the policy be met all the same.
+        judge: ``value`` holds the number itself against the limit, without its interval.
+        accept: ``declared`` lets a claim that nobody measured pass.
+        excluded_at_most: the largest share of rows left out with which it may pass.
+    """
+
+    because: str
+    metric: str = ""
+    any_of: tuple[Limit, ...] = ()
+    where: dict[str, Label] = {}
+    at_most: float | None = None
+    at_least: float | None = None
+    id: str = ""
+    role: str = "primary"
+    severity: Literal["fail", "warn"] = "fail"
+    when_inconclusive: Literal["block", "warn"] = "block"
+    control: tuple[str, ...] = ()
+    judge: Literal["interval", "value"] = "interval"
+    accept: Literal["measured", "declared"] = "measured"
+    excluded_at_most: float = 0.02
+    waivable: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.because.strip():
+            msg = "because must say why: the reader of the report is owed it"
+            raise ValueError(msg)
+        if bool(self.metric) == bool(self.any_of):
+            msg = "a rule needs either metric or any_of"
+            raise ValueError(msg)
+        if self.any_of and (self.where or self.at_most is not None or self.at_least is not None):
+            msg = "with any_of, where and limits belong to its members"
+            raise ValueError(msg)
+        if not 0 <= self.excluded_at_most <= 1:
+            msg = f"excluded_at_most is a share from 0 to 1, got {self.excluded_at_most}"
+            raise ValueError(msg)
+        if self.metric:
+            _ = self.limits
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The limits of which one must be kept."""
+        if self.any_of:
+            return self.any_of
+        return (Limit(metric=self.metric, where=self.where, at_most=self.at_most, at_least=self.at_least),)
+
+
+class AttributeAware(Record):
+    """Whether methods that read a sensitive attribute at decision time may be run, and who says so."""
+
+    allowed: bool
+    because: str
+    owner: str
+
+
+class Policy(Record, omit_defaults=True):
+    """Rules, and the confidence they are judged at.
+
+    Args:
+        subject, data: digests the policy is about.
+        max_age_days: older evidence, or evidence of unknown age, is inconclusive.
+        max_attempts: how many runs on these rows are allowed; while runs are not counted, all is inconclusive.
+    """
+
+    name: str
+    rules: tuple[Rule, ...]
+    confidence: float = 0.95
+    subject: str = ""
+    data: str = ""
+    max_age_days: int | None = None
+    max_attempts: int | None = None
+    attribute_aware: AttributeAware | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.rules:
+            msg = "a policy needs at least one rule"
+            raise ValueError(msg)
+        if not any(abs(1 - self.confidence - a) < 1e-9 for a in LADDER):
+            allowed = ", ".join(str(round(1 - a, 5)) for a in LADDER)
+            msg = f"confidence must be one of {allowed}, got {self.confidence}"
+            raise ValueError(msg)
+        named = [rule.id for rule in self.rules if rule.id]
+        if twice := {i for i in named if named.count(i) > 1}:
+            msg = f"two rules have the id {min(twice)!r}"
+            raise ValueError(msg)
+
+    @property
+    def alpha(self) -> float:
+        """1 − confidence, as a rung of the ladder."""
+        return next(a for a in LADDER if abs(1 - self.confidence - a) < 1e-9)
+
+    @property
+    def digest(self) -> str:
+        """The digest of what the policy says, whatever its file looks like."""
+        return files.digest(files.canonical_json(self))
+
+
+# --- what comes of it ---------------------------------------------------------------------------
+
+
+class Ruling(Record):
+    """What became of one rule: the measurement that decided it, and why, in words."""
+
+    rule: Rule
+    outcome: Outcome
+    measurement: Measurement | None
+    words: str
+
+
+class Verdict(Record):
+    """What became of the policy."""
+
+    policy: Policy
+    rulings: tuple[Ruling, ...]
+    outcome: Literal["pass", "fail", "inconclusive"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 the policy is met, 1 not met, 3 undecided."""
+        return {"pass": 0, "fail": 1, "inconclusive": 3}[self.outcome]
+
+    @property
+    def headline(self) -> str:
+        """The verdict in one sentence."""
+        state = {"pass": "met", "fail": "not met", "inconclusive": "undecided"}[self.outcome]
+        return f"Policy {self.policy.name} is {state}: {self.tally}."
+
+    @property
+    def tally(self) -> str:
+        """How many rules ended how, warnings apart."""
+        counting: list[str] = [r.outcome for r in self.rulings if r.rule.severity == "fail"]
+        words = {"fail": "fails", "inconclusive": "is inconclusive", "waived": "is waived", "pass": "passes"}
+        many = {"fail": "fail", "inconclusive": "are inconclusive", "waived": "are waived", "pass": "pass"}
+        parts = [
+            f"{counting.count(o)} {words[o] if counting.count(o) == 1 else many[o]}"
+            for o in words
+            if counting.count(o)
+        ]
+        warned = [r for r in self.rulings if r.rule.severity == "warn" and r.outcome != "pass"]
+        if warned:
+            parts.append(f"{plural(len(warned), 'warning')}")
+        return ", ".join(parts) if parts else "no rule counts"
+
+    def raise_for_outcome(self) -> None:
+        """Do nothing when the policy is met.
+
+        Raises:
+            PolicyNotMet: a counting rule fails.
+            PolicyUndecided: the policy is undecided.
+        """
+        if self.outcome == "fail":
+            raise PolicyNotMet(self.headline)
+        if self.outcome == "inconclusive":
+            raise PolicyUndecided(self.headline)
+
+
+# --- judging ------------------------------------------------------------------------------------
+
+
+class _Claim(NamedTuple):
+    """One limit against one measurement; `why` is set when nothing can come of it."""
+
+    limit: Limit
+    measurement: Measurement | None
+    why: str
+
+
+class _Found(NamedTuple):
+    """What one claim came to."""
+
+    outcome: Outcome
+    words: str
+    measurement: Measurement | None
+
+
+def judge(policy: Policy, dossier: Dossier, *, today: dt.date, subject: str = "") -> Verdict:
+    """Hold a dossier against a policy.
+
+    Args:
+        today: the date from which `max_age_days` counts.
+        subject: the digest the primary subject must have (as `Policy.subject`).
+    """
+    pins = (policy.subject, subject)
+    blocked = _blocked(policy, dossier, today=today, pins=pins)
+    claims = [
+        tuple(tuple(_claims(limit, rule, policy, dossier, blocked=blocked, pins=pins)) for limit in rule.limits)
+        for rule in policy.rules
+    ]
+    rejected = _holm(policy, claims)
+    rulings = tuple(
+        _any_of(rule, members, policy, alone=rejected[i][0] if rejected[i] else False)
+        if rule.any_of
+        else _ruling(rule, members[0], policy, rejected[i])
+        for i, (rule, members) in enumerate(zip(policy.rules, claims, strict=True))
+    )
+    return Verdict(policy=policy, rulings=rulings, outcome=_verdict(rulings))
+
+
+def _verdict(rulings: Sequence[Ruling]) -> Literal["pass", "fail", "inconclusive"]:
+    counting = [r for r in rulings if r.rule.severity == "fail" and r.outcome != "waived"]
+    if any(r.outcome == "fail" for r in counting):
+        return "fail"
+    if any(r.outcome == "inconclusive" and r.rule.when_inconclusive == "block" for r in counting):
+        return "inconclusive"
+    return "pass" if any(r.outcome == "pass" for r in counting) else "inconclusive"
+
+
+def _blocked(policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence[str]) -> str:
+    """Why no rule at all can be decided; empty when they can."""
+    primary = dossier.manifest.primary
+    for pin in pins:
+        if pin and (primary is None or not primary.digest):
+            return f"The subject has no digest, so it cannot be told whether it is {pin[:19]}…."
+        if pin and primary is not None and primary.digest != pin:
+            return f"The subject is {primary.digest[:19]}…, not {pin[:19]}… as asked."
+    if policy.max_age_days is not None:
+        try:
+            created = dt.datetime.fromisoformat(dossier.manifest.circumstances.created).date()
+        except ValueError:
+            return "It is not known when the evidence was made, and the policy limits its age."
+        if not 0 <= (today - created).days <= policy.max_age_days:
+            return (
+                f"The evidence is from {created}, {plural((today - created).days, 'day')} ago; "
+                f"the policy allows {policy.max_age_days}."
+            )
+    if policy.max_attempts is not None:
+        return "The policy limits how often these rows may be used, and runs on them are not counted."
+    return ""
+
+
+def _claims(
+    limit: Limit, rule: Rule, policy: Policy, dossier: Dossier, *, blocked: str, pins: Sequence[str]
+) -> list[_Claim]:
+    found = []
+    for evidence in dossier.evidence:
+        if evidence.subject.role != rule.role:
+            continue
+        for m in evidence.measurements:
+            if limit.matches(m):
+                found.append(_Claim(limit, m, blocked or _unusable(m, limit, rule, policy, evidence, pins)))
+    return found or [_Claim(limit, None, blocked or _unmatched(limit, rule, dossier))]
+
+
+def _unusable(
+    m: Measurement, limit: Limit, rule: Rule, policy: Policy, evidence: Evidence, pins: Sequence[str]
+) -> str:
+    # Pins are held against the manifest in _blocked; evidence may speak of another subject than it does.
+    if rule.role == "primary" and any(pin and evidence.subject.digest != pin for pin in pins):
+        return f"It was measured on another subject ({evidence.subject.name}) than the one asked about."
+    if policy.data and evidence.data.digest != policy.data:
+        return f"It was measured on other rows ({evidence.data.name}) than the policy names."
+    if evidence.failure:
+        return f"The audit broke: {evidence.failure}"
+    if m.value is None:
+        return f"Not measured: {m.why}"
+    if m.kind == "p_value" and not (rule.judge == "value" and limit.at_least is not None):
+        return "A p-value can only be judged by value and at_least; the rule does not say judge: value."
+    return ""
+
+
+def _unmatched(limit: Limit, rule: Rule, dossier: Dossier) -> str:
+    audit = limit.metric.partition(".")[0]
+    there = dossier.find(audit, rule.role)
+    for evidence in there:
+        if evidence.failure:
+            return f"The audit broke: {evidence.failure}"
+    of_role = "" if rule.role == "primary" else f" of the subject in the role {rule.role!r}"
+    if not there:
+        return f"Not measured: the audit {audit!r}{of_role} was not run."
+    silent = next((m.why for e in there for m in e.measurements if m.value is None), "")
+    if silent and not any(m.value is not None for e in there for m in e.measurements):
+        return f"Not measured: {silent}"
+    return f"Not measured: nothing in {article(audit)} {audit} audit{of_role} matches this rule."
+
+
+def _at(m: Measurement, alpha: float) -> tuple[float | None, float | None]:
+    """The one-sided bounds at `alpha`; without that rung there are none."""
+    rung = m.interval.rung(alpha) if m.interval else None
+    return (rung[3], rung[4]) if rung else (None, None)
+
+
+def _keep_bound(limit: Limit, m: Measurement, alpha: float) -> float | None:
+    low, high = _at(m, alpha)
+    return high if limit.at_most is not None else low
+
+
+def _by_value(m: Measurement, rule: Rule) -> bool:
+    """Whether the number itself is held against the limit, without an error rate."""
+    if m.kind == "exact":
+        return True
+    if m.kind == "clock":
+        return m.interval is None or not m.interval.ladder
+    return m.kind == "estimate" and rule.judge == "value"
+
+
+def _p(claim: _Claim, rule: Rule) -> float:
+    """The p-value of "the limit is kept": the smallest α whose interval lies wholly beyond the limit."""
+    m = claim.measurement
+    if claim.why or m is None:
+        return 1.0
+    if m.kind == "p_value" and m.origin == "measured":
+        assert m.value is not None
+        return m.value if claim.limit.breaks(m.value) else 1.0
+    if _by_value(m, rule) or m.origin == "declared":
+        return 0.0 if claim.limit.breaks(m.value) else 1.0
+    if m.interval is None:
+        return 1.0
+    side = 1 if claim.limit.at_most is not None else 2
+    return min((rung[0] for rung in m.interval.ladder if claim.limit.breaks(rung[side])), default=1.0)
+
+
+def _without_error(claim: _Claim, rule: Rule) -> bool:
+    """Whether a claim carries no error and stays out of the family, whatever its value turned out to be."""
+    m = claim.measurement
+    if m is None:
+        return False
+    return _by_value(m, rule)
+
+
+def _holm(
+    policy: Policy, claims: Sequence[tuple[tuple[_Claim, ...], ...]]
+) -> list[list[bool]]:
+    """Which claims are rejected: Holm's step-down at 1 − confidence, warnings in a family of their own.
+
+    An ``any_of`` rule is one claim, with the largest of its members' p-values.
+    """
+    out: list[list[bool]] = []
+    families: dict[str, list[tuple[float, int, int]]] = {"fail": [], "warn": []}
+    for i, (rule, members) in enumerate(zip(policy.rules, claims, strict=True)):
+        if rule.any_of:
+            p = max(min(1.0, len(member) * min(_p(c, rule) for c in member)) for member in members)
+            free = all(_without_error(c, rule) for member in members for c in member)
+            rows = [(p, free)]
+        else:
+            rows = [(_p(c, rule), _without_error(c, rule)) for c in members[0]]
+        out.append([free and p == 0.0 for p, free in rows])
+        families[rule.severity] += [(p, i, j) for j, (p, free) in enumerate(rows) if not free]
+    for family in families.values():
+        for step, (p, i, j) in enumerate(sorted(family)):
+            if p > policy.alpha / (len(family) - step) * (1 + 1e-12):
+                break
+            out[i][j] = True
+    return out
+
+
+def _ruling(rule: Rule, claims: Sequence[_Claim], policy: Policy, rejected: Sequence[bool]) -> Ruling:
+    found = [
+        _one(claim, rule, policy, alpha=policy.alpha, rejected=no)
+        for claim, no in zip(claims, rejected, strict=True)
+    ]
+    worst = next(o for o in ("fail", "inconclusive", "pass") if any(f.outcome == o for f in found))
+    decided = _tightest([f for f in found if f.outcome == worst], claims[0].limit)
+    words = decided.words
+    if len(found) > 1:
+        n = sum(f.outcome == decided.outcome for f in found)
+        words += f" ({n} of {len(found)} measurements {_ENDS[decided.outcome]}.)"
+    return Ruling(rule=rule, outcome=decided.outcome, measurement=decided.measurement, words=words)
+
+
+_ENDS = {"fail": "fail", "inconclusive": "are inconclusive", "pass": "pass", "waived": "are waived"}
+
+
+def _tightest(found: Sequence[_Found], limit: Limit) -> _Found:
+    """The one nearest to the limit, or furthest beyond it."""
+    sign = 1 if limit.at_most is not None else -1
+    return max(
+        found,
+        key=lambda f: float("-inf")
+        if f.measurement is None or f.measurement.value is None
+        else sign * f.measurement.value,
+    )
+
+
+def _any_of(
+    rule: Rule, members: Sequence[Sequence[_Claim]], policy: Policy, *, alone: bool
+) -> Ruling:
+    share = policy.alpha / len(members)
+    alpha = next((a for a in LADDER if a <= share * (1 + 1e-12)), 0.0)  # at 0 there is no rung, so no proof
+    best: list[_Found] = []
+    for member in members:
+        found = [_one(claim, rule, policy, alpha=alpha, rejected=alone) for claim in member]
+        if all(f.outcome == "pass" for f in found):
+            first = _tightest(found, member[0].limit)
+            words = f"One of {len(members)} alternatives is kept. {first.words}"
+            return Ruling(rule=rule, outcome="pass", measurement=first.measurement, words=words)
+        best += [f for f in found if f.outcome != "pass"]
+    decided = next((f for f in best if f.outcome == ("fail" if alone else "inconclusive")), best[0])
+    words = f"None of {len(members)} alternatives is {'kept' if alone else 'shown to be kept'}. {decided.words}"
+    return Ruling(
+        rule=rule, outcome="fail" if alone else "inconclusive", measurement=decided.measurement, words=words
+    )
+
+
+def _one(claim: _Claim, rule: Rule, policy: Policy, *, alpha: float, rejected: bool) -> _Found:
+    """One limit against one measurement, in words."""
+    limit, m, why = claim
+    if m is None or why:
+        return _Found("inconclusive", why, m)
+    assert m.value is not None
+    at = exact(limit.value)
+    seen = number(m.value, beside=limit.value)
+    sure = percent(1 - alpha)
+    if m.origin == "declared":
+        return _declared(claim, rule, seen=seen, at=at)
+    if _by_value(m, rule):
+        asked = "" if m.kind in {"exact", "clock"} else ", by value as the policy asks, without its interval"
+        if limit.breaks(m.value):
+            return _Found("fail", f"{seen} breaks the limit, {at}{asked}.", m)
+        return _may_pass(m, rule, f"{seen} keeps the limit, {at}{asked}.")
+    if m.kind == "p_value":
+        if limit.keeps(m.value):
+            return _may_pass(m, rule, f"No evidence against: p = {seen} is at least {at}.")
+        if rejected:
+            return _Found("fail", f"p = {seen} is below {at}, also after Holm's correction.", m)
+        return _Found("inconclusive", f"p = {seen} is below {at}, but not after Holm's correction.", m)
+    bound = _keep_bound(limit, m, alpha)
+    side = "at most" if limit.at_most is not None else "at least"
+    if limit.keeps(bound):
+        shown = number(bound, beside=limit.value)
+        return _may_pass(m, rule, f"{side.capitalize()} {shown} with {sure} confidence; the limit is {at}.")
+    beyond = "above" if limit.at_most is not None else "below"
+    if rejected:
+        return _Found(
+            "fail", f"The whole interval lies {beyond} the limit, {at}, also after Holm's correction.", m
+        )
+    if m.interval is None:
+        return _Found("inconclusive", f"{seen} has no interval, so nothing is proved. {m.why}".strip(), m)
+    p = _p(claim, rule)
+    if p <= policy.alpha:
+        words = f"The interval lies {beyond} the limit, {at}, taken alone, but not after Holm's correction over the policy."
+    elif bound is None and m.kind == "bound":
+        words = f"A bound of this kind can only show that the limit, {at}, is broken; it does not."
+    else:
+        words = f"The interval contains the limit, {at}."
+    return _Found("inconclusive", f"{words} {_rows_to_settle(limit, m, alpha)}".strip(), m)
+
+
+def _may_pass(m: Measurement, rule: Rule, words: str) -> _Found:
+    """A pass, unless too many rows were left out of it."""
+    if m.excluded > rule.excluded_at_most:
+        left = percent(m.excluded, beside=rule.excluded_at_most)
+        return _Found(
+            "inconclusive",
+            f"{words} But {left} of the rows were left out of it, more than {percent(rule.excluded_at_most)}.",
+            m,
+        )
+    return _Found("pass", words, m)
+
+
+def _declared(claim: _Claim, rule: Rule, *, seen: str, at: str) -> _Found:
+    limit, m, _ = claim
+    assert m is not None
+    if limit.breaks(m.value):
+        return _Found("fail", f"The declared value, {seen}, breaks the limit, {at}.", m)
+    if m.kind == "bound" or rule.accept != "declared":
+        return _Found("inconclusive", f"{seen} keeps the limit, {at}, but is only declared: nobody measured it.", m)
+    return _may_pass(m, rule, f"The declared value, {seen}, keeps the limit, {at}; the policy accepts the claim.")
+
+
+def _rows_to_settle(limit: Limit, m: Measurement, alpha: float) -> str:
+    """About how many more rows would decide it four times in five, if the value is what it seems.
+
+    The half-width shrinks with the root of the rows; for power 0.8 it must shrink by (z_α + z_0.8) / z_α more.
+    """
+    rung = m.interval.rung(alpha) if m.interval else None
+    if rung is None or m.value is None or not m.n or m.kind != "estimate":
+        return ""
+    good = limit.keeps(m.value)
+    upper = (limit.at_most is not None) == good
+    end = rung[4 if upper else 3] if good else rung[2 if upper else 1]
+    distance = abs(limit.value - m.value)
+    if end is None or distance == 0:
+        return ""
+    from statistics import NormalDist
+
+    z = NormalDist().inv_cdf(1 - (alpha if good else alpha / 2))
+    power = (z + NormalDist().inv_cdf(0.8)) / z if z > 0 else 1.0
+    needed = m.n * (abs(end - m.value) / distance * power) ** 2
+    more = needed - m.n
+    if more <= 0:
+        return ""
+    if needed > 1000 * m.n:
+        return "It is too near to the limit for more rows to settle it."
+    digits = max(len(str(int(more))) - 2, 0)
+    rounded = int(round(more, -digits)) if more >= 10 else int(more) + 1
+    return f"About {rounded:,} more rows like these {m.n:,} would settle it, if the value is what it seems."

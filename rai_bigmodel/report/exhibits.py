@@ -1,0 +1,105 @@
+"""How is each exhibit set before a reader: its picture, and the same as a table?"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Exhibit, Heatmap, Picture, Table
+from rai_bigmodel.report import charts
+from rai_bigmodel.report.phrases import named, prose
+from rai_bigmodel.words import number
+
+MOST_POINTS = 21
+
+
+class ShownExhibit(NamedTuple):
+    """One exhibit: `svg` is markup of ours or empty; `source` is a PNG as a data address or empty."""
+
+    title: str
+    caption: str
+    svg: str
+    source: str
+    alt: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    cut: str
+
+
+def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
+    """An exhibit as the page has it."""
+    svg = source = alt = cut = ""
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    match exhibit:
+        case Dots():
+            svg, (columns, rows) = charts.dots(exhibit), _amounts(exhibit.dots)
+            cut = _cut(len(exhibit.dots), charts.MOST_ROWS)
+        case Bars():
+            svg, (columns, rows) = charts.bars(exhibit), _amounts(exhibit.bars)
+            cut = _cut(len(exhibit.bars), charts.MOST_ROWS)
+        case Curve():
+            svg, (columns, rows) = charts.curve(exhibit), _points(exhibit)
+            cut = _cut(len(exhibit.lines), charts.MOST_LINES)
+        case Heatmap():
+            svg = charts.heatmap(exhibit)
+            columns = ("", *(named(c) for c in exhibit.columns))
+            rows = tuple(
+                (named(head), *(_said(v) for v in values))
+                for head, values in zip(exhibit.rows, exhibit.values, strict=True)
+            )
+        case Table():
+            columns = tuple(prose(c) for c in exhibit.columns)
+            rows = tuple(tuple(_said(cell) for cell in row) for row in exhibit.rows)
+        case Picture():
+            source = "data:image/png;base64," + base64.b64encode(exhibit.png).decode("ascii")
+            alt = prose(exhibit.alt)
+    return ShownExhibit(prose(exhibit.title), prose(exhibit.caption), svg, source, alt, columns, rows, cut)
+
+
+def _said(cell: str | float | None) -> str:
+    if cell is None:
+        return "–"
+    return named(cell) if isinstance(cell, str) else number(cell)
+
+
+def _cut(count: int, most: int) -> str:
+    return f"The picture shows the first {most} of {count:,}; the table has them all." if count > most else ""
+
+
+def _amounts(dots: Sequence[Dot]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Names, values, and the columns that hold anything at all."""
+    interval = any(d.low is not None or d.high is not None for d in dots)
+    counted = any(d.n is not None for d in dots)
+    columns = ("Name", "Value", *(("From", "To") if interval else ()), *(("Rows",) if counted else ()))
+    rows = tuple(
+        (
+            named(d.label),
+            "not measured" if d.value is None else number(d.value),
+            *((_said(d.low), _said(d.high)) if interval else ()),
+            *((_said(d.n),) if counted else ()),
+        )
+        for d in dots
+    )
+    return columns, rows
+
+
+def _points(exhibit: Curve) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Some points of each line; all of them are in the evidence."""
+    lines = exhibit.lines
+    x_name, y_name = prose(exhibit.x_axis) or "x", prose(exhibit.y_axis) or "y"
+    if all(line.x == lines[0].x for line in lines):
+        kept = _some(len(lines[0].x))
+        names = tuple(named(line.label) if line.label else y_name for line in lines)
+        return (x_name, *names), tuple((number(lines[0].x[i]), *(number(q.y[i]) for q in lines)) for i in kept)
+    rows = tuple(
+        (named(line.label), number(line.x[i]), number(line.y[i])) for line in lines for i in _some(len(line.x))
+    )
+    return ("Line", x_name, y_name), rows
+
+
+def _some(count: int) -> list[int]:
+    if count <= MOST_POINTS:
+        return list(range(count))
+    return sorted({round(i * (count - 1) / (MOST_POINTS - 1)) for i in range(MOST_POINTS)})

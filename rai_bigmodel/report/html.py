@@ -1,0 +1,64 @@
+"""How does the page come about? One template, filled with words; pure: the same dossier, the same bytes.
+
+The page is one file without a script. Its Content-Security-Policy allows its own style sheet, by hash, and
+pictures inside the page, and nothing else. Everything from the data is escaped, and hidden characters in it
+are written out, by one place here (`_finalized`) for text and by `charts` for pictures.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import TYPE_CHECKING
+
+import jinja2
+
+from rai_bigmodel.files import visible
+from rai_bigmodel.report.page import page
+
+if TYPE_CHECKING:
+    from rai_bigmodel.evidence import Dossier
+    from rai_bigmodel.policy import Verdict
+
+
+def render(dossier: Dossier, verdict: Verdict | None) -> bytes:
+    """The report of a dossier as one HTML file, in UTF-8.
+
+    Without a verdict the page says that nothing was judged, and has no ``data-verdict``.
+    """
+    environment = _environment()
+    style = _source(environment, "page.css")
+    policy = (
+        f"default-src 'none'; style-src 'sha256-{_hash(style)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    text = environment.get_template("page.html").render(page=page(dossier, verdict), style=style, policy=policy)
+    return text.encode("utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rai_bigmodel.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalized,
+    )
+    # The page's sentences go through _ so that a catalogue can take its place.
+    environment.globals["_"] = str
+    return environment
+
+
+def _finalized(value: object) -> object:
+    """Hidden characters of anything printed are made visible; markup of ours is left as it is."""
+    return value if hasattr(value, "__html__") or not isinstance(value, str) else visible(value)
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0].strip()
+
+
+def _hash(style: str) -> str:
+    return base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")

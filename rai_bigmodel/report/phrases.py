@@ -1,0 +1,262 @@
+"""How is a metric called in words, and how is a rule about it read aloud?
+
+One row a metric of the documented list; a metric of a plugin is called by its own name. The words say
+what was measured, never what it means for a decision about the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rai_bigmodel.files import visible
+from rai_bigmodel.policy import Limit, Rule, label_text
+from rai_bigmodel.words import number
+
+
+class Phrase(NamedTuple):
+    """The words for one metric.
+
+    ``title`` reads a rule aloud: ``{limit}`` is "at most 0.05", other braces are labels. ``least`` and
+    ``most`` are the ends that the metric cannot pass. ``base`` is the rate per group behind a gap.
+    """
+
+    name: str
+    title: str = ""
+    least: float | None = None
+    most: float | None = None
+    base: str = ""
+    unit: str = ""
+
+
+def _share(name: str, title: str = "", **more: str) -> Phrase:
+    return Phrase(name, title, 0.0, 1.0, **more)
+
+
+def _amount(name: str, title: str = "", **more: str) -> Phrase:
+    return Phrase(name, title, 0.0, None, **more)
+
+
+_KNOWN: dict[str, Phrase] = {
+    "performance.accuracy": _share("Accuracy", "{Limit} of decisions agree with the label (accuracy)"),
+    "performance.balanced_accuracy": _share("Balanced accuracy", "Balanced accuracy is {limit}"),
+    "performance.roc_auc": _share("ROC AUC", "It ranks cases usefully: ROC AUC {limit}"),
+    "performance.log_loss": _amount("Log loss", "Log loss is {limit}"),
+    "performance.brier": _share("Brier score", "The Brier score of its probabilities is {limit}"),
+    "performance.f1_macro": _share("F1, macro average", "F1, averaged over classes, is {limit}"),
+    "performance.mae": _amount("Mean absolute error", "The mean absolute error is {limit}"),
+    "performance.rmse": _amount("Root mean square error", "The root mean square error is {limit}"),
+    "performance.r2": Phrase("R²", "R² is {limit}", None, 1.0),
+    "performance.perplexity": _amount("Perplexity", "Perplexity is {limit}"),
+    "performance.reconstruction_error": _amount("Reconstruction error", "The reconstruction error is {limit}"),
+    "performance.generalisation_gap": Phrase(
+        "Generalisation gap", "Training rows do better than held-out ones by {limit}"
+    ),
+    "calibration.ece_debiased": _share("Calibration error, debiased", "The debiased calibration error is {limit}"),
+    "calibration.consistency_p": _share("Calibration, p", "The test of calibration has p {limit}"),
+    "fairness.selection_rate": _share("Selection rate", "The selection rate of {group} is {limit}"),
+    "fairness.true_positive_rate": _share("True positive rate", "The true positive rate of {group} is {limit}"),
+    "fairness.false_positive_rate": _share("False positive rate", "The false positive rate of {group} is {limit}"),
+    "fairness.false_negative_rate": _share("False negative rate", "The false negative rate of {group} is {limit}"),
+    "fairness.precision": _share("Precision", "Precision in {group} is {limit}"),
+    "fairness.accuracy": _share("Accuracy", "Accuracy in {group} is {limit}"),
+    "fairness.mean_prediction": Phrase("Mean prediction", "The mean prediction for {group} is {limit}"),
+    "fairness.impact_ratio": _amount("Impact ratio", "The impact ratio of {group} is {limit}"),
+    "fairness.scoring_rate": _share("Scoring rate", "The scoring rate of {group} is {limit}"),
+    "fairness.roc_auc": _share("ROC AUC", "ROC AUC within {group} is {limit}"),
+    "fairness.ece_debiased": _share("Calibration error, debiased", "The calibration error in {group} is {limit}"),
+    "fairness.subgroup_auc": _share("Subgroup AUC", "The subgroup AUC of {group} is {limit}"),
+    "fairness.bpsn_auc": _share("BPSN AUC", "The BPSN AUC of {group} is {limit}"),
+    "fairness.bnsp_auc": _share("BNSP AUC", "The BNSP AUC of {group} is {limit}"),
+    "fairness.demographic_parity_difference": _share(
+        "Widest gap in selection rates",
+        "Selection rates differ by {limit} between groups of {attribute}",
+        base="selection_rate",
+    ),
+    "fairness.demographic_parity_ratio": _share(
+        "Smallest ratio of selection rates",
+        "The lowest selection rate is {limit} of the highest, among groups of {attribute}",
+        base="selection_rate",
+    ),
+    "fairness.equal_opportunity_difference": _share(
+        "Widest gap in true positive rates",
+        "True positive rates differ by {limit} between groups of {attribute}",
+        base="true_positive_rate",
+    ),
+    "fairness.equalized_odds_difference": _share(
+        "Widest gap in error rates",
+        "True and false positive rates differ by {limit} between groups of {attribute}",
+        base="true_positive_rate",
+    ),
+    "fairness.accuracy_difference": _share(
+        "Widest gap in accuracy", "Accuracy differs by {limit} between groups of {attribute}", base="accuracy"
+    ),
+    "fairness.mean_error_difference": _amount(
+        "Widest gap in mean error", "Mean errors differ by {limit} between groups of {attribute}", base="accuracy"
+    ),
+    "fairness.conditional_difference": Phrase(
+        "Gap at equal {given}",
+        "At equal {given}, selection rates differ by {limit} between groups of {attribute}",
+        base="selection_rate",
+    ),
+    "fairness.any_disparity_p": _share(
+        "Any disparity at all, p", "The test for any disparity between groups of {attribute} has p {limit}"
+    ),
+    "fairness.minimum_detectable_difference": _share("Smallest gap these rows can show"),
+    "fairness.rows_needed": _amount("Rows needed to show a gap at the limit"),
+    "slices.worst_accuracy_drop": _share("Worst drop in accuracy", "Accuracy drops by {limit} in the worst slice"),
+    "slices.count_significant": _amount("Slices that stand out", "{Limit} slices stand out"),
+    "explainability.attribution_share": _share(
+        "Share of attribution", "{feature} carries {limit} of the attribution"
+    ),
+    "explainability.sensitive_share": _share(
+        "Share on sensitive columns", "{attribute} carries {limit} of the attribution"
+    ),
+    "explainability.proxy_strength": _share(
+        "Strength as a proxy", "{attribute} can be told from the main features with an AUC of {limit}"
+    ),
+    "explainability.completeness_gap": _amount(
+        "Completeness gap", "Attributions add up to the score, but for {limit}"
+    ),
+    "explainability.faithful": _share("Faithful", "Explanations pass the battery of tests ({limit})"),
+    "explainability.stability": _amount("Stability", "Explanations change by {limit} under small changes"),
+    "privacy.epsilon_claimed": _amount("ε claimed", "Training claims ε {limit}"),
+    "privacy.epsilon_spent": _amount("ε spent", "Training spent ε {limit}"),
+    "privacy.epsilon_lower_bound": _amount("ε shown by attack", "Attacks show ε {limit}"),
+    "privacy.largest_refutable_epsilon": _amount("Largest ε the attack could refute"),
+    "privacy.noise_conformance_p": _share("Noise as claimed, p", "The test of the noise has p {limit}"),
+    "privacy.conformance": _share("Conformance", "Conformance ({check}) is {limit}"),
+    "privacy.membership_auc": _share("Membership AUC", "Membership can be told with an AUC of {limit}"),
+    "privacy.membership_tpr": _share("Membership TPR", "Members are told apart at a rate of {limit} (FPR {fpr})"),
+    "privacy.blind_baseline_auc": _share("Blind baseline AUC"),
+    "privacy.exposure": _amount("Exposure", "The exposure of {canary} is {limit} bits"),
+    "privacy.extractable_rate": _share("Extractable", "{Limit} of the secrets can be extracted"),
+    "privacy.accuracy_cost": Phrase(
+        "Accuracy lost to privacy", "Privacy costs {limit} of accuracy in {group}", None, None
+    ),
+    "privacy.calibration_cost": Phrase("Calibration lost to privacy", "Privacy costs {limit} of calibration in {group}"),
+    "deployment.max_abs_difference": _amount(
+        "Largest difference in score", "Scores of {variant} differ from the trained model's by {limit}"
+    ),
+    "deployment.decision_flip_rate": _share(
+        "Decisions that flip", "{variant} decides as the trained model: flips {limit}"
+    ),
+    "deployment.flip_rate_difference": _share(
+        "Gap in flips between groups", "Flips by {variant} differ by {limit} between groups of {attribute}"
+    ),
+    "deployment.accuracy_drop": Phrase("Accuracy lost", "{variant} loses {limit} of accuracy"),
+    "deployment.calibration_change": Phrase("Calibration changed", "{variant} changes calibration by {limit}"),
+    "deployment.fairness_change": Phrase(
+        "Gap changed", "{variant} changes the gap between groups of {attribute} by {limit}"
+    ),
+    "deployment.explanation_agreement": _share("Explanations agree", "Explanations of {variant} agree: {limit}"),
+    "deployment.load_ms": _amount("Loading", "{variant} loads in {limit} ms", unit="ms"),
+    "deployment.peak_bytes": _amount("Peak memory", "{variant} needs {limit} bytes at its peak", unit="bytes"),
+    "deployment.latency_ms": _amount("Latency", "{variant} answers in {limit} ms", unit="ms"),
+    "deployment.speedup": _amount("Speed-up", "{variant} is {limit} times as fast", unit="×"),
+    "deployment.size_bytes": _amount("Size", "{variant} has {limit} bytes", unit="bytes"),
+    "data.duplicate_rate": _share("Exact duplicates", "{Limit} of rows are exact duplicates"),
+    "data.train_test_overlap": _share("Held-out rows seen in training", "{Limit} of held-out rows were in training"),
+    "data.missing_rate": _share("Missing", "{Limit} of {feature} is missing"),
+    "data.group_share": _share("Share of rows", "{group} makes up {limit} of the rows"),
+    "data.label_rate": _share("Positive labels", "{Limit} of {group} has the positive label"),
+    "data.leak_auc": _share("AUC of the feature alone", "{feature} alone tells the label with an AUC of {limit}"),
+    "data.leak_purity": _share(
+        "Purest part", "The purest part of {feature} tells the label in {limit} of its rows"
+    ),
+    "sustainability.energy_kwh": _amount("Energy of training", "Training used {limit} kWh", unit="kWh"),
+    "sustainability.co2e_kg": _amount("CO₂e of training", "Training emitted {limit} kg CO₂e", unit="kg"),
+    "sustainability.parameters": _amount("Parameters", "It has {limit} parameters"),
+    "sustainability.flops_per_example": _amount("Operations a case", "A case costs {limit} operations"),
+    "sustainability.train_seconds": _amount("Training time", "Training took {limit} s", unit="s"),
+    "sustainability.energy_per_1000_decisions": _amount("Energy of 1,000 decisions", unit="kWh"),
+}
+
+ROLES = {
+    "primary": "audited",
+    "plain": "same net, no privacy",
+    "reference": "simple yardstick",
+    "baseline": "what runs today",
+    "recipe": "the procedure, cross-fitted",
+}
+"""What each role means, in a few words."""
+
+OUTCOMES = {"fail": "fails", "inconclusive": "inconclusive", "waived": "waived", "pass": "passes"}
+"""The one word for each outcome; the order is that of the page."""
+
+def phrase(metric: str) -> Phrase:
+    """The words for a metric; made from its own name where it is not a documented one."""
+    if known := _KNOWN.get(metric):
+        return known
+    name = metric.partition(".")[2].replace(".", ", ").replace("_", " ")
+    if name.endswith(" p"):
+        return _share(name[:1].upper() + name[1:-2] + ", p")
+    return Phrase(name[:1].upper() + name[1:])
+
+
+def name_of(metric: str, labels: Mapping[str, str]) -> str:
+    """A metric's name, with the labels its words ask for."""
+    return _fill(phrase(metric).name, labels, "")[0]
+
+
+def named(text: str) -> str:
+    """A name from the data as a person can see it: empty, blank and padded names are made plain."""
+    if not text:
+        return "(empty)"
+    return visible(text) if text == text.strip() else f"“{visible(text)}”"
+
+
+def prose(text: str) -> str:
+    """Free text on one line; line breaks become spaces, other hidden characters become visible."""
+    return visible(" ".join(part.strip() for part in text.splitlines() if part.strip()))
+
+
+def limit_words(limit: Limit) -> str:
+    """``at most 0.05``."""
+    return f"{'at most' if limit.at_most is not None else 'at least'} {number(limit.value)}"
+
+
+def rule_title(rule: Rule) -> str:
+    """A rule read aloud."""
+    titles = [_limit_title(limit) for limit in rule.limits]
+    title = titles[0] if len(titles) == 1 else "One of these is kept: " + "; or ".join(titles)
+    return title if rule.role == "primary" else f"{title}, for the {named(rule.role)} model"
+
+
+def _limit_title(limit: Limit) -> str:
+    labels = {key: label_text(value) for key, value in limit.where.items()}
+    said = limit_words(limit)
+    words = phrase(limit.metric)
+    text, used = _fill(words.title or f"{words.name}: {{limit}}", labels, limit.metric.partition(".")[0], said)
+    if "scope" not in used and labels.get("scope") == "all":
+        text += ", small groups among them"
+        used.add("scope")
+    rest = [f"{key} {named(value)}" for key, value in labels.items() if key not in used and key != "scope"]
+    return f"{text} ({', '.join(rest)})" if rest else text
+
+
+def _fill(text: str, labels: Mapping[str, str], audit: str, limit: str = "") -> tuple[str, set[str]]:
+    """A phrase with its braces filled, and which labels went into it."""
+    out, used = text.replace("{limit}", limit).replace("{Limit}", limit[:1].upper() + limit[1:]), set()
+    parts = out.split("{")
+    filled = [parts[0]]
+    for part in parts[1:]:
+        key, _, rest = part.partition("}")
+        if key in labels:
+            used.add(key)
+            filled.append(named(labels[key]) + rest)
+        else:
+            filled.append(_UNNAMED.get(key, f"each {key}") + rest)
+    return "".join(filled), used
+
+
+_UNNAMED = {
+    "group": "each group",
+    "attribute": "each attribute",
+    "variant": "each variant",
+    "feature": "each feature",
+    "given": "strata",
+    "check": "each check",
+    "canary": "each canary",
+    "fpr": "each rate",
+}

@@ -1,0 +1,186 @@
+"""How many rows, positives, selected and true positives does each group have?
+
+Everything a count metric needs: counting parts in any order and adding them equals counting the whole,
+exactly. Every rate below is a function of these four integers for each group.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rai_bigmodel.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Array = np.ndarray
+
+MISSING = "(missing)"
+
+
+@dataclass(frozen=True, eq=False)
+class GroupCounts:
+    """Group × truth × decision, as four integers for each group.
+
+    Args:
+        groups: the canonical names.
+        n: rows ``(groups,)``.
+        positives: rows whose outcome is the positive label.
+        selected: rows whose decision is the positive label.
+        true_positives: rows where both are.
+    """
+
+    groups: tuple[str, ...]
+    n: Array
+    positives: Array
+    selected: Array
+    true_positives: Array
+
+    @classmethod
+    def of(
+        cls, group: Array, truth: Array, decision: Array, *, groups: int | Sequence[str]
+    ) -> GroupCounts:
+        """Count rows.
+
+        Args:
+            group: codes ``(rows,)`` from 0 to ``len(groups) − 1``.
+            truth: whether the outcome is positive, booleans or 0/1 ``(rows,)``.
+            decision: whether the decision is positive, booleans or 0/1 ``(rows,)``.
+            groups: the names of the codes, or how many there are.
+
+        Raises:
+            InputError: lengths differ, a code is out of range, or a value is not 0 or 1.
+        """
+        names = tuple(str(i) for i in range(groups)) if isinstance(groups, int) else tuple(groups)
+        group = np.asarray(group)
+        if not group.shape == np.shape(truth) == np.shape(decision) or group.ndim != 1:
+            msg = (
+                "group, truth and decision must be columns of one length, "
+                f"got {group.shape}, {np.shape(truth)} and {np.shape(decision)}"
+            )
+            raise InputError(msg)
+        if group.size and not (0 <= group.min() and group.max() < len(names)):
+            msg = f"group codes must lie from 0 to {len(names) - 1}, got {group.min()} to {group.max()}"
+            raise InputError(msg)
+        cell = group.astype(np.int64) * 4 + _binary(truth, "truth") * 2 + _binary(decision, "decision")
+        cells = np.bincount(cell, minlength=4 * len(names)).reshape(len(names), 4).astype(np.int64)
+        return cls.of_cells(names, cells)
+
+    @classmethod
+    def of_cells(cls, groups: Sequence[str], cells: Array) -> GroupCounts:
+        """From a table of counts ``(groups, 4)``: truth·decision as 00, 01, 10, 11."""
+        return cls(
+            groups=tuple(groups),
+            n=cells.sum(axis=1),
+            positives=cells[:, 2] + cells[:, 3],
+            selected=cells[:, 1] + cells[:, 3],
+            true_positives=cells[:, 3],
+        )
+
+    @property
+    def cells(self) -> Array:
+        """The counts ``(groups, 4)``: truth·decision as 00, 01, 10, 11."""
+        tp, fn, fp = self.true_positives, self.positives - self.true_positives, self.selected - self.true_positives
+        return np.stack([self.n - tp - fn - fp, fp, fn, tp], axis=1)
+
+    def __add__(self, other: GroupCounts) -> GroupCounts:
+        """Groups of the same name are added; others stand side by side, in the order of their names."""
+        if not isinstance(other, GroupCounts):
+            return NotImplemented
+        if self.groups == other.groups:
+            return self.of_cells(self.groups, self.cells + other.cells)
+        names = tuple(sorted({*self.groups, *other.groups}))
+        cells = np.zeros((len(names), 4), dtype=np.int64)
+        for part in (self, other):
+            np.add.at(cells, [names.index(g) for g in part.groups], part.cells)
+        return self.of_cells(names, cells)
+
+    def __radd__(self, other: int) -> GroupCounts:
+        """So that ``sum`` can start from its 0."""
+        return self if other == 0 else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, GroupCounts)
+            and self.groups == other.groups
+            and bool((self.cells == other.cells).all())
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.groups, self.cells.tobytes()))
+
+    @property
+    def total(self) -> GroupCounts:
+        """All groups as one."""
+        return self.of_cells(("all",), self.cells.sum(axis=0, keepdims=True))
+
+
+def _binary(values: Array, name: str) -> Array:
+    values = np.asarray(values)
+    if values.dtype != bool and values.size and not np.isin(values, (0, 1)).all():
+        msg = f"{name} must be 0 or 1 in every row, got {np.unique(values)[:5].tolist()}"
+        raise InputError(msg)
+    return values.astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Successes out of trials for each group: what every group rate is made of."""
+
+    groups: tuple[str, ...]
+    successes: Array
+    trials: Array
+
+    @property
+    def values(self) -> Array:
+        """The rates ``(groups,)``; NaN where there were no trials."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.successes / self.trials
+
+
+def selection_rate(c: GroupCounts) -> Rate:
+    """The share of each group that is selected (Fairlearn's ``selection_rate``)."""
+    return Rate(c.groups, c.selected, c.n)
+
+
+def true_positive_rate(c: GroupCounts) -> Rate:
+    """The share of positives that is selected."""
+    return Rate(c.groups, c.true_positives, c.positives)
+
+
+def false_positive_rate(c: GroupCounts) -> Rate:
+    """The share of negatives that is selected."""
+    return Rate(c.groups, c.selected - c.true_positives, c.n - c.positives)
+
+
+def false_negative_rate(c: GroupCounts) -> Rate:
+    """The share of positives that is not selected."""
+    return Rate(c.groups, c.positives - c.true_positives, c.positives)
+
+
+def precision(c: GroupCounts) -> Rate:
+    """The share of the selected that is positive."""
+    return Rate(c.groups, c.true_positives, c.selected)
+
+
+def accuracy(c: GroupCounts) -> Rate:
+    """The share of rows where decision and outcome agree."""
+    return Rate(c.groups, c.n - c.positives - c.selected + 2 * c.true_positives, c.n)
+
+
+def base_rate(c: GroupCounts) -> Rate:
+    """The share of each group whose outcome is positive."""
+    return Rate(c.groups, c.positives, c.n)
+
+
+RATES: dict[str, Callable[[GroupCounts], Rate]] = {
+    "selection_rate": selection_rate,
+    "true_positive_rate": true_positive_rate,
+    "false_positive_rate": false_positive_rate,
+    "false_negative_rate": false_negative_rate,
+    "precision": precision,
+    "accuracy": accuracy,
+}

@@ -1,0 +1,361 @@
+"""How sure is a number? Intervals with stated coverage, at every rung of the ladder.
+
+Proportions: Wilson 1927, Clopper and Pearson 1934. Differences: Newcombe 1998 (method 10 of part II).
+Ratios: Donner and Zou 2012 (MOVER-R). Paired differences: Tango 1998. Widest gaps between groups:
+Tukey's studentized range on Newcombe's square-and-add intervals for failing, pairs on their own for passing
+(intersection–union, Berger 1982).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import special
+
+from rai_bigmodel.evidence import LADDER, Interval, Rung
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Array = np.ndarray
+    Ends = tuple[float | None, float | None]
+
+LEVEL = 0.95
+"""The level of the interval that is shown where no policy says otherwise."""
+
+
+def z_two_sided(alpha: float) -> float:
+    """The normal quantile of a two-sided 1−α interval."""
+    return float(special.ndtri(1 - alpha / 2))
+
+
+# --- the ladder -------------------------------------------------------------------------------
+
+
+def climb(
+    two_sided: Callable[[float], Ends],
+    keep: Callable[[float], Ends] | None = None,
+    *,
+    method: str,
+    level: float = LEVEL,
+) -> Interval:
+    """An interval at every rung.
+
+    Args:
+        two_sided: α → the ends of the two-sided 1−α interval; ``None`` is unbounded.
+        keep: α → the one-sided 1−α bounds for "at least" and "at most"; by default the ends of
+            the two-sided interval at 2α.
+    """
+    one_sided = keep or (lambda alpha: two_sided(2 * alpha))
+    rungs: list[Rung] = [(alpha, *two_sided(alpha), *one_sided(alpha)) for alpha in LADDER]
+    low, high = two_sided(1 - level)
+    shown = next((r for r in rungs if abs(r[0] - (1 - level)) < 1e-9), None)
+    if shown:
+        low, high = shown[1], shown[2]
+    return Interval(low=low, high=high, level=level, method=method, ladder=tuple(rungs))
+
+
+# --- one proportion ---------------------------------------------------------------------------
+
+
+def wilson(successes: Array, trials: Array, z: float) -> tuple[Array, Array]:
+    """Wilson's score limits; exactly 0 at no successes and exactly 1 at nothing else.
+
+    Args:
+        successes, trials: counts, any shape; with no trials the limits are 0 and 1.
+    """
+    x, n = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
+    safe = np.maximum(n, 1.0)
+    p = x / safe
+    middle = p + z * z / (2 * safe)
+    spread = z * np.sqrt(p * (1 - p) / safe + z * z / (4 * safe * safe))
+    scale = 1 + z * z / safe
+    low = np.where(x == 0, 0.0, np.clip((middle - spread) / scale, 0.0, 1.0))
+    high = np.where(x == n, 1.0, np.clip((middle + spread) / scale, 0.0, 1.0))
+    return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
+
+
+def clopper_pearson(successes: int, trials: int, alpha: float) -> tuple[float, float]:
+    """The exact two-sided limits: coverage is at least 1−α whatever the truth."""
+    x, n = successes, trials
+    low = 0.0 if x == 0 else float(special.betaincinv(x, n - x + 1, alpha / 2))
+    high = 1.0 if x == n else float(special.betaincinv(x + 1, n - x, 1 - alpha / 2))
+    return low, high
+
+
+def proportion(successes: int, trials: int) -> Interval | None:
+    """Clopper–Pearson at every rung, for a proportion that may be judged; ``None`` without trials."""
+    if trials == 0:
+        return None
+    return climb(lambda a: clopper_pearson(successes, trials, min(a, 1.0)), method="clopper-pearson")
+
+
+def group_rate(successes: int, trials: int) -> Interval | None:
+    """Wilson at every rung; ``None`` without trials."""
+    if trials == 0:
+        return None
+
+    def ends(alpha: float) -> Ends:
+        low, high = wilson(np.array(successes), np.array(trials), z_two_sided(alpha))
+        return float(low), float(high)
+
+    return climb(ends, method="wilson")
+
+
+# --- two proportions --------------------------------------------------------------------------
+
+
+class Limits(NamedTuple):
+    """Rates with their limits at one z, each ``(groups,)``."""
+
+    p: Array
+    low: Array
+    high: Array
+
+    @classmethod
+    def wilson(cls, successes: Array, trials: Array, z: float) -> Limits:
+        """Rates and Wilson limits."""
+        low, high = wilson(successes, trials, z)
+        return cls(np.asarray(successes) / np.asarray(trials), low, high)
+
+
+def newcombe(a: Limits) -> tuple[Array, Array]:
+    """Limits of every difference p_i − p_j ``(groups, groups)``: square-and-add (Newcombe 1998)."""
+    p, low, high = a
+    gap = p[:, None] - p[None, :]
+    down = np.sqrt((p - low)[:, None] ** 2 + (high - p)[None, :] ** 2)
+    up = np.sqrt((high - p)[:, None] ** 2 + (p - low)[None, :] ** 2)
+    return gap - down, gap + up
+
+
+def mover_ratio(a: Limits) -> tuple[Array, Array]:
+    """Limits of every ratio p_i / p_j ``(groups, groups)`` (Donner and Zou 2012, MOVER-R).
+
+    Infinite above where the lower limit of p_j is 0; NaN where both rates are 0.
+    """
+    p1, l1, u1 = (v[:, None] for v in a)
+    p2, l2, u2 = (v[None, :] for v in a)
+    product = p1 * p2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # The lower limit is rationalised: the textbook form is 0/0 where u2 = 2 p2.
+        inner = product**2 - l1 * u2 * (2 * p1 - l1) * (2 * p2 - u2)
+        low = l1 * (2 * p1 - l1) / (product + np.sqrt(np.maximum(inner, 0.0)))
+        inner = product**2 - u1 * l2 * (2 * p1 - u1) * (2 * p2 - l2)
+        high = (product + np.sqrt(np.maximum(inner, 0.0))) / (l2 * (2 * p2 - l2))
+    low = np.where(p1 == 0, 0.0, low)
+    high = np.where(l2 == 0, np.inf, high)
+    neither = (p1 == 0) & (p2 == 0)
+    return np.where(neither, np.nan, low), np.where(neither, np.nan, high)
+
+
+# --- the widest gap and the smallest ratio among groups ------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def simultaneous_z(alpha: float, groups: int) -> float:
+    """Tukey's c_k = q_{1−α; k, ∞} / √2: a z that holds for all pairs of k groups at once.
+
+    P(range of k standard normals ≤ q) = k ∫ φ(x) [Φ(x) − Φ(x − q)]^{k−1} dx, solved for q.
+    """
+    if groups <= 2:
+        return z_two_sided(alpha)
+    nodes, weights = np.polynomial.legendre.leggauss(400)
+    x = 9.0 * nodes
+    density = 9.0 * weights * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+    def beyond(q: float) -> float:
+        # 1 − (Φ(x) − Φ(x − q)) is small in the tail, so the power is taken through its logarithm.
+        outside = np.minimum(special.ndtr(-x) + special.ndtr(x - q), 1.0)
+        with np.errstate(divide="ignore"):
+            whole = np.exp((groups - 1) * np.log1p(-outside))
+        return 1 - groups * float(np.sum(density * whole))
+
+    lower, upper = 0.0, 60.0
+    for _ in range(80):
+        middle = (lower + upper) / 2
+        lower, upper = (middle, upper) if beyond(middle) > alpha else (lower, middle)
+    return upper / float(np.sqrt(2))
+
+
+def widest_gap(
+    successes: Array, trials: Array, *, compared: int | None = None, families: int = 1
+) -> Interval:
+    """The difference between the largest and the smallest rate.
+
+    Failing claims that *some* pair is further apart than a limit: Tukey–Newcombe, simultaneous over the
+    pairs. Passing claims that *every* pair is within it: each pair on its own, one-sided.
+
+    Args:
+        successes, trials: counts of the groups that are compared ``(groups,)``, at least two.
+        compared: how many groups were looked at, small ones included (k of the studentized range).
+        families: Bonferroni's factor when the widest of several such gaps is taken.
+    """
+    return climb(
+        lambda alpha: _gap_ends(successes, trials, simultaneous_z(alpha / families, compared or len(trials))),
+        lambda alpha: _gap_keeps(successes, trials, alpha, compared=compared, families=families),
+        method="tukey-newcombe",
+    )
+
+
+def _gap_ends(successes: Array, trials: Array, z: float) -> tuple[float, float]:
+    low, high = (_pairs(m) for m in newcombe(Limits.wilson(successes, trials, z)))
+    return max(0.0, float(low.max())), min(1.0, float(high.max()))
+
+
+def _gap_keeps(
+    successes: Array, trials: Array, alpha: float, *, compared: int | None, families: int
+) -> tuple[float, float]:
+    z = simultaneous_z(alpha / families, compared or len(trials))
+    return _gap_ends(successes, trials, z)[0], _gap_ends(successes, trials, z_two_sided(2 * alpha))[1]
+
+
+def widest_of(families: list[tuple[Array, Array, int]]) -> Interval:
+    """The widest gap in any of several families of rates (equalised odds: TPR and FPR).
+
+    Bonferroni over the families for failing; none for passing, where each must keep the limit.
+
+    Args:
+        families: successes, trials and the number of groups looked at, for each.
+    """
+    parts = [widest_gap(x, n, compared=k, families=len(families)) for x, n, k in families]
+    rungs = [
+        (alpha, *(max(_number(part.ladder[i][side]) for part in parts) for side in (1, 2, 3, 4)))
+        for i, alpha in enumerate(LADDER)
+    ]
+    by_alpha = {rung[0]: rung for rung in rungs}
+    return climb(
+        lambda alpha: (by_alpha[_rung(alpha)][1], by_alpha[_rung(alpha)][2]),
+        lambda alpha: (by_alpha[_rung(alpha)][3], by_alpha[_rung(alpha)][4]),
+        method="tukey-newcombe, bonferroni over families",
+    )
+
+
+def _rung(alpha: float) -> float:
+    return min(LADDER, key=lambda a: abs(a - alpha))
+
+
+def _number(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def smallest_ratio(successes: Array, trials: Array, *, compared: int | None = None) -> Interval:
+    """The smallest ratio between two groups' rates, by MOVER-R; two error budgets as in `widest_gap`.
+
+    Args:
+        successes, trials: counts of the groups that are compared ``(groups,)``, not all without successes.
+    """
+    k = compared or len(trials)
+
+    def ends(z: float) -> tuple[float, float]:
+        low, high = (_pairs(m) for m in mover_ratio(Limits.wilson(successes, trials, z)))
+        return float(np.nanmin(low)), min(1.0, float(np.nanmin(high)))
+
+    return climb(
+        lambda alpha: ends(simultaneous_z(alpha, k)),
+        lambda alpha: (ends(z_two_sided(2 * alpha))[0], ends(simultaneous_z(alpha, k))[1]),
+        method="tukey, mover-r",
+    )
+
+
+def ratio_to_best(
+    successes: int, trials: int, best_successes: int, best_trials: int, *, compared: int
+) -> Interval:
+    """One group's rate over that of the group with the largest (the impact ratio), by MOVER-R.
+
+    The best group was picked from the data, so failing is simultaneous over the `compared` groups; passing
+    claims that the ratio to every group keeps the limit, each on its own.
+    """
+    x, n = np.array([successes, best_successes]), np.array([trials, best_trials])
+
+    def ends(z: float) -> Ends:
+        low, high = mover_ratio(Limits.wilson(x, n, z))
+        return float(low[0, 1]), float(high[0, 1]) if np.isfinite(high[0, 1]) else None
+
+    return climb(
+        lambda alpha: ends(simultaneous_z(alpha, compared)),
+        lambda alpha: (ends(z_two_sided(2 * alpha))[0], ends(simultaneous_z(alpha, compared))[1]),
+        method="tukey, mover-r",
+    )
+
+
+def _pairs(matrix: Array) -> Array:
+    """The entries of pairs of two different groups."""
+    return matrix[~np.eye(len(matrix), dtype=bool)]
+
+
+# --- means, paired differences, sums -----------------------------------------------------------
+
+
+def mean(values: Array) -> Interval | None:
+    """Student's interval of a mean; ``None`` where fewer than two values or no spread leave nothing to go by."""
+    n = len(values)
+    spread = float(np.std(values, ddof=1)) if n > 1 else 0.0
+    if spread == 0.0:
+        return None
+    centre, error = float(np.mean(values)), spread / np.sqrt(n)
+
+    def ends(alpha: float) -> Ends:
+        t = float(special.stdtrit(n - 1, 1 - alpha / 2))
+        return float(centre - t * error), float(centre + t * error)
+
+    return climb(ends, method="student-t")
+
+
+def paired_difference(only_first: int, only_second: int, rows: int) -> Interval | None:
+    """The difference of two proportions measured on the same rows (Tango 1998, score interval).
+
+    Args:
+        only_first: rows where only the first succeeds.
+        only_second: rows where only the second does.
+        rows: all rows. ``None`` without any.
+    """
+    if rows == 0:
+        return None
+    b, c, n = only_first, only_second, rows
+
+    def score(delta: float) -> float:
+        big = 2 * n
+        middle = -b - c + (2 * n - b + c) * delta
+        last = -c * delta * (1 - delta)
+        q = (np.sqrt(max(middle * middle - 4 * big * last, 0.0)) - middle) / (2 * big)
+        variance = n * (2 * q + delta * (1 - delta))
+        lead = b - c - n * delta
+        if variance <= 0:
+            return 0.0 if lead == 0 else np.copysign(np.inf, lead)
+        return float(lead / np.sqrt(variance))
+
+    def solve(target: float, lower: float, upper: float) -> float:
+        for _ in range(70):
+            middle = (lower + upper) / 2
+            lower, upper = (middle, upper) if score(middle) > target else (lower, middle)
+        return (lower + upper) / 2
+
+    seen = (b - c) / n
+
+    def ends(alpha: float) -> Ends:
+        z = z_two_sided(min(alpha, 1.0))
+        return solve(z, -1.0, seen), solve(-z, seen, 1.0)
+
+    return climb(ends, method="tango")
+
+
+def average_of(parts: list[tuple[int, int]]) -> Interval | None:
+    """The plain average of independent proportions (MOVER on Wilson limits; Zou and Donner 2008).
+
+    Args:
+        parts: successes and trials of each. ``None`` where one has no trials.
+    """
+    if any(n == 0 for _, n in parts):
+        return None
+    x, n = (np.array(column) for column in zip(*parts, strict=True))
+
+    def ends(alpha: float) -> Ends:
+        p, low, high = Limits.wilson(x, n, z_two_sided(alpha))
+        down, up = np.sqrt(np.sum((p - low) ** 2)), np.sqrt(np.sum((high - p) ** 2))
+        centre = p.mean()
+        return max(0.0, float(centre - down / len(p))), min(1.0, float(centre + up / len(p)))
+
+    return climb(ends, method="mover, wilson")

@@ -1,0 +1,206 @@
+"""What stands before an auditor? A trained model, and the rows to ask it about."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import DataId, Decision, Record, SubjectId
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from rai_bigmodel.stats.counts import GroupCounts
+
+Array = np.ndarray
+Inputs = Any
+"""A dict of column → array for tables and text, one array for images: raw, as a user has them."""
+Roles = Mapping[str, tuple[str, ...]]
+"""Role → columns. The roles: ``feature truth sensitive score prediction weight id``."""
+
+
+class Refit(Record):
+    """What to change when the same recipe is trained again."""
+
+    seed: int
+    weights: tuple[float, ...] | None = None
+    probes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A trained model as an auditor meets it.
+
+    Args:
+        predict: raw inputs → scores ``(rows,)`` of the positive label, or class probabilities
+            ``(rows, labels)``. All a black-box audit may use.
+        decision: how a score becomes a decision.
+        module: for white-box audits; in evaluation mode.
+        refit: the same recipe on other data, weights or probes.
+        relatives: role → another subject it is compared with.
+        card: how it came to be.
+    """
+
+    name: str
+    kind: str
+    digest: str
+    decision: Decision
+    predict: Callable[[Inputs], Array]
+    module: nn.Module | None = None
+    refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
+    relatives: Mapping[str, Subject] = field(default_factory=dict)
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def identity(self, role: str = "primary") -> SubjectId:
+        """The part of a subject that evidence keeps."""
+        return SubjectId(
+            name=self.name, kind=self.kind, digest=self.digest, role=role, decision=self.decision
+        )
+
+    def related(self, **relatives: Subject) -> Subject:
+        """The same subject with more relatives."""
+        return replace(self, relatives={**self.relatives, **relatives})
+
+
+@runtime_checkable
+class Cohort(Protocol):
+    """Rows to audit on: arrays, a dataframe, a table in somebody's engine."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def roles(self) -> Roles:
+        """Which column is feature, truth, sensitive, score, prediction, weight, id."""
+        ...
+
+    @property
+    def positive(self) -> str:
+        """The label that counts as positive, as canonical text; empty when there is none."""
+        ...
+
+    def arrays(self, *columns: str) -> dict[str, Array]:
+        """Columns as arrays; refuses, with a hint, where rows must stay in the engine."""
+        ...
+
+    def binary(self, column: str) -> Array:
+        """Whether each row has the positive label, as booleans ``(rows,)``."""
+        ...
+
+    def count(
+        self,
+        by: tuple[str, ...] | list[str],
+        *,
+        truth: str | Array,
+        decision: str | Array,
+        weight: str | None = None,
+    ) -> GroupCounts:
+        """One GROUP BY: how many rows, positives, selected and true positives each group has."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """The rows a model was made from, tuned on, and has never seen."""
+
+    held_out: Cohort
+    train: Cohort | None = None
+    calibrate: Cohort | None = None
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+def data_id(cohort: Cohort) -> DataId:
+    """The part of a cohort that evidence keeps."""
+    return DataId(name=cohort.name, digest=cohort.digest, rows=cohort.rows)
+
+
+def truth_of(cohort: Cohort) -> Array:
+    """The outcome as booleans ``(rows,)``: whether each row has the positive label.
+
+    Raises:
+        InputError: the cohort names no outcome, or its labels are not two.
+    """
+    return cohort.binary(column_of(cohort, "truth"))
+
+
+def column_of(cohort: Cohort, role: str) -> str:
+    """The one column with a role.
+
+    Raises:
+        InputError: no column has it.
+    """
+    columns = cohort.roles.get(role, ())
+    if not columns:
+        msg = f"{cohort.name}: no column has the role {role!r}"
+        raise InputError(msg)
+    return columns[0]
+
+
+def attributes_of(
+    cohort: Cohort, asked: tuple[str, ...] = (), *, intersections: bool = False
+) -> tuple[str, ...]:
+    """The attributes to compare groups by: those asked for, or every sensitive column.
+
+    Args:
+        asked: columns, or intersections as ``a*b``.
+        intersections: with none asked for, also every pair of columns.
+
+    Raises:
+        InputError: a part is not a sensitive column, or there is none at all.
+    """
+    sensitive = cohort.roles.get("sensitive", ())
+    for attribute in asked:
+        for part in attribute.split("*"):
+            if part not in sensitive:
+                raise InputError.unknown(f"{cohort.name}: sensitive attribute", part, sensitive)
+    if asked:
+        return asked
+    if not sensitive:
+        msg = f"{cohort.name}: no column has the role 'sensitive', so no groups can be compared"
+        raise InputError(msg)
+    pairs = itertools.combinations(sensitive, 2) if intersections else ()
+    return (*sensitive, *("*".join(pair) for pair in pairs))
+
+
+def scores_of(subject: Subject, cohort: Cohort) -> Array:
+    """Scores of the positive label ``(rows,)``, asked of the subject and checked.
+
+    Raises:
+        InputError: the scores are not numbers, not finite, or not one for each row.
+    """
+    asked = {c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())}
+    scores = np.asarray(subject.predict(cohort.arrays(*sorted(asked))), dtype=np.float64)
+    if scores.ndim == 2 and scores.shape[1] == len(subject.decision.labels):
+        scores = scores[:, subject.decision.labels.index(subject.decision.positive)]
+    if scores.shape != (cohort.rows,):
+        msg = f"{subject.name}: gave scores of shape {scores.shape} for {cohort.rows:,} rows"
+        raise InputError(msg)
+    if bad := int((~np.isfinite(scores)).sum()):
+        msg = f"{subject.name}: {bad:,} of {cohort.rows:,} scores are not finite numbers"
+        raise InputError(msg)
+    return scores
+
+
+def has_scores(subject: Subject, cohort: Cohort) -> bool:
+    """Whether there is more than a decision for each row: a table may hold decisions only."""
+    return subject.kind != "table" or bool(cohort.roles.get("score"))
+
+
+def decisions_of(subject: Subject, cohort: Cohort) -> Array:
+    """Whether each row gets the positive label: booleans ``(rows,)``.
+
+    Of a table that records decisions, those; else the subject's decision rule on its scores.
+    """
+    if subject.kind == "table" and cohort.roles.get("prediction"):
+        return cohort.binary(column_of(cohort, "prediction"))
+    threshold = 0.5 if subject.decision.threshold is None else subject.decision.threshold
+    return scores_of(subject, cohort) >= threshold

@@ -1,0 +1,44 @@
+"""How does an exported model become a subject, without torch?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rai_bigmodel import files
+from rai_bigmodel.deploy.session import open_session
+from rai_bigmodel.subject import Subject
+
+if TYPE_CHECKING:
+    import os
+
+
+def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: int = 1) -> Subject:
+    """An ONNX file, or its bytes, as a subject of kind ``onnx`` whose digest is that of the bytes.
+
+    Its ``card`` says which run it was exported from (``exported_from``) and which columns it reads
+    (``features``).
+
+    Args:
+        name: what to call it; empty for the name in the file.
+        threads: how many threads a prediction may use.
+
+    Raises:
+        InputError: there is no such file, or it is not a model that ``rai export`` wrote.
+        MissingExtra: onnxruntime is not installed.
+    """
+    content = model if isinstance(model, bytes) else files.read_bytes(model)
+    where = "ONNX model" if isinstance(model, bytes) else Path(model).name
+    session = open_session(content, where=where, threads=threads)
+    return Subject(
+        name=name or session.name,
+        kind="onnx",
+        digest=session.digest,
+        decision=session.decision,
+        predict=session.score,
+        card={
+            "exported_from": session.trained,
+            "features": list(session.features),
+            "size_bytes": len(content),
+        },
+    )

@@ -1,0 +1,73 @@
+"""How does a table of predictions become a subject, without any model?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Decision
+from rai_bigmodel.subject import Subject
+from rai_bigmodel.tables import canonical
+
+if TYPE_CHECKING:
+    from rai_bigmodel.subject import Array, Inputs
+    from rai_bigmodel.tables import Table
+
+DEFAULT_THRESHOLD = 0.5
+
+
+def of_table(table: Table, *, name: str = "", threshold: float | None = None) -> Subject:
+    """A table with the role ``score`` or ``prediction`` as a subject of kind ``table``.
+
+    Decisions are those recorded under ``prediction``; without them, a score at `threshold` or more
+    (0.5 unless said otherwise) is a positive decision.
+
+    Raises:
+        InputError: neither role is there, a score is missing, not finite or outside 0 to 1, or the
+            threshold is.
+    """
+    score, prediction = (table.roles.get(role, ("",))[0] for role in ("score", "prediction"))
+    if not score and not prediction:
+        msg = f"{table.name}: a column of scores or of predictions is needed to know what was decided"
+        raise InputError(msg)
+    if threshold is not None and (not score or not 0 <= threshold <= 1):
+        msg = f"{table.name}: a threshold needs a column of scores and lies from 0 to 1, got {threshold}"
+        raise InputError(msg)
+    if threshold is not None and prediction:
+        msg = f"{table.name}: give either predictions or a threshold for the scores, not both"
+        raise InputError(msg)
+    if score:
+        _check(table, score)
+    truth = table.roles.get("truth", ("",))[0]
+    labels = tuple(sorted(set(canonical(table.columns[truth]).tolist()))) if truth else ()
+    decision = Decision(
+        kind="threshold",
+        threshold=None if prediction else DEFAULT_THRESHOLD if threshold is None else threshold,
+        positive=table.positive,
+        labels=labels,
+    )
+
+    def predict(inputs: Inputs) -> Array:
+        if score:
+            found: Array = inputs[score]
+            return found
+        return (canonical(inputs[prediction]) == table.positive).astype(np.float64)
+
+    return Subject(
+        name=name or table.name, kind="table", digest=table.digest, decision=decision, predict=predict
+    )
+
+
+def _check(table: Table, column: str) -> None:
+    values = table.arrays(column)[column]
+    if values.dtype == object:
+        msg = f"{table.name}: {column!r} holds text, scores must be numbers from 0 to 1"
+        raise InputError(msg)
+    if bad := int((~np.isfinite(values)).sum()):
+        msg = f"{table.name}: {column!r} is missing or not finite in {bad:,} of {table.rows:,} rows"
+        raise InputError(msg)
+    if bad := int(((values < 0) | (values > 1)).sum()):
+        msg = f"{table.name}: {column!r} lies outside 0 to 1 in {bad:,} of {table.rows:,} rows"
+        raise InputError(msg)

@@ -1,0 +1,103 @@
+"""How did a model come to be? The card that lies beside its weights."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import TYPE_CHECKING
+
+from rai_bigmodel.accounting import Ledger
+from rai_bigmodel.evidence import DataId, Decision, Record
+from rai_bigmodel.nets import Input
+from rai_bigmodel.training.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rai_bigmodel.subject import Cohort
+
+FORMAT = 1
+
+
+class Moment(Record):
+    """The losses after so many steps; `train` is null for a private model: nobody may see it."""
+
+    step: int
+    train: float | None
+    calibrate: float | None
+
+
+class Card(Record):
+    """How a model came to be.
+
+    Args:
+        digest: of weights, architecture and decision together.
+        recipe: the whole configuration, seed and privacy included.
+        inputs: column → the constants that fill and scale it, in the order of the net's features.
+        constants_from: where those constants come from.
+        decision_from: where the threshold comes from.
+        data: ``train`` and ``calibrate``, by digest.
+        versions: of what computed it; with `threads` and the seed they give the same bytes again.
+        history: losses on the way.
+        kept_step: the step whose weights were kept.
+        ledger: what ε depends on; null for a model trained without privacy.
+        notes: what a reader must know, in words.
+    """
+
+    name: str
+    digest: str
+    decision: Decision
+    recipe: Recipe
+    inputs: dict[str, Input]
+    features: tuple[str, ...]
+    constants_from: str
+    decision_from: str
+    data: dict[str, DataId]
+    versions: dict[str, str]
+    threads: int
+    history: tuple[Moment, ...]
+    kept_step: int
+    parameters: int
+    wall_seconds: float
+    ledger: Ledger | None = None
+    notes: tuple[str, ...] = ()
+    format: int = FORMAT
+
+
+def name_of(recipe: Recipe, rows: Cohort) -> str:
+    """What a model is called when nobody names it: its data, its kind, and whether it is private."""
+    kind = "mlp" if recipe.net.mlp.hidden else "logistic"
+    return f"{recipe.data or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
+
+
+def versions(*, private_too: bool) -> dict[str, str]:
+    """Package → version, of everything that had a part in the weights."""
+    packages = ["rai_bigmodel", "torch", "numpy", "safetensors", *(["opacus"] if private_too else [])]
+    found = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "not installed as a package"
+    return found
+
+
+def notes_on(recipe: Recipe, rows: Cohort, constants_from: str) -> tuple[str, ...]:
+    """What a reader must know about this training, in words."""
+    privacy = recipe.privacy
+    if privacy is None:
+        return ("Trained without privacy.",)
+    also = ", the constants of filling and scaling" if "measured" in constants_from else ""
+    notes = [
+        "ε covers the training rows, not the calibration rows.",
+        f"From the calibration rows come the decision threshold{also} and the losses in this card.",
+        "The number and the digest of the training rows stand in this card; ε does not cover those either.",
+        "Choosing settings by the results of earlier trainings spends privacy the ledger does not count.",
+    ]
+    if privacy.delta * rows.rows >= 1:
+        notes.append(f"δ = {privacy.delta:g} is not below one over the {rows.rows:,} training rows.")
+    if privacy.noise_seed is not None:
+        notes.append(
+            "The noise was seeded for a test: whoever knows the seed can subtract it, so no ε holds."
+        )
+    if privacy.noise_multiplier == 0:
+        notes.append("No noise was added, so no ε holds.")
+    return tuple(notes)

@@ -1,0 +1,131 @@
+"""Is the ε right? Pinned values, another accountant, and what is refused."""
+
+import math
+
+import msgspec
+import pytest
+
+from rai_bigmodel.accounting import Ledger, Privacy, epsilon_of, noise_for, rdp_epsilon_of
+from rai_bigmodel.errors import InputError
+
+PRIVACY = {"delta": 1e-5, "sample_rate": 0.1, "expected_batch_size": 100}
+
+
+def ledger(noise: float, rate: float, steps: int) -> Ledger:
+    return Ledger(
+        noise_multiplier=noise, sample_rate=rate, steps=steps, delta=1e-5, clip=1.0, expected_batch_size=100
+    )
+
+
+# Noise, sample rate, steps at δ = 1e-5 → PRV and RDP as published with the design of this package, and the exact
+# value where there is one (Balle & Wang 2018 for a rate of 1, the hockey-stick integral for one step).
+ROWS = [
+    (1.0, 1.0, 1, 4.3874, 4.7285, 4.3772),
+    (10.0, 1.0, 100, 4.3874, 4.7285, 4.3772),
+    (1.0, 0.01, 1, 0.2096, 0.9555, 0.1995),
+    (1.1, 256 / 60000, 14062, 2.3917, 2.5966, None),
+    (1.0, 0.01, 1000, 1.8384, 2.1014, None),
+    (0.5, 0.01, 100, 6.4868, 8.0307, None),
+]
+
+
+@pytest.mark.parametrize(("noise", "rate", "steps", "prv", "rdp", "exact"), ROWS)
+def test_epsilon_has_its_pinned_value(
+    noise: float, rate: float, steps: int, prv: float, rdp: float, exact: float | None
+) -> None:
+    """PRV is the pinned value rounded up at the fourth decimal, at or above the exact one, below RDP."""
+    spent = epsilon_of(ledger(noise, rate, steps))
+
+    assert spent == pytest.approx(prv, abs=1.01e-4)
+    assert rdp_epsilon_of(ledger(noise, rate, steps)) == pytest.approx(rdp, abs=1.01e-4)
+    assert spent <= rdp_epsilon_of(ledger(noise, rate, steps))
+    if exact is not None:
+        assert exact <= spent <= exact + 0.0103
+
+
+def test_without_subsampling_epsilon_is_at_least_the_analytic_gaussian() -> None:
+    """At a rate of 1, T steps with noise σ are one Gaussian with μ = √T/σ, whose δ(ε) is known in closed form."""
+
+    def delta(epsilon: float, mu: float) -> float:
+        def cdf(x: float) -> float:
+            return 0.5 * math.erfc(-x / math.sqrt(2))
+
+        return cdf(-epsilon / mu + mu / 2) - math.exp(epsilon) * cdf(-epsilon / mu - mu / 2)
+
+    for noise, steps in ((2.0, 1), (8.0, 20), (30.0, 400)):
+        spent = epsilon_of(ledger(noise, 1.0, steps))
+
+        assert delta(spent, math.sqrt(steps) / noise) <= 1e-5
+        assert delta(spent - 0.03, math.sqrt(steps) / noise) > 1e-5
+
+
+@pytest.mark.parametrize(("target", "rate", "steps"), [(4.0, 0.1, 100), (1.0, 0.01, 300), (8.0, 1.0, 20)])
+def test_the_noise_found_keeps_the_target_and_wastes_little(target: float, rate: float, steps: int) -> None:
+    """ε with the noise found is at most the target, and within 0.5 % of it."""
+    privacy = Privacy(epsilon=target, delta=1e-5, sample_rate=rate, expected_batch_size=100)
+    spent = epsilon_of(ledger(noise_for(privacy, steps), rate, steps))
+
+    assert target * 0.995 <= spent <= target
+
+
+def test_a_declared_noise_is_taken_as_it_is() -> None:
+    """Who gives the noise gets that noise."""
+    assert noise_for(Privacy(noise_multiplier=1.3, **PRIVACY), 10) == 1.3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"epsilon": 0.0}, "epsilon"),
+        ({"epsilon": -1.0}, "epsilon"),
+        ({"epsilon": math.nan}, "epsilon"),
+        ({"epsilon": math.inf}, "epsilon"),
+        ({"noise_multiplier": -0.1}, "noise_multiplier"),
+        ({"epsilon": 4.0, "noise_multiplier": 1.0}, "either epsilon or noise_multiplier"),
+        ({}, "either epsilon or noise_multiplier"),
+        ({"epsilon": 4.0, "delta": 0.0}, "delta"),
+        ({"epsilon": 4.0, "delta": 1.0}, "delta"),
+        ({"epsilon": 4.0, "sample_rate": 0.0}, "sample_rate"),
+        ({"epsilon": 4.0, "sample_rate": 1.01}, "sample_rate"),
+        ({"epsilon": 4.0, "expected_batch_size": 0}, "expected_batch_size"),
+        ({"epsilon": 4.0, "clip": 0.0}, "clip"),
+    ],
+)
+def test_a_privacy_out_of_range_is_refused_in_one_line(wrong: dict[str, float], named: str) -> None:
+    """Each impossible promise is refused by name."""
+    with pytest.raises(InputError, match=named) as error:
+        Privacy(**{**PRIVACY, **wrong})
+
+    assert "\n" not in str(error.value)
+
+
+def test_no_steps_spend_nothing_that_could_be_named() -> None:
+    """A training of no steps is refused, by the search and by the ledger."""
+    with pytest.raises(InputError, match="steps"):
+        noise_for(Privacy(epsilon=4.0, **PRIVACY), 0)
+    with pytest.raises(InputError, match="steps"):
+        ledger(1.0, 0.1, 0)
+
+
+def test_without_noise_no_epsilon_holds() -> None:
+    """A ledger without noise has no ε, by name."""
+    with pytest.raises(InputError, match="without noise"):
+        epsilon_of(ledger(0.0, 0.1, 10))
+
+
+def test_a_ledger_claims_no_epsilon_for_seeded_noise() -> None:
+    """Who knows the seed can subtract the noise, so the claim is null and the ledger says why."""
+    honest = Ledger.of(Privacy(noise_multiplier=1.0, **PRIVACY), noise_multiplier=1.0, steps=10)
+    seeded = Ledger.of(Privacy(noise_multiplier=1.0, noise_seed=1, **PRIVACY), noise_multiplier=1.0, steps=10)
+
+    assert honest.epsilon_claimed == epsilon_of(honest)
+    assert seeded.epsilon_claimed is None
+    assert seeded.noise_seeded
+    assert "tests only" in seeded.noise_generator
+
+
+def test_a_ledger_survives_being_written_and_read() -> None:
+    """The record as plain values converts back to itself."""
+    before = ledger(1.3, 0.1, 12)
+
+    assert msgspec.convert(msgspec.to_builtins(before), Ledger) == before
