@@ -13,9 +13,10 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c c
 demo: $(VENV)/.demo
 	$(BIN)/rai demo
 
-# Two processes with one thread each are quicker on two cores than one with two.
+# Two processes with one thread each are quicker on two cores than one with two; a file stays in one process, so
+# that what its tests share (a trained net, a demo run) is made once.
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -23,7 +24,7 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 
 zoo: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto -m zoo
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m zoo
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -28,7 +28,9 @@ __all__ = [
 
 _HOMES = {
     "Privacy": "rai_bigmodel.accounting",
-    **dict.fromkeys(("audit", "export", "judge", "load", "save", "train", "write_report"), "rai_bigmodel.api"),
+    **dict.fromkeys(
+        ("audit", "export", "judge", "load", "save", "train", "write_report"), "rai_bigmodel.api"
+    ),
 }
 _ROOMS = ("datasets", "nets")
 

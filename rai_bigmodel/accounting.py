@@ -13,8 +13,10 @@ cross-check. Opacus' GDP accountant is a limit theorem that reports too little f
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import warnings
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -23,6 +25,7 @@ from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import Record
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 GENERATOR = "pseudo-random, not cryptographic; seeded by the operating system, the seed never kept"
@@ -34,7 +37,7 @@ _MAX_STEPS = 10_000_000
 _MAX_TRIALS = 12
 
 
-class Privacy(Record):
+class Privacy(Record, kw_only=True):
     """What a private training promises, and the constants it declares instead of reading them off the data.
 
     Args:
@@ -51,11 +54,11 @@ class Privacy(Record):
         InputError: a value is out of its range, or both or none of ε and noise are given.
     """
 
+    epsilon: float | None = None
+    noise_multiplier: float | None = None
     delta: float
     sample_rate: float
     expected_batch_size: float
-    epsilon: float | None = None
-    noise_multiplier: float | None = None
     clip: float = 1.0
     noise_seed: int | None = None
 
@@ -72,9 +75,12 @@ class Privacy(Record):
         _rate(self.sample_rate)
         _positive("expected_batch_size", self.expected_batch_size)
         _positive("clip", self.clip)
+        if self.noise_seed is not None and not 0 <= self.noise_seed < 2**62:
+            msg = f"privacy: noise_seed must lie between 0 and 2^62, got {self.noise_seed}"
+            raise InputError(msg)
 
 
-class Ledger(Record):
+class Ledger(Record, kw_only=True):
     """What a private training did, as far as ε depends on it or a reader must know it.
 
     Args:
@@ -201,22 +207,27 @@ def _prv(noise: float, rate: float, steps: int, delta: float) -> float:
     accountant = accountants.PRVAccountant()
     accountant.history = [(noise, rate, steps)]
     # Opacus takes log(0) = -inf on purpose, at the edge of the privacy loss' support.
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore"), _quiet():
         return float(accountant.get_epsilon(delta))
 
 
 def _rdp(noise: float, rate: float, steps: int, delta: float) -> float:
-    import warnings
-
     accountants = _opacus()
     if noise == 0:
         return math.inf
     accountant = accountants.RDPAccountant()
     accountant.history = [(noise, rate, steps)]
-    with warnings.catch_warnings():
-        # Said when the best order is the first or last one tried: the bound is then looser, never wrong.
-        warnings.filterwarnings("ignore", message="Optimal order is the (smallest|largest) alpha")
+    with _quiet():
         return float(accountant.get_epsilon(delta))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        # Said when the best order is the first or last one tried: the RDP bound (which PRV takes for the
+        # width of its grid) is then looser, never wrong.
+        warnings.filterwarnings("ignore", message="Optimal order is the (smallest|largest) alpha")
+        yield
 
 
 def _opacus() -> ModuleType:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel import evidence as ev
-from rai_bigmodel import files, plugins
+from rai_bigmodel import files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Dossier, Record, load, save
 from rai_bigmodel.policy import Policy, Ruling, Verdict
@@ -46,7 +46,13 @@ __all__ = [
 
 
 def train(
-    net: MLP, splits: Splits, *, epochs: int = 30, privacy: Privacy | None = None, seed: int = 7, **settings: Any
+    net: MLP,
+    splits: Splits,
+    *,
+    epochs: int = 30,
+    privacy: Privacy | None = None,
+    seed: int = 7,
+    **settings: Any,
 ) -> Run:
     """Train a network on ``splits.train``; the calibration rows set the decision threshold.
 
@@ -66,11 +72,12 @@ def train(
 
 def train_recipe(path: PathLike, *, out: PathLike, on_step: Callable[..., None] | None = None) -> Run:
     """Train what a recipe file describes and write ``out/{model.safetensors, card.json}``."""
+    from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe
 
     written = recipe.read(path)
     files.make_folder(out)
-    run = fit.train_recipe(written, on_step=on_step)
+    run = fit.train_recipe(written, splits=datasets.by_name(written.data), on_step=on_step)
     checkpoint.save_run(run, out)
     return run
 
@@ -78,8 +85,12 @@ def train_recipe(path: PathLike, *, out: PathLike, on_step: Callable[..., None] 
 def export(run: Run | PathLike, path: PathLike) -> Subject:
     """Write a run as an ONNX file that takes raw columns, and give it back as a subject.
 
+    It is written once its scores agree with the run's at the edges of what it may meet: typical, missing,
+    zero, extreme and absurd values.
+
     Raises:
-        InputError: the file cannot be written, or its scores are not those of the run.
+        InputError: there is no such run, or the file cannot be written.
+        CheckFailed: the file does not score or decide as the run does; it is not written.
     """
     from rai_bigmodel.deploy import to_onnx
     from rai_bigmodel.subjects.of_onnx import of_onnx
@@ -122,12 +133,11 @@ def audit(
     )
 
 
-def _asked(
-    audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, where: str = ""
-) -> list[Any]:
+def _asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, where: str = "") -> list[Any]:
+    from rai_bigmodel import plugins
     from rai_bigmodel.collect import Asked
 
-    params = audits if isinstance(audits, Mapping) else dict.fromkeys(audits, {})
+    params = audits if isinstance(audits, Mapping) else {name: {} for name in audits}
     out = []
     for key, given in params.items():
         name, _, label = key.partition("/")
@@ -169,7 +179,7 @@ class _Rows(Record):
     file: str
     truth: str
     sensitive: tuple[str, ...]
-    positive: str | int | float | bool = 1
+    positive: str | int | float | bool | None = None
     features: tuple[str, ...] | str = "all"
     id: str | None = None
     weight: str | None = None
@@ -197,9 +207,7 @@ class _AuditFile(Record):
     seed: int = 0
 
 
-def audit_file(
-    path: PathLike, *, only: Sequence[str] = (), on_audit: Progress | None = None
-) -> Dossier:
+def audit_file(path: PathLike, *, only: Sequence[str] = (), on_audit: Progress | None = None) -> Dossier:
     """Run what an ``audit.yaml`` asks for; paths in it are relative to its folder.
 
     Args:
@@ -278,10 +286,10 @@ def _roles(data: _Rows, where: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def _label(value: str | float | bool) -> str:  # noqa: FBT001 - a label may be a boolean
+def _label(value: str | float | bool | None) -> str:  # noqa: FBT001 - a label may be a boolean
     from rai_bigmodel.policy import label_text
 
-    return label_text(value)
+    return "" if value is None else label_text(value)
 
 
 def _predictions_of(asked: _AuditFile, where: str, here: Path) -> tuple[Subject, Splits]:
@@ -327,7 +335,7 @@ def audit_predictions(
     prediction: str | None = None,
     score: str | None = None,
     threshold: float | None = None,
-    positive: str = "1",
+    positive: str = "",
     identifier: str | None = None,
     intersections: bool = True,
     seed: int = 0,
@@ -341,7 +349,7 @@ def audit_predictions(
             unless `intersections` is false.
         prediction, score: the column of decisions, of scores from 0 to 1, or both.
         threshold: a score at or above it is a positive decision; 0.5 where no predictions are given.
-        positive: the label that counts as positive.
+        positive: the label that counts as positive; needed where labels are not 0 and 1.
         identifier: a column that only names rows.
 
     Raises:
@@ -443,7 +451,9 @@ def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: Path
 _RELATIVES = {"plain": "plain.yaml", "reference": "reference.yaml"}
 
 
-def demo(out: PathLike, *, small: bool = False, on_progress: Progress | None = None) -> tuple[Dossier, Verdict]:
+def demo(
+    out: PathLike, *, small: bool = False, on_progress: Progress | None = None
+) -> tuple[Dossier, Verdict]:
     """Train on real mortgage data, audit, export, judge, and write the page: ``out/report.html``.
 
     Args:
@@ -455,20 +465,16 @@ def demo(out: PathLike, *, small: bool = False, on_progress: Progress | None = N
     from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe
 
-    out = files.make_folder(out)
+    out = ev.clear(out)  # what an earlier demo finished must not stand beside half of a new one
     package = resources.files("rai_bigmodel.demo")
     say = on_progress or (lambda *_: None)
-    _clear(out)
     splits = datasets.loan()
     recipes = {"primary": "recipe.yaml", **_RELATIVES}
     for role, name in recipes.items():
         written = files.parse_yaml(package.joinpath(name).read_bytes(), recipe.Recipe, where=name)
         if small:
             written = recipe.shortened(written)
-        what = f"train {written.name or role}"
-        run = fit.train_recipe(
-            written, splits=splits, on_step=lambda step, of, _, what=what: say(what, step, of)
-        )
+        run = fit.train_recipe(written, splits=splits, on_step=_steps(say, f"train {written.name or role}"))
         checkpoint.save_run(run, out / _run_folder(role))
     say("export to ONNX", 0, 1)
     export(out / "run", out / "model.onnx")
@@ -485,11 +491,9 @@ def demo(out: PathLike, *, small: bool = False, on_progress: Progress | None = N
     return dossier, verdict
 
 
+def _steps(say: Progress, what: str) -> Callable[[int, int, float | None], None]:
+    return lambda step, of, _: say(what, step, of)
+
+
 def _run_folder(role: str) -> str:
     return "run" if role == "primary" else f"run-{role}"
-
-
-def _clear(out: Path) -> None:
-    """What an earlier demo finished must not stand beside half of a new one."""
-    for name in ("manifest.json", "verdict.json", "report.html", "model.onnx"):
-        files.remove(out / name)

@@ -13,8 +13,6 @@ import click
 from rai_bigmodel.errors import RaiError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rai_bigmodel.policy import Ruling, Verdict
 
 OUR_BUG = 4
@@ -32,7 +30,7 @@ def _run(args: list[str] | None) -> int:
     try:
         code = cli.main(args=args, prog_name="rai", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        click.echo(error.format_message(), err=True)
         return 2
     except click.UsageError as error:
         hint = f" (try: {error.ctx.command_path} --help)" if error.ctx else ""
@@ -45,7 +43,7 @@ def _run(args: list[str] | None) -> int:
         return _say(" ".join(str(error).split()), error.exit_code)
     except BrokenPipeError:
         # Whoever read our output has gone; nothing is left to say, and nothing may be flushed at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     except Exception:  # noqa: BLE001 - the one place where our own bugs come out
         traceback.print_exc()
@@ -88,7 +86,7 @@ class _Progress:
             self.last = ""
 
 
-def _example(*lines: str) -> dict[str, str]:
+def _example(*lines: str) -> dict[str, Any]:
     """The end of a help text: what one would really type."""
     return {"epilog": "\b\nExample:\n" + "\n".join(f"  {line}" for line in lines)}
 
@@ -106,7 +104,9 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None: 
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     **_example("rai demo", "rai gate reports/demo --policy examples/policies/lending.yaml"),
 )
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
 def cli() -> None:
     """Train models, put them before audits, hold the evidence against a policy, write the page.
 
@@ -182,18 +182,47 @@ def export(run: str, out: str | None, *, quiet: bool) -> int:
 )
 @click.argument("file", required=False, type=click.Path(), metavar="[AUDIT.yaml]")
 @click.option("--out", help="Folder for evidence and manifest; beside AUDIT.yaml by default.")
-@click.option("--only", multiple=True, metavar="NAME", help="Of the audits in AUDIT.yaml, run this one (repeatable).")
-@click.option("--predictions", metavar="FILE", help="A csv, a parquet file or a folder of parquet, in place of AUDIT.yaml.")
+@click.option(
+    "--only", multiple=True, metavar="NAME", help="Of the audits in AUDIT.yaml, run this one (repeatable)."
+)
+@click.option(
+    "--predictions",
+    metavar="FILE",
+    help="A csv, a parquet file or a folder of parquet, in place of AUDIT.yaml.",
+)
 @click.option("--truth", metavar="COL", help="The column of outcomes.")
 @click.option("--prediction", metavar="COL", help="The column of decisions.")
 @click.option("--score", metavar="COL", help="The column of scores, from 0 to 1.")
-@click.option("--threshold", type=float, metavar="T", help="A score at or above it is a positive decision [default: 0.5].")
-@click.option("--sensitive", multiple=True, metavar="COL", help="An attribute to compare groups by (repeatable); a*b is an intersection.")
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="T",
+    help="A score at or above it is a positive decision [default: 0.5].",
+)
+@click.option(
+    "--sensitive",
+    multiple=True,
+    metavar="COL",
+    help="An attribute to compare groups by (repeatable); a*b is an intersection.",
+)
 @click.option("--no-intersections", is_flag=True, help="Do not compare pairs of attributes.")
-@click.option("--positive", default="1", show_default=True, metavar="LABEL", help="The label that counts as positive.")
+@click.option(
+    "--positive",
+    default="",
+    metavar="LABEL",
+    help="The label that counts as positive [default: 1 of 0 and 1].",
+)
 @click.option("--id", "identifier", metavar="COL", help="A column that only names rows.")
 @_quiet
-def audit(file: str | None, out: str | None, *, only: tuple[str, ...], predictions: str | None, quiet: bool, **columns: Any) -> int:
+def audit(
+    file: str | None,
+    out: str | None,
+    *,
+    only: tuple[str, ...],
+    predictions: str | None,
+    quiet: bool,
+    **columns: Any,
+) -> int:
     """Put a subject before audits and write what they find.
 
     Either AUDIT.yaml says what to do, or --predictions names a table of predictions.
@@ -210,7 +239,9 @@ def audit(file: str | None, out: str | None, *, only: tuple[str, ...], predictio
         dossier = api.audit_file(file, only=only, on_audit=progress)
     else:
         assert predictions is not None
-        missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + ([] if out else ["--out"])
+        missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + (
+            [] if out else ["--out"]
+        )
         if missing:
             msg = f"--predictions also needs {', '.join(missing)}"
             raise click.UsageError(msg, click.get_current_context())
@@ -219,7 +250,9 @@ def audit(file: str | None, out: str | None, *, only: tuple[str, ...], predictio
             raise click.UsageError(msg, click.get_current_context())
         assert out is not None
         intersections = not columns.pop("no_intersections")
-        dossier = api.audit_predictions(predictions, intersections=intersections, on_audit=progress, **columns)
+        dossier = api.audit_predictions(
+            predictions, intersections=intersections, on_audit=progress, **columns
+        )
     api.save(dossier, out)
     progress.clear()
     if not quiet:
@@ -232,7 +265,7 @@ def audit(file: str | None, out: str | None, *, only: tuple[str, ...], predictio
 
 
 def _refuse_columns(columns: dict[str, Any]) -> None:
-    given = [f"--{name}" for name, value in columns.items() if value and (name, value) != ("positive", "1")]
+    given = [f"--{name}" for name, value in columns.items() if value]
     if given:
         msg = f"{', '.join(given)} goes with --predictions; AUDIT.yaml says the same under data:"
         raise click.UsageError(msg, click.get_current_context())
@@ -240,8 +273,12 @@ def _refuse_columns(columns: dict[str, Any]) -> None:
 
 @cli.command(**_example("rai gate reports/demo --policy examples/policies/lending.yaml"))
 @click.argument("folder", type=click.Path(), metavar="DIR")
-@click.option("--policy", required=True, metavar="POLICY.yaml", help="The rules to hold the evidence against.")
-@click.option("--subject", default="", metavar="SHA256", help="The digest that the primary subject must have.")
+@click.option(
+    "--policy", required=True, metavar="POLICY.yaml", help="The rules to hold the evidence against."
+)
+@click.option(
+    "--subject", default="", metavar="SHA256", help="The digest that the primary subject must have."
+)
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
 @_quiet
 def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) -> int:
@@ -265,7 +302,10 @@ def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) 
 
 
 @cli.command(
-    **_example("rai report reports/demo --policy examples/policies/lending.yaml", "rai report reports/demo --out page.html")
+    **_example(
+        "rai report reports/demo --policy examples/policies/lending.yaml",
+        "rai report reports/demo --out page.html",
+    )
 )
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--policy", metavar="POLICY.yaml", help="Without one the page says that nothing was judged.")

@@ -109,13 +109,13 @@ def _primary_only(audit: Audit) -> bool:
     return bool(getattr(audit, "primary_only", False))
 
 
-def _run(one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int) -> list[tuple[str, ev.Evidence]]:
+def _run(
+    one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int
+) -> list[tuple[str, ev.Evidence]]:
     failure = ""
     try:
         if why := _unmet(one.audit, subject, splits):
-            unmeasured = ev.Measurement(
-                metric=f"{one.name}.unmeasured", kind="exact", value=None, why=why
-            )
+            unmeasured = ev.Measurement(metric=f"{one.name}.unmeasured", kind="exact", value=None, why=why)
             findings = ev.Findings(measurements=(unmeasured,))
         else:
             findings = one.audit(subject, splits, _generator(seed, one, role))
@@ -151,7 +151,9 @@ def _run(one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int) 
 
 def _unmet(audit: Audit, subject: Subject, splits: Splits) -> str:
     reasons = {
-        "module": "the network itself was not handed over, only its answers" if subject.module is None else "",
+        "module": "the network itself was not handed over, only its answers"
+        if subject.module is None
+        else "",
         "refit": "the subject cannot be trained again" if subject.refit is None else "",
         "train": "no training rows were given" if splits.train is None else "",
     }

@@ -4,6 +4,7 @@ RaiError
 ├── InputError        2  the input or the call is wrong; the message says what, where and what would do
 │   └── MissingExtra  2  an optional package is not installed; the message names the extra
 ├── TrainingDiverged  2  the loss stopped being a number
+├── CheckFailed       1  something was made or looked at, and is not what it should be
 └── PolicyOutcome        raised by ``Verdict.raise_for_outcome``
     ├── PolicyNotMet     1
     └── PolicyUndecided  3
@@ -46,8 +47,7 @@ class MissingExtra(InputError):
 
     def __init__(self, package: str, extra: str, feature: str) -> None:
         super().__init__(
-            f"{feature} needs {package!r}, which is not installed: "
-            f"pip install 'rai_bigmodel[{extra}]'"
+            f"{feature} needs {package!r}, which is not installed: pip install 'rai_bigmodel[{extra}]'"
         )
 
 
@@ -55,6 +55,12 @@ class TrainingDiverged(RaiError):
     """The loss became infinite or not a number."""
 
     exit_code = 2
+
+
+class CheckFailed(RaiError):
+    """Something was made or looked at as asked, and a check of it failed."""
+
+    exit_code = 1
 
 
 class PolicyOutcome(RaiError):

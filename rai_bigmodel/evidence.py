@@ -6,6 +6,7 @@ model, an array or a line of HTML. What is written to disk is the canonical JSON
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from pathlib import Path
@@ -121,7 +122,7 @@ class Interval(Record):
         ends = sorted([*ends, (_alpha(self.level), self.low, self.high)], key=lambda e: -e[0])
         keeps = [(rung[0], rung[3], rung[4]) for rung in self.ladder]
         for row in (ends, keeps):
-            for (a, low, high), (b, lower, higher) in zip(row, row[1:], strict=False):
+            for (a, low, high), (b, lower, higher) in itertools.pairwise(row):
                 if not (_below(lower, low) and _below(_negative(higher), _negative(high))):
                     msg = f"intervals must be nested, but the one at α = {b} is narrower than at α = {a}"
                     raise ValueError(msg)
@@ -357,6 +358,12 @@ class Produced(Record):
     facts: dict[str, str] = {}
     not_run: dict[str, str] = {}
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if sum(s.role == "primary" for s in self.subjects) > 1:
+            msg = "a dossier has one primary subject, the one that may ship; the others are its relatives"
+            raise ValueError(msg)
+
 
 class Circumstances(Record):
     """What differs between two runs of the same: when, where, and how long things took."""
@@ -377,6 +384,9 @@ class Manifest(Record):
     def __post_init__(self) -> None:
         super().__post_init__()
         _known_format(self.format)
+        if twice := sorted(set(self.evidence.files) & set(self.circumstances.clocks)):
+            msg = f"{twice[0]!r} is named twice, as evidence and as a clock"
+            raise ValueError(msg)
 
     @property
     def run(self) -> str:
@@ -421,39 +431,54 @@ def _known_format(number: int) -> None:
 
 def file_name(audit: str, *, role: str = "primary", label: str = "", clock: bool = False) -> str:
     """``<audit>[@role][-label].json``, with ``-clock`` for the timings."""
-    return (
+    stem = (
         files.slug(audit)
         + (f"@{files.slug(role)}" if role != "primary" else "")
         + (f"-{files.slug(label)}" if label else "")
-        + ("-clock" if clock else "")
-        + ".json"
     )
+    if clock:
+        return f"{stem}-clock.json"
+    # A label that happens to be "clock" must not put evidence among the timings, outside the run's digest.
+    return f"{stem}.label.json" if stem.endswith("-clock") else f"{stem}.json"
 
 
 _MADE_FROM_EVIDENCE = ("verdict.json", "report.html")
+
+
+def clear(folder: str | os.PathLike[str]) -> Path:
+    """Take away the evidence of an earlier run and what was made from it; the folder is made when it is not there.
+
+    The manifest goes first, so that what is left half-way never looks finished.
+
+    Raises:
+        InputError: the folder cannot be written, or ``evidence/`` holds something that is not evidence.
+    """
+    folder = files.make_folder(folder)
+    inside = files.make_folder(folder / "evidence")
+    there = files.regular_files(inside)
+    for path in there.values():
+        # Whatever reads as evidence is ours, also where an interrupted run left no manifest that names it.
+        try:
+            files.parse_json(files.read_bytes(path), Evidence, where=str(path))
+        except InputError:
+            msg = f"{path}: is not evidence and would be lost; choose another folder or clear this one"
+            raise InputError(msg) from None
+    for name in ("manifest.json", *_MADE_FROM_EVIDENCE):
+        files.remove(folder / name)
+    for name in there:
+        files.remove(inside / name)
+    return folder
 
 
 def save(dossier: Dossier, folder: str | os.PathLike[str]) -> Path:
     """Write ``evidence/*.json`` and, last, ``manifest.json``; what an earlier run left is replaced.
 
     Raises:
-        InputError: the folder cannot be written, or holds files in ``evidence/`` that no manifest names.
+        InputError: as `clear`.
     """
-    folder = files.make_folder(folder)
-    inside = files.make_folder(folder / "evidence")
-    old = set(files.regular_files(inside))
-    known: set[str] = set()
-    if (folder / "manifest.json").exists():
-        known = set(_manifest(folder).names)
-    if foreign := sorted(old - known):
-        msg = f"{inside}: holds {foreign[0]!r}, which no manifest names; choose another folder or clear this one"
-        raise InputError(msg)
-    for name in ("manifest.json", *_MADE_FROM_EVIDENCE):
-        files.remove(folder / name)
-    for name in old:
-        files.remove(inside / name)
+    folder = clear(folder)
     for name, evidence in zip(dossier.manifest.names, dossier.evidence, strict=True):
-        files.write_bytes(inside / name, files.canonical_json(evidence))
+        files.write_bytes(folder / "evidence" / name, files.canonical_json(evidence))
     files.write_bytes(folder / "manifest.json", files.canonical_json(dossier.manifest))
     return folder
 
@@ -480,10 +505,10 @@ def load(folder: str | os.PathLike[str]) -> Dossier:
         raise InputError(msg)
     there = files.regular_files(inside)
     if foreign := sorted(set(there) - set(stated)):
-        msg = f"{inside / foreign[0]}: the manifest does not name this file"
+        msg = files.visible(f"{inside / foreign[0]}: the manifest does not name this file")
         raise InputError(msg)
     if gone := sorted(set(stated) - set(there)):
-        msg = f"{inside}: {gone[0]!r} is not there, though the manifest names it"
+        msg = f"{inside}: {files.visible(repr(gone[0]))} is not there, though the manifest names it"
         raise InputError(msg)
     evidence = []
     for name in manifest.names:
@@ -510,7 +535,10 @@ def seal(
         found: file name and evidence.
         produced: the other fields of `Produced`.
     """
-    by_name = dict(sorted(found))
+    by_name: dict[str, Evidence] = {}
+    for name, evidence in sorted(found, key=lambda pair: pair[0]):
+        assert name not in by_name, f"{name}: two audits would write one file"
+        by_name[name] = evidence
     digests = {name: files.digest(files.canonical_json(e)) for name, e in by_name.items()}
     clocks = {name: d for name, d in digests.items() if name.endswith("-clock.json")}
     manifest = Manifest(

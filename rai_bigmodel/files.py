@@ -147,9 +147,13 @@ class _YamlReader:
             # Events are read without recursion; composing a deep nest would overflow libyaml's C stack.
             depth = 0
             for event in yaml.parse(text, Loader=loader):
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
+                    event, yaml.CollectionEndEvent
+                )
                 if depth > MAX_CONFIG_DEPTH:
                     raise self._fail(f"line {event.start_mark.line + 1}", "nested too deeply")
+                if tag := getattr(event, "tag", None):
+                    raise self._fail(f"line {event.start_mark.line + 1}", f"the tag {tag!r} is not allowed")
             node = yaml.compose(text, Loader=loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
@@ -173,8 +177,6 @@ class _YamlReader:
         self.nodes += 1
         if self.nodes > MAX_CONFIG_NODES or depth > MAX_CONFIG_DEPTH:
             raise self._fail(path, "too large once its aliases are written out, or nested too deeply")
-        if node.tag.startswith(("!", "tag:yaml.org,2002:python")):
-            raise self._fail(path, f"the tag {node.tag!r} is not allowed")
         if node.id == "scalar":
             return self._scalar(node, path)
         if node.id == "sequence":
@@ -330,9 +332,10 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$", re.I)
 def slug(name: str) -> str:
     """A file name made of letters, digits, ``_``, ``-`` and ``.``; what had to go is told apart by a hash."""
     kept = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:60].strip("-.")
-    if kept == name and not _RESERVED.match(kept.split(".")[0]):
+    reserved = bool(_RESERVED.match(kept.split(".")[0]))
+    if kept and kept == name and not reserved:
         return kept
-    return f"{kept or 'unnamed'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
+    return f"{'_' * reserved}{kept or 'unnamed'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def visible(text: str) -> str:

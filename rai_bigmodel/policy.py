@@ -280,7 +280,9 @@ def judge(policy: Policy, dossier: Dossier, *, today: dt.date, subject: str = ""
     pins = (policy.subject, subject)
     blocked = _blocked(policy, dossier, today=today, pins=pins)
     claims = [
-        tuple(tuple(_claims(limit, rule, policy, dossier, blocked=blocked, pins=pins)) for limit in rule.limits)
+        tuple(
+            tuple(_claims(limit, rule, policy, dossier, blocked=blocked, pins=pins)) for limit in rule.limits
+        )
         for rule in policy.rules
     ]
     rejected = _holm(policy, claims)
@@ -414,9 +416,7 @@ def _without_error(claim: _Claim, rule: Rule) -> bool:
     return _by_value(m, rule)
 
 
-def _holm(
-    policy: Policy, claims: Sequence[tuple[tuple[_Claim, ...], ...]]
-) -> list[list[bool]]:
+def _holm(policy: Policy, claims: Sequence[tuple[tuple[_Claim, ...], ...]]) -> list[list[bool]]:
     """Which claims are rejected: Holm's step-down at 1 − confidence, warnings in a family of their own.
 
     An ``any_of`` rule is one claim, with the largest of its members' p-values.
@@ -462,15 +462,15 @@ def _tightest(found: Sequence[_Found], limit: Limit) -> _Found:
     sign = 1 if limit.at_most is not None else -1
     return max(
         found,
-        key=lambda f: float("-inf")
-        if f.measurement is None or f.measurement.value is None
-        else sign * f.measurement.value,
+        key=lambda f: (
+            float("-inf")
+            if f.measurement is None or f.measurement.value is None
+            else sign * f.measurement.value
+        ),
     )
 
 
-def _any_of(
-    rule: Rule, members: Sequence[Sequence[_Claim]], policy: Policy, *, alone: bool
-) -> Ruling:
+def _any_of(rule: Rule, members: Sequence[Sequence[_Claim]], policy: Policy, *, alone: bool) -> Ruling:
     share = policy.alpha / len(members)
     alpha = next((a for a in LADDER if a <= share * (1 + 1e-12)), 0.0)  # at 0 there is no rung, so no proof
     best: list[_Found] = []
@@ -482,7 +482,9 @@ def _any_of(
             return Ruling(rule=rule, outcome="pass", measurement=first.measurement, words=words)
         best += [f for f in found if f.outcome != "pass"]
     decided = next((f for f in best if f.outcome == ("fail" if alone else "inconclusive")), best[0])
-    words = f"None of {len(members)} alternatives is {'kept' if alone else 'shown to be kept'}. {decided.words}"
+    words = (
+        f"None of {len(members)} alternatives is {'kept' if alone else 'shown to be kept'}. {decided.words}"
+    )
     return Ruling(
         rule=rule, outcome="fail" if alone else "inconclusive", measurement=decided.measurement, words=words
     )
@@ -538,7 +540,7 @@ def _may_pass(m: Measurement, rule: Rule, words: str) -> _Found:
         left = percent(m.excluded, beside=rule.excluded_at_most)
         return _Found(
             "inconclusive",
-            f"{words} But {left} of the rows were left out of it, more than {percent(rule.excluded_at_most)}.",
+            f"{words} But {left} of the rows were left out of it, more than {percent(rule.excluded_at_most, beside=rule.excluded_at_most)}.",
             m,
         )
     return _Found("pass", words, m)
@@ -550,8 +552,12 @@ def _declared(claim: _Claim, rule: Rule, *, seen: str, at: str) -> _Found:
     if limit.breaks(m.value):
         return _Found("fail", f"The declared value, {seen}, breaks the limit, {at}.", m)
     if m.kind == "bound" or rule.accept != "declared":
-        return _Found("inconclusive", f"{seen} keeps the limit, {at}, but is only declared: nobody measured it.", m)
-    return _may_pass(m, rule, f"The declared value, {seen}, keeps the limit, {at}; the policy accepts the claim.")
+        return _Found(
+            "inconclusive", f"{seen} keeps the limit, {at}, but is only declared: nobody measured it.", m
+        )
+    return _may_pass(
+        m, rule, f"The declared value, {seen}, keeps the limit, {at}; the policy accepts the claim."
+    )
 
 
 def _rows_to_settle(limit: Limit, m: Measurement, alpha: float) -> str:

@@ -72,11 +72,20 @@ class Cohort(Protocol):
     """Rows to audit on: arrays, a dataframe, a table in somebody's engine."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What a reader calls these rows."""
+        ...
+
     @property
-    def rows(self) -> int: ...
+    def rows(self) -> int:
+        """How many there are."""
+        ...
+
     @property
-    def digest(self) -> str: ...
+    def digest(self) -> str:
+        """What tells these rows from any other."""
+        ...
+
     @property
     def roles(self) -> Roles:
         """Which column is feature, truth, sensitive, score, prediction, weight, id."""
@@ -161,7 +170,8 @@ def attributes_of(
     for attribute in asked:
         for part in attribute.split("*"):
             if part not in sensitive:
-                raise InputError.unknown(f"{cohort.name}: sensitive attribute", part, sensitive)
+                what = f"{cohort.name}: sensitive attribute"
+                raise InputError.unknown(what, part, sensitive)
     if asked:
         return asked
     if not sensitive:

@@ -12,9 +12,11 @@ def number(value: float | None, *, beside: float | None = None, digits: int = 3)
         return "unbounded"
     if float(value).is_integer() and abs(value) < 1e15:
         return f"{int(value):,}"
+    if value == beside:
+        return exact(value)
     for places in range(digits, 16):
         text = _write(value, places)
-        if beside is None or value == beside or float(text.replace(",", "")) != _as_shown(beside, text):
+        if beside is None or float(text.replace(",", "")) != _as_shown(beside, text):
             return text
     return repr(value)
 

@@ -17,8 +17,8 @@ def ledger(noise: float, rate: float, steps: int) -> Ledger:
     )
 
 
-# Noise, sample rate, steps at δ = 1e-5 → PRV and RDP as published with the design of this package, and the exact
-# value where there is one (Balle & Wang 2018 for a rate of 1, the hockey-stick integral for one step).
+# Noise, sample rate, steps at δ = 1e-5 → PRV, RDP, and the exact value where there is one (Balle & Wang 2018
+# for a rate of 1, the hockey-stick integral for one step).
 ROWS = [
     (1.0, 1.0, 1, 4.3874, 4.7285, 4.3772),
     (10.0, 1.0, 100, 4.3874, 4.7285, 4.3772),
@@ -29,11 +29,10 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("noise", "rate", "steps", "prv", "rdp", "exact"), ROWS)
-def test_epsilon_has_its_pinned_value(
-    noise: float, rate: float, steps: int, prv: float, rdp: float, exact: float | None
-) -> None:
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_epsilon_has_its_pinned_value(row: tuple[float, float, int, float, float, float | None]) -> None:
     """PRV is the pinned value rounded up at the fourth decimal, at or above the exact one, below RDP."""
+    noise, rate, steps, prv, rdp, exact = row
     spent = epsilon_of(ledger(noise, rate, steps))
 
     assert spent == pytest.approx(prv, abs=1.01e-4)
@@ -44,7 +43,7 @@ def test_epsilon_has_its_pinned_value(
 
 
 def test_without_subsampling_epsilon_is_at_least_the_analytic_gaussian() -> None:
-    """At a rate of 1, T steps with noise σ are one Gaussian with μ = √T/σ, whose δ(ε) is known in closed form."""
+    """At a rate of 1, T steps with noise σ are one Gaussian with μ = √T/σ; its δ(ε) has a closed form."""
 
     def delta(epsilon: float, mu: float) -> float:
         def cdf(x: float) -> float:
@@ -89,6 +88,7 @@ def test_a_declared_noise_is_taken_as_it_is() -> None:
         ({"epsilon": 4.0, "sample_rate": 1.01}, "sample_rate"),
         ({"epsilon": 4.0, "expected_batch_size": 0}, "expected_batch_size"),
         ({"epsilon": 4.0, "clip": 0.0}, "clip"),
+        ({"epsilon": 4.0, "noise_seed": -1}, "noise_seed"),
     ],
 )
 def test_a_privacy_out_of_range_is_refused_in_one_line(wrong: dict[str, float], named: str) -> None:

@@ -53,7 +53,9 @@ def test_a_pass_reads_the_one_sided_keep_bound_and_needs_no_correction() -> None
     verdict = held(rule(), *others, against=dossier(estimate(value - 1e-9)))
 
     assert verdict.rulings[0].outcome == "pass"
-    assert "At most 0.1 with 95 % confidence" in verdict.rulings[0].words or "0.0999" in verdict.rulings[0].words
+    assert (
+        "At most 0.1 with 95 % confidence" in verdict.rulings[0].words or "0.0999" in verdict.rulings[0].words
+    )
 
 
 def test_a_bound_at_the_limit_keeps_it_and_one_strictly_beyond_breaks_it() -> None:
@@ -84,7 +86,7 @@ def test_failing_reads_the_two_sided_interval_and_passing_the_keep_bounds() -> N
 
 
 def test_broken_alone_but_not_after_correction_is_inconclusive_and_says_so() -> None:
-    """p = 0.05 fails alone; among ten rules it does not."""
+    """Alone, p = 0.05 fails; among ten rules it does not."""
     m = estimate(0.1 + 2.0 * 0.01)
     alone = one(rule(), m)
     among = held(rule(), *[rule(f"fairness.o{i}") for i in range(9)], against=dossier(m)).rulings[0]
@@ -183,7 +185,11 @@ def _random_measurement(draw: Any, metric: str) -> Measurement:
     value = draw(st.one_of(st.none(), st.floats(0, 1)) if draw(st.booleans()) else st.floats(0, 1))
     excluded = draw(st.sampled_from([0.0, 0.02, 0.05]))
     origin = draw(st.sampled_from(["measured", "measured", "measured", "declared"]))
-    fields: dict[str, Any] = {"excluded": excluded, "origin": origin, "labels": {"i": draw(st.sampled_from("ab"))}}
+    fields: dict[str, Any] = {
+        "excluded": excluded,
+        "origin": origin,
+        "labels": {"i": draw(st.sampled_from("ab"))},
+    }
     if value is None:
         return Measurement(metric=metric, kind=kind, value=None, why="no rows", **fields)
     error = draw(st.floats(0.001, 0.2))
@@ -199,9 +205,7 @@ def _random_measurement(draw: Any, metric: str) -> Measurement:
 def situations(draw: Any) -> tuple[list[dict[str, Any]], list[Measurement]]:
     """Some rules as plain fields, and measurements for some of them."""
     metrics = [f"fairness.m{i}" for i in range(draw(st.integers(1, 4)))]
-    found = [
-        _random_measurement(draw, metric) for metric in metrics for _ in range(draw(st.integers(0, 2)))
-    ]
+    found = [_random_measurement(draw, metric) for metric in metrics for _ in range(draw(st.integers(0, 2)))]
     rules = []
     for metric in metrics:
         fields: dict[str, Any] = {
@@ -212,7 +216,10 @@ def situations(draw: Any) -> tuple[list[dict[str, Any]], list[Measurement]]:
         side = draw(st.sampled_from(["at_most", "at_least"]))
         bound = draw(st.floats(0, 1))
         if draw(st.integers(0, 3)) == 0:
-            fields["any_of"] = [(metric, side, bound), (draw(st.sampled_from(metrics)), side, draw(st.floats(0, 1)))]
+            fields["any_of"] = [
+                (metric, side, bound),
+                (draw(st.sampled_from(metrics)), side, draw(st.floats(0, 1))),
+            ]
         else:
             fields["metric"] = metric
             fields[side] = bound
@@ -224,7 +231,10 @@ def _tighter(fields: dict[str, Any], by: float) -> dict[str, Any]:
     out = dict(fields)
     if "any_of" in fields:
         metric, side, bound = fields["any_of"][0]
-        out["any_of"] = [(metric, side, bound - by if side == "at_most" else bound + by), *fields["any_of"][1:]]
+        out["any_of"] = [
+            (metric, side, bound - by if side == "at_most" else bound + by),
+            *fields["any_of"][1:],
+        ]
     for side, sign in (("at_most", -1), ("at_least", 1)):
         if side in fields:
             out[side] = fields[side] + sign * by
@@ -456,9 +466,7 @@ def test_a_rule_matches_labels_that_contain_every_pair_of_where() -> None:
     assert one(rule(where={"attribute": "race", "high": "Black"}), race, sex).outcome == "inconclusive"
 
 
-@pytest.mark.parametrize(
-    ("label", "value"), [("scope", "all"), ("against", "baseline"), ("class", "3")]
-)
+@pytest.mark.parametrize(("label", "value"), [("scope", "all"), ("against", "baseline"), ("class", "3")])
 def test_scope_all_against_and_class_are_matched_only_where_named(label: str, value: str) -> None:
     """Unless `where` names them they are not there."""
     plain, special = estimate(0.01), estimate(0.5, labels={label: value})
@@ -522,7 +530,7 @@ def ratio(value: float, error: float = 0.01) -> Measurement:
 
 
 def test_any_of_passes_when_one_member_passes_at_the_shared_confidence() -> None:
-    """m members share the error: each must pass at 1 − (1 − confidence)/m."""
+    """The members share the error: each must pass at 1 − (1 − confidence)/m."""
     either = rule(any_of=EITHER)
     just = 0.1 - 1.8 * 0.01  # passes at 0.95 (1.645), not at 0.975 (1.960)
 
@@ -550,6 +558,14 @@ def test_any_of_fails_with_the_largest_p_of_its_members() -> None:
     assert one(either, estimate(0.5), ratio(0.79)).outcome == "inconclusive"
     assert one(either, estimate(0.5)).outcome == "inconclusive"
     assert one(either, estimate(0.5), estimate(None, metric="fairness.ratio")).outcome == "inconclusive"
+
+
+def test_a_member_that_matches_several_pays_for_looking_at_each() -> None:
+    """Two measurements at p = 0.05 refute a member with p = 0.10: with one of them it fails, with both not."""
+    twice = [estimate(0.121, labels={"attribute": name}) for name in "ab"]
+
+    assert one(rule(any_of=EITHER), twice[0], ratio(0.5)).outcome == "fail"
+    assert one(rule(any_of=EITHER), *twice, ratio(0.5)).outcome == "inconclusive"
 
 
 def test_any_of_is_one_claim_in_the_family() -> None:
@@ -591,7 +607,7 @@ def test_a_pin_is_held_against_the_evidence_and_not_only_against_the_manifest() 
     smuggled = dossier(evidence(estimate(0.01), digest=OTHER))
 
     assert held(rule(), against=smuggled, subject=SUBJECT.digest).rulings[0].outcome == "inconclusive"
-    assert held(rule(), against=smuggled, **{"subject": ""}).rulings[0].outcome == "pass"
+    assert held(rule(), against=smuggled).rulings[0].outcome == "pass"
 
 
 def test_other_rows_than_the_policy_names_are_inconclusive() -> None:
@@ -630,7 +646,8 @@ def test_a_limit_on_attempts_is_inconclusive_while_runs_are_not_counted() -> Non
 # --- Verdict -----------------------------------------------------------------------------------------
 
 GOOD, BAD, UNSURE = (
-    estimate(value, metric=f"fairness.{name}") for value, name in ((0.01, "good"), (0.5, "bad"), (0.1, "unsure"))
+    estimate(value, metric=f"fairness.{name}")
+    for value, name in ((0.01, "good"), (0.5, "bad"), (0.1, "unsure"))
 )
 
 
@@ -646,7 +663,10 @@ GOOD, BAD, UNSURE = (
         ([rule("fairness.good"), rule("fairness.bad", severity="warn")], "pass"),
         ([rule("fairness.bad", severity="warn")], "inconclusive"),
         ([rule("fairness.good", severity="warn")], "inconclusive"),
-        ([rule("fairness.good", severity="warn"), rule("fairness.unsure", when_inconclusive="warn")], "inconclusive"),
+        (
+            [rule("fairness.good", severity="warn"), rule("fairness.unsure", when_inconclusive="warn")],
+            "inconclusive",
+        ),
     ],
 )
 def test_the_verdict_follows_from_the_counting_rules(rules: list[Rule], outcome: str) -> None:
@@ -770,7 +790,7 @@ def test_a_mistake_in_a_policy_is_one_line_with_its_path(old: str, new: str, sai
         "name: p\nrules:\n- {because: x, where: {a: b}, any_of: [{metric: a.b, at_most: 1}]}",
         "name: p\nrules:\n- {because: x, any_of: [{metric: a.rows_needed, at_most: 1}]}",
         "name: p\nrules:\n- {because: x, any_of: [{metric: a.b}]}",
-        "name: p\nrules:\n- {because: x, metric: a.b, at_most: 1, id: i}\n- {because: x, metric: a.b, at_most: 1, id: i}",
+        "name: p\nrules:" + 2 * "\n- {because: x, metric: a.b, at_most: 1, id: i}",
         "rules:\n- {because: x, metric: a.b, at_most: 1}",
         "[]",
     ],

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
-from rai_bigmodel.stats import counts as c
 from rai_bigmodel.stats import intervals, scores
 from rai_bigmodel.subject import column_of
 from rai_bigmodel.words import number, percent, plural
@@ -72,7 +71,9 @@ class _Leak(NamedTuple):
     def measurements(self) -> list[Measurement]:
         labels = {"feature": self.feature}
         why = "" if self.auc is not None else "the feature or the outcome has one value"
-        pure = "" if self.purity is not None else f"no value or interval has {percent(PURE_SHARE)} of the rows"
+        pure = (
+            "" if self.purity is not None else f"no value or interval has {percent(PURE_SHARE)} of the rows"
+        )
         return [
             Measurement(
                 metric="data.leak_auc", kind="exact", value=self.auc, n=self.n, labels=labels, why=why
@@ -141,7 +142,9 @@ def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
     levels, codes = np.unique(keys[~gone], return_inverse=True)
     rows = np.bincount(codes, minlength=len(levels))
     hits = np.bincount(codes, outcome[~gone], minlength=len(levels)).astype(int)
-    cells: list[tuple[int, int, str, bool]] = [(int(gone.sum()), int(outcome[gone].sum()), "it is missing", False)]
+    cells: list[tuple[int, int, str, bool]] = [
+        (int(gone.sum()), int(outcome[gone].sum()), "it is missing", False)
+    ]
     show = [number(v) if values.dtype != object else repr(str(v)) for v in levels.tolist()]
     if len(levels) <= MOST_LEVELS:
         known, known_hits = int((~gone).sum()), int(outcome[~gone].sum())
@@ -165,7 +168,11 @@ def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
             best = (bound, where)
         usual = base if (positive == pure) == (positives * 2 >= n) else 1 - base
         enough = PURE_INTERVAL if is_interval else PURE_VALUE
-        if bound >= enough and (1 - bound) * PURER_THAN_BASE <= usual and (not suspicious or bound > suspicious[0]):
+        if (
+            bound >= enough
+            and (1 - bound) * PURER_THAN_BASE <= usual
+            and (not suspicious or bound > suspicious[0])
+        ):
             suspicious = (bound, where)
     chosen = suspicious or best
     return (chosen[0], chosen[1], suspicious is not None) if chosen else (None, "", False)
@@ -175,12 +182,13 @@ def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement
     out = []
     for f in features:
         columns = [part.arrays(f)[f] for part in parts]
-        gone = sum(int((np.array([v is None for v in x]) if x.dtype == object else np.isnan(x)).sum()) for x in columns)
+        gone = sum(
+            int((np.array([v is None for v in x]) if x.dtype == object else np.isnan(x)).sum())
+            for x in columns
+        )
         n = sum(len(x) for x in columns)
         out.append(
-            Measurement(
-                metric="data.missing_rate", kind="exact", value=gone / n, n=n, labels={"feature": f}
-            )
+            Measurement(metric="data.missing_rate", kind="exact", value=gone / n, n=n, labels={"feature": f})
         )
     return out
 
@@ -195,12 +203,13 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     columns = (*features, *held_out.roles.get("sensitive", ()), column_of(held_out, "truth"))
     keys = _rows(held_out, columns)
     out = [
-        Measurement(
-            metric=names[0], kind="exact", value=1 - len(set(keys)) / max(len(keys), 1), n=len(keys)
-        )
+        Measurement(metric=names[0], kind="exact", value=1 - len(set(keys)) / max(len(keys), 1), n=len(keys))
     ]
     if train is None:
-        return [*out, Measurement(metric=names[1], kind="exact", value=None, why="no training rows were given")]
+        return [
+            *out,
+            Measurement(metric=names[1], kind="exact", value=None, why="no training rows were given"),
+        ]
     seen = set(_rows(train, columns))
     return [
         *out,

@@ -53,9 +53,7 @@ class Deployment(Record, omit_defaults=True):
             why = "no exported file was handed over as a relative"
             return Findings(
                 measurements=(
-                    Measurement(
-                        metric="deployment.decision_flip_rate", kind="estimate", value=None, why=why
-                    ),
+                    Measurement(metric="deployment.decision_flip_rate", kind="estimate", value=None, why=why),
                 )
             )
         attributes = attributes_of(cohort, self.attributes) if cohort.roles.get("sensitive") else ()
@@ -120,7 +118,9 @@ def _flips_apart(counts: GroupCounts, name: str, attribute: str) -> Measurement:
     metric, labels = "deployment.flip_rate_difference", {"variant": name, "attribute": attribute}
     if keep.sum() < 2:
         why = "fewer than two groups have 30 rows"
-        return Measurement(metric=metric, kind="estimate", value=None, labels=labels, excluded=excluded, why=why)
+        return Measurement(
+            metric=metric, kind="estimate", value=None, labels=labels, excluded=excluded, why=why
+        )
     flips, n = counts.selected[keep], counts.n[keep]
     rates = flips / n
     names = [g for g, kept in zip(counts.groups, keep, strict=True) if kept]

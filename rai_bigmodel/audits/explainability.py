@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 SHOWN = 15
+UNTESTED = (
+    "Attributions have not yet been tested for faithfulness: they are shown, and no other claim in this "
+    "report rests on them."
+)
 
 
 class Explainability(Record, omit_defaults=True):
@@ -65,8 +69,7 @@ class Explainability(Record, omit_defaults=True):
             measurements=(measurement,),
             exhibits=(_ranked(features, attributions),),
             notes=(
-                "Attributions have not yet been tested for faithfulness: they are shown, and no other claim "
-                "in this report rests on them.",
+                UNTESTED,
                 "The path starts from the values that the model fills in where one is missing.",
             ),
         )
@@ -81,9 +84,7 @@ def _rows(cohort: Cohort, features: tuple[str, ...]) -> Array:
     return np.stack([columns[f] for f in features], axis=1).astype(np.float32)
 
 
-def _integrated_gradients(
-    module: nn.Module, rows: Array, *, steps: int, batch: int
-) -> tuple[Array, float]:
+def _integrated_gradients(module: nn.Module, rows: Array, *, steps: int, batch: int) -> tuple[Array, float]:
     """Attributions ``(rows, features)`` of the first logit, and the relative completeness gap.
 
     The gap is Σ|Σᵢ aᵢ − (f(x) − f(x₀))| / Σ|f(x) − f(x₀)| over the rows.
@@ -100,7 +101,7 @@ def _integrated_gradients(
         out: Tensor = module(x_BF)
         return out.reshape(len(x_BF), -1)[:, 0]
 
-    filled: Any = getattr(module, "filled", lambda x: torch.nan_to_num(x))
+    filled: Any = getattr(module, "filled", torch.nan_to_num)
     x_BF: Tensor = filled(torch.from_numpy(rows))
     start_1F: Tensor = filled(torch.full((1, rows.shape[1]), float("nan")))
     attributions = IntegratedGradients(logit).attribute(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement, Record, Table
+from rai_bigmodel.evidence import Dot, Dots, Exhibit, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import counts as c
 from rai_bigmodel.stats import intervals, tests
 from rai_bigmodel.subject import attributes_of, column_of, decisions_of
@@ -56,7 +56,7 @@ class Fairness(Record, omit_defaults=True):
         truth = column_of(cohort, "truth")
         cohort.binary(truth)  # two labels, or one line that says so
         measurements: list[Measurement] = []
-        exhibits: list[Dots | Table] = []
+        exhibits: list[Exhibit] = []
         for attribute in attributes_of(cohort, self.attributes, intersections=self.intersections):
             counts = cohort.count(attribute.split("*"), truth=truth, decision=decision)
             found = _of_attribute(attribute, counts, rng)
@@ -128,15 +128,18 @@ def _of_attribute(attribute: str, counts: GroupCounts, rng: np.random.Generator)
         ]
     found += _power(attribute, _sized(rates["selection_rate"]))
     found.append(_any_disparity(attribute, rates["selection_rate"], rng))
-    exhibits: list[Dots | Table] = [
-        _dots(attribute, title, rates[name]) for name, title in _SHOWN.items()
-    ]
-    return Findings(measurements=tuple(found), exhibits=(*exhibits[:1], _table(attribute, counts), *exhibits[1:]))
+    exhibits: list[Dots | Table] = [_dots(attribute, title, rates[name]) for name, title in _SHOWN.items()]
+    return Findings(
+        measurements=tuple(found), exhibits=(*exhibits[:1], _table(attribute, counts), *exhibits[1:])
+    )
 
 
 def _measurement(name: str, labels: dict[str, str], value: float | None, **rest: object) -> Measurement:
     return Measurement(
-        metric=f"fairness.{name}", labels=labels, value=value, **{"kind": "estimate", **rest}  # type: ignore[arg-type]
+        metric=f"fairness.{name}",
+        labels=labels,
+        value=value,
+        **{"kind": "estimate", **rest},  # type: ignore[arg-type]
     )
 
 
@@ -203,7 +206,9 @@ def _ratio(groups: _Groups, labels: dict[str, str]) -> Measurement:
     if why := _too_few(groups):
         return _measurement(name, labels, None, excluded=groups.excluded, why=why)
     if not groups.successes.any():
-        return _measurement(name, labels, None, excluded=groups.excluded, why="nobody was selected in any group")
+        return _measurement(
+            name, labels, None, excluded=groups.excluded, why="nobody was selected in any group"
+        )
     high, low = int(np.argmax(groups.values)), int(np.argmin(groups.values))
     if high == low:
         low = (high + 1) % len(groups.values)
@@ -248,7 +253,9 @@ def _power(attribute: str, groups: _Groups) -> list[Measurement]:
         ]
     first, second = np.argsort(groups.trials, kind="stable")[:2]
     pooled = float(groups.successes.sum() / groups.trials.sum())
-    between = f"between the two smallest groups compared, {groups.name(int(first))} and {groups.name(int(second))}"
+    between = (
+        f"between the two smallest groups compared, {groups.name(int(first))} and {groups.name(int(second))}"
+    )
     smallest = tests.minimum_detectable_difference(
         pooled, int(groups.trials[first]), int(groups.trials[second]), compared=groups.compared
     )
@@ -272,7 +279,9 @@ def _any_disparity(attribute: str, rate: Rate, rng: np.random.Generator) -> Meas
     known = np.array([c.MISSING not in g.split("*") for g in rate.groups]) & (rate.trials > 0)
     labels = {"attribute": attribute}
     if known.sum() < 2:
-        return _measurement("any_disparity_p", labels, None, kind="p_value", why="fewer than two known groups")
+        return _measurement(
+            "any_disparity_p", labels, None, kind="p_value", why="fewer than two known groups"
+        )
     p = tests.any_disparity(rate.successes[known], rate.trials[known], rng)
     left_out = float(rate.trials[~known].sum() / rate.trials.sum())
     return _measurement(

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from rai_bigmodel.subject import Splits, Subject
 
-NO_LEDGER = "the model's card has no privacy ledger: nothing says that it was trained with differential privacy"
+NO_LEDGER = (
+    "the model's card has no privacy ledger: nothing says that it was trained with differential privacy"
+)
 
 
 class Privacy(Record, omit_defaults=True):
@@ -80,7 +82,9 @@ def _epsilons(ledger: accounting.Ledger | None) -> list[Measurement]:
     claimed = measured(
         "epsilon_claimed",
         ledger.epsilon_claimed,
-        "the recipe's target" if ledger.epsilon_claimed is not None else "the recipe gives the noise, not an ε",
+        "the recipe's target"
+        if ledger.epsilon_claimed is not None
+        else "the recipe gives the noise, not an ε",
         declared=True,
     )
     if ledger.noise_seeded:

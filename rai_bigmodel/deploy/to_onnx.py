@@ -17,7 +17,7 @@ import numpy as np
 
 from rai_bigmodel import files
 from rai_bigmodel.deploy.session import KEY, About, open_session
-from rai_bigmodel.errors import InputError, MissingExtra
+from rai_bigmodel.errors import CheckFailed, InputError, MissingExtra
 from rai_bigmodel.evidence import Record
 
 if TYPE_CHECKING:
@@ -94,15 +94,41 @@ def to_onnx(run: Run) -> bytes:
 
 
 def export(run: Run, path: str | os.PathLike[str]) -> bytes:
-    """Write the run as an ONNX file, and give its bytes.
+    """Write the run as an ONNX file, once its scores agree with the run's on `edges`, and give its bytes.
 
     Raises:
         InputError: the file cannot be written.
+        CheckFailed: it does not score or decide as the run does; it is not written.
         MissingExtra: onnx or onnxscript is not installed.
     """
     content = to_onnx(run)
+    agreed = parity(run, content, edges(run))
+    # Not `good`: a made-up row may lie on the threshold itself, where rounding decides. On real rows it must hold.
+    if agreed.max_abs_difference > TOLERANCE:
+        msg = (
+            f"{run.name}: the exported file differs from the run by up to {agreed.max_abs_difference:g} in its "
+            f"scores and in {agreed.flipped} of {agreed.rows} decisions; it was not written"
+        )
+        raise CheckFailed(msg)
     files.write_bytes(path, content)
     return content
+
+
+def edges(run: Run) -> dict[str, Array]:
+    """Raw columns at the edges of what a model may meet: missing, zero, typical, far out and absurd values."""
+    inputs = run.card.inputs
+    center, scale, fill = (
+        np.array([getattr(inputs[f], name) for f in run.module.features])
+        for name in ("center", "scale", "fill")
+    )
+    steps = np.array([-1e6, -50.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 50.0, 1e6])
+    rows = [np.full_like(center, np.nan), np.zeros_like(center), fill, *(center + s * scale for s in steps)]
+    # One column at a time far out, the others typical: what a mistyped field looks like.
+    far = np.tile(fill, (2 * len(fill), 1))
+    far[np.arange(len(fill)), np.arange(len(fill))] = np.nan
+    far[len(fill) + np.arange(len(fill)), np.arange(len(fill))] = 1e9
+    whole = np.vstack([*rows, far])
+    return {feature: whole[:, i] for i, feature in enumerate(run.module.features)}
 
 
 def parity(run: Run, content: bytes, columns: Mapping[str, Array]) -> Parity:

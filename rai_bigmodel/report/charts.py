@@ -12,6 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from rai_bigmodel.files import visible
+from rai_bigmodel.report.digits import even, interval_words
 from rai_bigmodel.report.phrases import named
 from rai_bigmodel.report.scales import Scale, rounded, span, tick_text, ticks
 from rai_bigmodel.words import number
@@ -58,8 +59,12 @@ def strip(
     scale = Scale(low, high, _EDGE, width - _EDGE)
     bound = scale.at(limit.value)
     begin, end = (scale.start, bound) if limit.at_most is not None else (bound, scale.stop)
-    shapes = [f'<rect class="track" x="{_n(scale.start)}" y="{y - 5}" width="{_n(scale.stop - scale.start)}" height="10"/>']
-    shapes.append(f'<rect class="allowed" x="{_n(begin)}" y="{y - 5}" width="{_n(max(end - begin, 0.5))}" height="10"/>')
+    shapes = [
+        f'<rect class="track" x="{_n(scale.start)}" y="{y - 5}" width="{_n(scale.stop - scale.start)}" height="10"/>'
+    ]
+    shapes.append(
+        f'<rect class="allowed" x="{_n(begin)}" y="{y - 5}" width="{_n(max(end - begin, 0.5))}" height="10"/>'
+    )
     shapes.append(_line(bound, bound, y - 12, y + 11, "bound"))
     if interval is not None:
         shapes.append(_whisker(scale, interval, y))
@@ -77,8 +82,7 @@ def strip(
 def _range(interval: tuple[float | None, float | None] | None) -> str:
     if interval is None:
         return ", no interval"
-    low, high = interval
-    return f", interval {number(low)} to {number(high)}"
+    return f", interval {interval_words(*interval)}"
 
 
 def _whisker(scale: Scale, interval: tuple[float | None, float | None], y: float) -> str:
@@ -104,19 +108,20 @@ def dots(exhibit: Dots) -> str:
     every = [v for d in shown for v in (d.value, d.low, d.high)]
     low, high = rounded(*span(every, least=ends[0], most=ends[1], pad=0.04))
     scale = Scale(low, high, _EDGE, WIDTH - _EDGE)
-    step, top = 38, 12
+    step, top = 44, 12
     bottom = top + step * len(shown) + 2
-    shapes = _axis(scale, top, bottom, exhibit.axis)
+    axis = _axis_title(exhibit)
+    shapes = _axis(scale, top, bottom, axis)
     for i, dot in enumerate(shown):
-        y = top + step * i + 26
+        y = top + step * i + 28
         shapes.append(_line(scale.start, scale.stop, y, y, "grid"))
-        shapes += _row(dot, y - 11)
+        shapes += _row(dot, y - 12)
         if dot.value is None:
             continue
         if dot.low is not None or dot.high is not None:
             shapes.append(_whisker(scale, (dot.low, dot.high), y))
         shapes.append(_circle(scale.at(dot.value), y, 5.5, "dot"))
-    return _svg("chart", WIDTH, bottom + _foot(exhibit.axis), _said(exhibit.title, shown), shapes)
+    return _svg("chart", WIDTH, bottom + _foot(axis), _said(exhibit.title, shown), shapes)
 
 
 def bars(exhibit: Bars) -> str:
@@ -127,23 +132,23 @@ def bars(exhibit: Bars) -> str:
     low, high = span(every, least=0.0, most=most, pad=0.04)
     low, high = rounded(min(low, 0.0), max(high, 0.0))
     scale = Scale(low, high, _EDGE, WIDTH - _EDGE)
-    step, top, zero = 36, 12, scale.at(0.0)
+    step, top, zero = 42, 12, scale.at(0.0)
     bottom = top + step * len(shown) + 2
-    shapes = _axis(scale, top, bottom, exhibit.axis)
+    axis = _axis_title(exhibit)
+    shapes = _axis(scale, top, bottom, axis)
     for i, bar in enumerate(shown):
-        y = top + step * i + 25
-        shapes += _row(bar, y - 11)
+        y = top + step * i + 27
+        shapes += _row(bar, y - 12)
         if bar.value is None:
             continue
         at = scale.at(bar.value)
-        shapes.append(
-            f'<rect class="bar" x="{_n(min(zero, at))}" y="{y - 5}" width="{_n(max(abs(at - zero), 0.5))}" height="10"/>'
-        )
+        long = _n(max(abs(at - zero), 0.5))
+        shapes.append(f'<rect class="bar" x="{_n(min(zero, at))}" y="{y - 5}" width="{long}" height="10"/>')
         if bar.low is not None or bar.high is not None:
             shapes.append(_whisker(scale, (bar.low, bar.high), y).replace('"whisker"', '"whisker thin"'))
     if low < 0:
         shapes.append(_line(zero, zero, top, bottom, "zero"))
-    return _svg("chart", WIDTH, bottom + _foot(exhibit.axis), _said(exhibit.title, shown), shapes)
+    return _svg("chart", WIDTH, bottom + _foot(axis), _said(exhibit.title, shown), shapes)
 
 
 def curve(exhibit: Curve) -> str:
@@ -163,8 +168,10 @@ def curve(exhibit: Curve) -> str:
         y = down.at(tick)
         shapes.append(_line(across.start, across.stop, y, y, "grid"))
         shapes.append(_label(left - 8, y + 4, tick_text(tick), "tick", "end"))
-    for tick in ticks(x_low, x_high):
-        shapes.append(_label(across.at(tick), down.start + 18, tick_text(tick), "tick", "middle"))
+    shapes += [
+        _label(across.at(tick), down.start + 18, tick_text(tick), "tick", "middle")
+        for tick in ticks(x_low, x_high)
+    ]
     shapes.append(_line(across.start, across.stop, down.start, down.start, "zero"))
     if exhibit.y_axis:
         shapes.append(_label(0, 12, exhibit.y_axis, "tick", "start", width=WIDTH))
@@ -174,29 +181,45 @@ def curve(exhibit: Curve) -> str:
         shapes.append(_label(across.stop, bottom, exhibit.x_axis, "tick", "end", width=WIDTH - left))
         bottom += 4
     if exhibit.diagonal:
-        shapes.append(f'<path class="diagonal" d="M{_n(across.start)} {_n(down.start)}L{_n(across.stop)} {_n(down.stop)}"/>')
+        shapes.append(
+            f'<path class="diagonal" d="M{_n(across.start)} {_n(down.start)}L{_n(across.stop)} {_n(down.stop)}"/>'
+        )
     if exhibit.mark is not None:
         at = across.at(exhibit.mark)
         shapes.append(_line(at, at, down.stop, down.start, "bound"))
         flip = at > WIDTH - 70
-        shapes.append(_label(at + (-5 if flip else 5), down.stop + 11, tick_text(exhibit.mark), "tick", "end" if flip else "start"))
+        shapes.append(
+            _label(
+                at + (-5 if flip else 5),
+                down.stop + 11,
+                tick_text(exhibit.mark),
+                "tick",
+                "end" if flip else "start",
+            )
+        )
     for i, line in enumerate(shown):
         shapes.append(f'<path class="line s{i}" d="{_path(line, across, down)}"/>')
     if len(shown) > 1 or shown[0].label:
         for i, line in enumerate(shown):
             bottom += 20
             shapes.append(f'<path class="line s{i}" d="M{left} {_n(bottom - 4)}h26"/>')
-            shapes.append(_label(left + 34, bottom, named(line.label), "lab", "start", width=WIDTH - left - 40))
+            shapes.append(
+                _label(left + 34, bottom, named(line.label), "lab", "start", width=WIDTH - left - 40)
+            )
     names = ", ".join(named(line.label) for line in shown if line.label)
-    return _svg("chart", WIDTH, bottom + 8, f"{prose_title(exhibit.title)}{': ' + names if names else ''}", shapes)
+    return _svg(
+        "chart", WIDTH, bottom + 8, f"{prose_title(exhibit.title)}{': ' + names if names else ''}", shapes
+    )
 
 
 def heatmap(exhibit: Heatmap) -> str:
     """A grid of cells, the stronger the larger; two colours where there are values below zero."""
     columns, rows = len(exhibit.columns), len(exhibit.rows)
-    left = min(130.0, max([_wide(named(r)) for r in exhibit.rows], default=0) * 7.2 + 10)
+    left = min(130.0, max([_wide(named(r)) for r in exhibit.rows], default=0) * 7.6 + 14)
     upright = columns > 5
-    top = min(96.0, max([_wide(named(c)) for c in exhibit.columns], default=0) * 7.0 + 12) if upright else 24.0
+    top = (
+        min(96.0, max([_wide(named(c)) for c in exhibit.columns], default=0) * 7.0 + 12) if upright else 24.0
+    )
     cell = (WIDTH - left) / max(columns, 1)
     tall = min(max(cell, 22.0), 34.0)
     largest = max((abs(v) for row in exhibit.values for v in row if v is not None), default=0.0)
@@ -210,14 +233,17 @@ def heatmap(exhibit: Heatmap) -> str:
             shapes.append(_label(x, top - 8, named(column), "tick", "middle", width=cell - 4))
     for i, row in enumerate(exhibit.values):
         y = top + tall * i
-        shapes.append(_label(left - 8, y + tall / 2 + 4, named(exhibit.rows[i]), "lab", "end", width=left - 10))
+        shapes.append(
+            _label(left - 8, y + tall / 2 + 4, named(exhibit.rows[i]), "lab", "end", width=left - 10)
+        )
         for j, value in enumerate(row):
-            shapes.append(_cell(value, left + cell * j, y, cell, tall, largest))
+            shapes.append(_cell(value, left + cell * j, y, wide=cell, tall=tall, largest=largest))
     said = f"{prose_title(exhibit.title)}: {rows} rows, {columns} columns"
     return _svg("chart", WIDTH, top + tall * rows + 6, said, shapes)
 
 
-def _cell(value: float | None, x: float, y: float, wide: float, tall: float, largest: float) -> str:
+def _cell(value: float | None, x: float, y: float, *, wide: float, tall: float, largest: float) -> str:
+    """One cell of a heat map; its number where there is room for it."""
     gap = 2 if wide > 12 else 0.5
     at = f'x="{_n(x)}" y="{_n(y)}" width="{_n(max(wide - gap, 0.5))}" height="{_n(tall - gap)}"'
     if value is None:
@@ -243,12 +269,17 @@ def _axis(scale: Scale, top: float, bottom: float, title: str) -> list[str]:
     return shapes
 
 
+def _axis_title(exhibit: Dots | Bars) -> str:
+    """The axis' own words; none where the title has said them."""
+    return "" if exhibit.axis.lower() in exhibit.title.lower() else exhibit.axis
+
+
 def _foot(axis: str) -> int:
     return 38 if axis else 22
 
 
 def _row(dot: Dot, y: float) -> list[str]:
-    value = "not measured" if dot.value is None else number(dot.value)
+    value = "not measured" if dot.value is None else even(dot.value)
     n = f' <tspan class="tick">n {dot.n:,}</tspan>' if dot.n is not None else ""
     room = WIDTH - 2 * _EDGE - 7.4 * (len(value) + (len(f"{dot.n:,}") + 3 if dot.n is not None else 0)) - 14
     return [
@@ -274,7 +305,7 @@ def _path(line: Line, across: Scale, down: Scale) -> str:
 def _whole(values: Sequence[float]) -> tuple[float, float]:
     """From 0 to 1 where the values fill a good part of it, else a round range around them."""
     low, high = min(values), max(values)
-    if 0 <= low and high <= 1 and high - low > 0.4:
+    if low >= 0 and high <= 1 and high - low > 0.4:
         return 0.0, 1.0
     return rounded(*span(values, pad=0.02, least=0.0 if low >= 0 else None))
 
@@ -292,7 +323,7 @@ def _said(title: str, shown: Sequence[Dot]) -> str:
 
 def _svg(kind: str, width: float, height: float, said: str, shapes: Sequence[str]) -> str:
     return (
-        f'<svg class="{kind}" viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}" '
+        f'<svg class="{kind}" viewBox="0 0 {_n(width)} {_n(height)}" '
         f'role="img" aria-label="{_escaped(said)}">{"".join(shapes)}</svg>'
     )
 
@@ -302,8 +333,9 @@ def _label(x: float, y: float, text: str, kind: str, anchor: str, *, width: floa
     size = 7.4 if kind == "lab" else 6.6
     whole = visible(text)
     cut = _cut(whole, int(width / size))
+    side = "" if anchor == "start" else f' text-anchor="{anchor}"'
     tip = f"<title>{_escaped(whole)}</title>" if cut != whole else ""
-    return f'<text x="{_n(x)}" y="{_n(y)}" class="{kind}" text-anchor="{anchor}">{tip}{_escaped(cut)}</text>'
+    return f'<text x="{_n(x)}" y="{_n(y)}" class="{kind}"{side}>{tip}{_escaped(cut)}</text>'
 
 
 def _cut(text: str, most: int) -> str:

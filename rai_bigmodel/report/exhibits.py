@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Exhibit, Heatmap, Picture, Table
 from rai_bigmodel.report import charts
+from rai_bigmodel.report.digits import even
 from rai_bigmodel.report.phrases import named, prose
-from rai_bigmodel.words import number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MOST_POINTS = 21
 
@@ -61,7 +63,9 @@ def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
 def _said(cell: str | float | None) -> str:
     if cell is None:
         return "–"
-    return named(cell) if isinstance(cell, str) else number(cell)
+    if isinstance(cell, str):
+        return named(cell)
+    return f"{cell:,}" if isinstance(cell, int) else even(cell)
 
 
 def _cut(count: int, most: int) -> str:
@@ -76,7 +80,7 @@ def _amounts(dots: Sequence[Dot]) -> tuple[tuple[str, ...], tuple[tuple[str, ...
     rows = tuple(
         (
             named(d.label),
-            "not measured" if d.value is None else number(d.value),
+            "not measured" if d.value is None else even(d.value),
             *((_said(d.low), _said(d.high)) if interval else ()),
             *((_said(d.n),) if counted else ()),
         )
@@ -92,9 +96,9 @@ def _points(exhibit: Curve) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...
     if all(line.x == lines[0].x for line in lines):
         kept = _some(len(lines[0].x))
         names = tuple(named(line.label) if line.label else y_name for line in lines)
-        return (x_name, *names), tuple((number(lines[0].x[i]), *(number(q.y[i]) for q in lines)) for i in kept)
+        return (x_name, *names), tuple((even(lines[0].x[i]), *(even(q.y[i]) for q in lines)) for i in kept)
     rows = tuple(
-        (named(line.label), number(line.x[i]), number(line.y[i])) for line in lines for i in _some(len(line.x))
+        (named(line.label), even(line.x[i]), even(line.y[i])) for line in lines for i in _some(len(line.x))
     )
     return ("Line", x_name, y_name), rows
 

@@ -32,7 +32,9 @@ def render(dossier: Dossier, verdict: Verdict | None) -> bytes:
         f"default-src 'none'; style-src 'sha256-{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    text = environment.get_template("page.html").render(page=page(dossier, verdict), style=style, policy=policy)
+    text = environment.get_template("page.html").render(
+        page=page(dossier, verdict), style=style, policy=policy
+    )
     return text.encode("utf-8")
 
 
@@ -51,8 +53,10 @@ def _environment() -> jinja2.Environment:
 
 
 def _finalized(value: object) -> object:
-    """Hidden characters of anything printed are made visible; markup of ours is left as it is."""
-    return value if hasattr(value, "__html__") or not isinstance(value, str) else visible(value)
+    """Hidden characters of anything printed are made visible, and a number stays with its per cent sign."""
+    if hasattr(value, "__html__") or not isinstance(value, str):
+        return value
+    return visible(value).replace(" %", "\u00a0%")
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:

@@ -2,7 +2,7 @@
 
 What has no label stands in one table with a column for each subject, so that relatives are read beside the
 primary. What is about an attribute gets a table of gaps and a table with its groups as rows. Everything else
-is set out by its labels. Why a number is missing, or holds only with a caveat, is told below the table.
+is set out by its labels. Why a number is missing, or holds only with a caveat, is told below the tables.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rai_bigmodel.evidence import Evidence, Measurement
+from rai_bigmodel.report.digits import even, interval_words, left_out
 from rai_bigmodel.report.phrases import ROLES, name_of, named, phrase, prose
-from rai_bigmodel.report.rules import interval_words
-from rai_bigmodel.words import number, percent
+from rai_bigmodel.words import percent
 
 Roles = Mapping[str, Evidence]
 """Role → evidence of one audit on the same rows; the primary first."""
 
 MOST_COLUMNS = 6
 _SIDES = ("high", "low")
+_WITH_SMALL = "small groups among them"
+_ASIDE = {*_SIDES, "to", "rate", "scope", "against", "given"}
+"""Labels that tell more about a number, and do not say where it stands."""
 
 
 class Cell(NamedTuple):
-    """One number in a table, or the statement that there is none; `notes` point below the table."""
+    """One number in a table, or the statement that there is none; `notes` point below the tables."""
 
     value: str = ""
     interval: str = ""
@@ -41,29 +44,40 @@ class Row(NamedTuple):
 
 
 class ShownTable(NamedTuple):
-    """A table: `title` names it, `corner` heads its first column, a column is a name and a smaller word."""
+    """A table: `title` names it in full, `caption` where it stands; a column is a name and a smaller word."""
 
     title: str
+    caption: str
     corner: str
     columns: tuple[tuple[str, str], ...]
     rows: tuple[Row, ...]
 
 
 class Shown(NamedTuple):
-    """The tables of one block: those without labels first, then by attribute, then the rest, then relatives'."""
+    """The tables of one block: those without labels first, then by attribute, the rest, and relatives' own."""
 
     overall: tuple[ShownTable, ...]
-    attributes: tuple[tuple[str, tuple[ShownTable, ...]], ...]
+    attributes: tuple[tuple[str, tuple[ShownTable, ...], tuple[ShownTable, ...]], ...]
     others: tuple[ShownTable, ...]
     relatives: tuple[tuple[str, tuple[ShownTable, ...]], ...]
     notes: tuple[str, ...]
 
 
+class _Line(NamedTuple):
+    """A row before it is written: its head, a smaller word, a measurement or nothing a column, its own rows."""
+
+    head: str
+    small: str
+    found: tuple[Measurement | None, ...]
+    n: int | None = None
+
+
 class _Notes:
     """Collects what stands below the tables: each text once, numbered as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, level: float | None) -> None:
         self.texts: dict[str, int] = {}
+        self.level = level
 
     def of(self, *texts: str) -> tuple[int, ...]:
         """The numbers of these texts; empty ones have none."""
@@ -72,37 +86,24 @@ class _Notes:
 
 def shown(roles: Roles) -> Shown:
     """All measurements of one audit as tables."""
-    notes = _Notes()
-    level = usual_level(roles.values())
-    flat = {role: [m for m in e.measurements if _kind(m) == "flat"] for role, e in roles.items()}
-    overall = _beside(flat, notes, level, title="Overall", corner="Measure")
-    first = next(iter(roles), "")
+    notes = _Notes(usual_level(roles.values()))
+    first = next(iter(roles.values()))
+    overall = _beside({r: _of(e, "flat") for r, e in roles.items()}, notes, title="Overall")
     attributes = []
-    for attribute in dict.fromkeys(m.labels["attribute"] for e in roles.values() for m in e.measurements if _by(m)):
-        gaps = {
-            role: [m for m in e.measurements if _kind(m) == "gap" and m.labels["attribute"] == attribute]
-            for role, e in roles.items()
-        }
-        tables = list(_beside(gaps, notes, level, title=f"{named(attribute)}: between groups", corner="Measure"))
-        tables += _groups(_of_group(roles[first], attribute), attribute, notes, level)
-        if tables:
-            attributes.append((attribute, tuple(tables)))
-    others = _others(roles[first].measurements, notes, level) if first else []
+    for attribute in _attributes(roles.values()):
+        gaps = {r: _of(e, "gap", attribute) for r, e in roles.items()}
+        tables = _beside(gaps, notes, title=f"{named(attribute)}: between groups", caption="Between groups")
+        each = _groups(first, attribute, notes)
+        if tables or each:
+            attributes.append((named(attribute), tuple(tables), tuple(each)))
+    others = _others(first, notes)
     relatives = []
     for role, evidence in list(roles.items())[1:]:
-        tables = []
-        for attribute in dict.fromkeys(m.labels["attribute"] for m in evidence.measurements if _by(m)):
-            tables += _groups(_of_group(evidence, attribute), attribute, notes, level)
-        tables += _others(evidence.measurements, notes, level)
-        if tables:
-            relatives.append((role, tuple(tables)))
-    return Shown(
-        overall=tuple(overall),
-        attributes=tuple(attributes),
-        others=tuple(others),
-        relatives=tuple(relatives),
-        notes=tuple(notes.texts),
-    )
+        own = [t for a in _attributes([evidence]) for t in _groups(evidence, a, notes, whole=True)]
+        own += _others(evidence, notes)
+        if own:
+            relatives.append((role, tuple(own)))
+    return Shown(tuple(overall), tuple(attributes), tuple(others), tuple(relatives), tuple(notes.texts))
 
 
 def usual_level(evidence: Iterable[Evidence]) -> float | None:
@@ -111,13 +112,11 @@ def usual_level(evidence: Iterable[Evidence]) -> float | None:
     return max(sorted(set(levels)), key=levels.count) if levels else None
 
 
-def role_words(role: str) -> str:
-    """What a role means, in a few words."""
-    return ROLES.get(role, "")
+# --- which measurement belongs where ------------------------------------------------------------
 
 
 def _kind(m: Measurement) -> str:
-    keys = {k for k in m.labels if k not in _SIDES} - {"scope", "against", "given"}
+    keys = set(m.labels) - _ASIDE
     if not keys:
         return "flat"
     if keys == {"attribute"}:
@@ -125,65 +124,22 @@ def _kind(m: Measurement) -> str:
     return "group" if keys == {"attribute", "group"} else "other"
 
 
-def _by(m: Measurement) -> bool:
-    return _kind(m) in {"gap", "group"}
+def _of(evidence: Evidence, kind: str, attribute: str = "") -> list[Measurement]:
+    return [
+        m
+        for m in evidence.measurements
+        if _kind(m) == kind and (not attribute or m.labels["attribute"] == attribute)
+    ]
 
 
-def _of_group(evidence: Evidence, attribute: str) -> list[Measurement]:
-    return [m for m in evidence.measurements if _kind(m) == "group" and m.labels["attribute"] == attribute]
+def _attributes(evidence: Iterable[Evidence]) -> list[str]:
+    found = [m.labels["attribute"] for e in evidence for m in e.measurements if _kind(m) in {"gap", "group"}]
+    return list(dict.fromkeys(found))
 
 
-def _beside(
-    by_role: Mapping[str, Sequence[Measurement]], notes: _Notes, level: float | None, *, title: str, corner: str
-) -> list[ShownTable]:
-    """One row a measure, one column a role; a single role has its interval and rows in columns of their own."""
-    found: dict[tuple[object, ...], dict[str, Measurement]] = {}
-    for role, measurements in by_role.items():
-        for m in measurements:
-            extra = tuple(sorted((k, v) for k, v in m.labels.items() if k not in _SIDES and v != "sized"))
-            key = (m.metric, extra)
-            while role in found.get(key, {}):
-                key = (*key, "again")
-            found.setdefault(key, {})[role] = m
-    if not found:
-        return []
-    roles = [role for role, measurements in by_role.items() if measurements]
-    rows = []
-    for row in found.values():
-        any_m = next(iter(row.values()))
-        head, small = name_of(any_m.metric, any_m.labels), _small(any_m)
-        if len(roles) == 1:
-            rows.append(Row(head, small, _spread(any_m, notes, level)))
-        else:
-            cells = tuple(_cell(row[r], notes, level, rows=True) if r in row else Cell() for r in roles)
-            rows.append(Row(head, small, cells))
-    if len(roles) > 1:
-        return [ShownTable(title, corner, tuple((named(r), role_words(r)) for r in roles), tuple(rows))]
-    columns = [("Value", ""), ("Interval", ""), ("Highest and lowest", ""), ("Rows", "")]
-    used = [i for i in range(4) if any(row.cells[i].value for row in rows)]
-    cut = tuple(Row(row.head, row.small, tuple(row.cells[i] for i in used)) for row in rows)
-    of_role = "" if roles[0] == "primary" else f" ({named(roles[0])})"
-    return [ShownTable(title + of_role, corner, tuple(columns[i] for i in used), cut)]
-
-
-def _spread(m: Measurement, notes: _Notes, level: float | None) -> tuple[Cell, ...]:
-    cell = _cell(m, notes, level)
-    between = _between(m)
-    return (
-        Cell(cell.value, "", "", cell.notes, cell.missing),
-        Cell(cell.interval),
-        Cell(between),
-        Cell("" if m.n is None else f"{m.n:,}"),
-    )
-
-
-def _between(m: Measurement) -> str:
-    sides = [named(m.labels[key]) for key in _SIDES if key in m.labels]
-    return " and ".join(sides)
-
-
-def _small(m: Measurement) -> str:
-    parts = ["small groups among them"] if m.labels.get("scope") == "all" else []
+def _about(m: Measurement) -> str:
+    """What a measurement is about besides its own place in the table."""
+    parts = [_WITH_SMALL] if m.labels.get("scope") == "all" else []
     if "against" in m.labels:
         parts.append(f"change against {named(m.labels['against'])}")
     if "given" in m.labels and "{given}" not in phrase(m.metric).name:
@@ -191,95 +147,167 @@ def _small(m: Measurement) -> str:
     return ", ".join(parts)
 
 
-def _cell(m: Measurement, notes: _Notes, level: float | None, *, rows: bool = False) -> Cell:
+def _between(m: Measurement) -> str:
+    sides = " and ".join(named(m.labels[key]) for key in _SIDES if key in m.labels)
+    rate = named(m.labels["rate"]).replace("_", " ") if "rate" in m.labels else ""
+    return ", ".join(part for part in (sides, rate) if part)
+
+
+# --- tables -------------------------------------------------------------------------------------
+
+
+def _beside(
+    by_role: Mapping[str, Sequence[Measurement]], notes: _Notes, *, title: str, caption: str = ""
+) -> list[ShownTable]:
+    """One row a measure, one column a role."""
+    roles = [role for role, measurements in by_role.items() if measurements]
+    found: dict[tuple[str, ...], dict[str, Measurement]] = {}
+    for role in roles:
+        for m in by_role[role]:
+            key: tuple[str, ...] = (m.metric, _about(m))
+            while role in found.get(key, {}):
+                key = (*key, "again")
+            found.setdefault(key, {})[role] = m
+    lines = []
+    for row in found.values():
+        some = next(iter(row.values()))
+        sides = {_between(m) for m in row.values()}
+        small = ", ".join(x for x in (_about(some), *(sides if len(sides) == 1 else ())) if x)
+        lines.append(_Line(name_of(some.metric, some.labels), small, tuple(row.get(role) for role in roles)))
+    lines.sort(key=lambda line: line.small.startswith(_WITH_SMALL))
+    columns = [(named(role), ROLES.get(role, "")) for role in roles]
+    return [_table(title, caption, "Measure", columns, lines, notes=notes)] if lines else []
+
+
+def _groups(evidence: Evidence, attribute: str, notes: _Notes, *, whole: bool = False) -> list[ShownTable]:
+    """Groups as rows, metrics as columns, cut into tables that fit a page."""
+    measurements = _of(evidence, "group", attribute)
+    groups = list(dict.fromkeys(m.labels["group"] for m in measurements))
+    metrics = list(dict.fromkeys((m.metric, _about(m)) for m in measurements))
+    by = {(m.labels["group"], m.metric, _about(m)): m for m in measurements}
+    rows = {m.labels["group"]: m.n for m in reversed(measurements) if m.n is not None}
+    title = f"{named(attribute)}: each group"
+    tables = []
+    for part in _parts(metrics):
+        lines = [
+            _Line(named(g), "", tuple(by.get((g, *metric)) for metric in part), rows.get(g)) for g in groups
+        ]
+        columns = [(name_of(metric, {}), about) for metric, about in part]
+        more = "" if len(part) == len(metrics) else f": {columns[0][0].lower()} …"
+        caption = title if whole else "Each group"
+        tables.append(_table(title + more, caption, "Group", columns, lines, notes=notes))
+    return tables
+
+
+def _parts(items: Sequence[tuple[str, str]]) -> list[Sequence[tuple[str, str]]]:
+    count = -(-len(items) // MOST_COLUMNS)
+    size = -(-len(items) // count) if count else 1
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _others(evidence: Evidence, notes: _Notes) -> list[ShownTable]:
+    """What has other labels, one table for each set of them."""
+    families: dict[tuple[str, ...], list[Measurement]] = {}
+    for m in _of(evidence, "other"):
+        keys = tuple(k for k in m.labels if k not in _ASIDE)
+        families.setdefault(keys, []).append(m)
+    return [table for keys, family in families.items() for table in _family(keys, family, notes)]
+
+
+def _family(keys: Sequence[str], family: Sequence[Measurement], notes: _Notes) -> list[ShownTable]:
+    """Labels that are the same everywhere go to the caption, the others to the rows, or one to the columns."""
+    same = [k for k in keys if len({m.labels[k] for m in family}) == 1]
+    vary = [k for k in keys if k not in same] or [same.pop()]
+    fixed = ", ".join(f"{_key(k)} {named(family[0].labels[k])}" for k in same)
+    title = " and ".join(_key(k) for k in vary)
+    title = f"By {title}{': ' + fixed if fixed else ''}"
+    metrics = list(dict.fromkeys((m.metric, _about(m)) for m in family))
+    across = list(dict.fromkeys(m.labels[vary[-1]] for m in family))
+    if len(metrics) == 1 and len(vary) == 2 and len(across) <= MOST_COLUMNS:
+        down = list(dict.fromkeys(m.labels[vary[0]] for m in family))
+        at = {(m.labels[vary[0]], m.labels[vary[1]]): m for m in family}
+        lines = [
+            _Line(f"{_key(vary[0])} {named(d)}", "", tuple(at.get((d, a)) for a in across)) for d in down
+        ]
+        columns = [(f"{_key(vary[1])} {named(a)}", "") for a in across]
+        name = name_of(metrics[0][0], {})
+        return [_table(f"{name}. {title}", f"{name}. {title}", name, columns, lines, notes=notes)]
+    cases = list(dict.fromkeys(tuple(m.labels[k] for k in vary) for m in family))
+    by = {(m.metric, _about(m), *(m.labels[k] for k in vary)): m for m in family}
+    heads = {case: ", ".join(named(value) for value in case) for case in cases}
+    if len(cases) <= min(len(metrics), MOST_COLUMNS):
+        lines = [
+            _Line(name_of(x, {}), about, tuple(by.get((x, about, *c)) for c in cases)) for x, about in metrics
+        ]
+        return [_table(title, title, "Measure", [(heads[c], "") for c in cases], lines, notes=notes)]
+    corner = " and ".join(_key(k) for k in vary)
+    tables = []
+    for part in _parts(metrics):
+        lines = [_Line(heads[c], "", tuple(by.get((*metric, *c)) for metric in part)) for c in cases]
+        columns = [(name_of(x, {}), about) for x, about in part]
+        tables.append(_table(title, title, corner[:1].upper() + corner[1:], columns, lines, notes=notes))
+    return tables
+
+
+def _key(key: str) -> str:
+    return prose(key).replace("_", " ")
+
+
+def _table(
+    title: str,
+    caption: str,
+    corner: str,
+    columns: Sequence[tuple[str, str]],
+    lines: Sequence[_Line],
+    *,
+    notes: _Notes,
+) -> ShownTable:
+    """Rows of numbers, and at the end how many rows of data they rest on; a lone column has its interval apart."""
+    lines = [line for line in lines if any(m is not None for m in line.found)]
+    alone = len(columns) == 1
+    rows = []
+    for line in lines:
+        counts = [m.n for m in line.found if m is not None and m.n is not None]
+        most = max(counts, default=None) if line.n is None else line.n
+        cells = [Cell() if m is None else _cell(m, notes, line, most) for m in line.found]
+        if alone:
+            cells = [cells[0]._replace(interval=""), Cell(cells[0].interval)]
+        rows.append(Row(line.head, line.small, (*cells, Cell("" if most is None else f"{most:,}"))))
+    heads = [*columns, *([("Interval", "")] if alone else []), ("Rows", "")]
+    if (
+        alone
+        and not any(small for _, small in columns)
+        and corner == "Measure"
+        and columns[0][0] == "primary"
+    ):
+        heads[0] = ("Value", "")
+    kept = [i for i in range(len(heads)) if i < len(columns) or any(row.cells[i].value for row in rows)]
+    return ShownTable(
+        title,
+        caption,
+        corner,
+        tuple(heads[i] for i in kept),
+        tuple(Row(row.head, row.small, tuple(row.cells[i] for i in kept)) for row in rows),
+    )
+
+
+def _cell(m: Measurement, notes: _Notes, line: _Line, most: int | None) -> Cell:
     told = notes.of(
         prose(m.why),
-        f"{percent(m.excluded)} of the rows are left out of this." if m.excluded and not m.why else "",
+        f"Compared with {named(m.labels['to'])}." if "to" in m.labels else "",
         "Declared, not measured." if m.origin == "declared" else "",
     )
     if m.value is None:
-        return Cell("not measured", "", "", told, missing=True)
+        return Cell("not measured", notes=told, missing=True)
     interval = ""
     if m.interval is not None:
         interval = interval_words(m.interval.low, m.interval.high)
-        if m.interval.level != level:
+        if m.interval.level != notes.level:
             interval += f" ({percent(m.interval.level)})"
-    small = ""
-    if rows:
-        between = _between(m)
-        small = ", ".join(x for x in (between, "" if m.n is None else f"n {m.n:,}") if x)
-    unit = phrase(m.metric).unit
-    return Cell(number(m.value) + (f" {unit}" if unit else ""), interval, small, told)
-
-
-def _groups(measurements: Sequence[Measurement], attribute: str, notes: _Notes, level: float | None) -> list[ShownTable]:
-    """Groups as rows, metrics as columns, cut into tables that fit a page."""
-    if not measurements:
-        return []
-    groups = list(dict.fromkeys(m.labels["group"] for m in measurements))
-    metrics = list(dict.fromkeys((m.metric, _small(m)) for m in measurements))
-    by = {(m.labels["group"], m.metric, _small(m)): m for m in measurements}
-    parts = -(-len(metrics) // MOST_COLUMNS)
-    size = -(-len(metrics) // parts)
-    tables = []
-    for start in range(0, len(metrics), size):
-        part = metrics[start : start + size]
-        rows = []
-        for group in groups:
-            here = [by.get((group, *metric)) for metric in part]
-            most = max((m.n for m in here if m is not None and m.n is not None), default=None)
-            cells = [Cell("" if most is None else f"{most:,}")]
-            for m in here:
-                cell = Cell() if m is None else _cell(m, notes, level)
-                if m is not None and m.n is not None and m.n != most:
-                    cell = cell._replace(small=f"n {m.n:,}")
-                cells.append(cell)
-            rows.append(Row(named(group), "", tuple(cells)))
-        columns = (("Rows", ""), *((name_of(metric, {}), small) for metric, small in part))
-        title = f"{named(attribute)}: each group"
-        if parts > 1:
-            title += f" ({start // size + 1} of {parts})"
-        tables.append(ShownTable(title, "Group", columns, tuple(rows)))
-    return tables
-
-
-def _others(measurements: Sequence[Measurement], notes: _Notes, level: float | None) -> list[ShownTable]:
-    """What has other labels, one table for each set of them, laid so that it is longer than wide."""
-    families: dict[tuple[str, ...], list[Measurement]] = {}
-    for m in measurements:
-        if _kind(m) == "other":
-            keys = tuple(k for k in m.labels if k not in _SIDES and not (k == "scope" and m.labels[k] == "sized"))
-            families.setdefault(tuple(sorted(keys)), []).append(m)
-    tables = []
-    for keys, family in families.items():
-        metrics = list(dict.fromkeys(m.metric for m in family))
-        cases = list(dict.fromkeys(tuple(m.labels[k] for k in keys) for m in family))
-        by: dict[tuple[str, tuple[str, ...]], Measurement] = {}
-        for m in family:
-            by.setdefault((m.metric, tuple(m.labels[k] for k in keys)), m)
-        what = " and ".join(key.replace("_", " ") for key in keys)
-        by_case = f"By {what}"
-
-        def cell(metric: str, case: tuple[str, ...], by: dict[tuple[str, tuple[str, ...]], Measurement] = by) -> Cell:
-            m = by.get((metric, case))
-            return Cell() if m is None else _cell(m, notes, level, rows=True)
-
-        if len(cases) <= min(len(metrics), MOST_COLUMNS):
-            columns = tuple((_case(case), "") for case in cases)
-            rows = tuple(Row(name_of(x, {}), "", tuple(cell(x, case) for case in cases)) for x in metrics)
-            tables.append(ShownTable(by_case, "Measure", columns, rows))
-            continue
-        for start in range(0, len(metrics), MOST_COLUMNS):
-            part = metrics[start : start + MOST_COLUMNS]
-            rows = tuple(
-                Row(_case(case), "", tuple(cell(x, case) for x in part))
-                for case in cases
-                if any((x, case) in by for x in part)
-            )
-            columns = tuple((name_of(x, {}), "") for x in part)
-            tables.append(ShownTable(by_case, what[:1].upper() + what[1:], columns, rows))
-    return tables
-
-
-def _case(values: Sequence[str]) -> str:
-    return ", ".join(named(value) for value in values)
+    between = _between(m)
+    small = [] if not between or between in line.small else [between]
+    if m.n is not None and m.n != most:
+        small.append(f"n {m.n:,}")
+    if m.excluded:
+        small.append(left_out(m.excluded))
+    return Cell(even(m.value, unit=phrase(m.metric).unit), interval, ", ".join(small), told)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel import files
+from rai_bigmodel.evidence import Dots, Table
 from rai_bigmodel.report import measured
 from rai_bigmodel.report.exhibits import ShownExhibit, shown_exhibit
 from rai_bigmodel.report.phrases import OUTCOMES, name_of, named, prose
@@ -18,10 +20,19 @@ if TYPE_CHECKING:
     from rai_bigmodel.evidence import Decision, Dossier, Evidence, SubjectId
     from rai_bigmodel.policy import Verdict
 
-_ORDER = (
-    "performance calibration fairness slices explainability privacy robustness language deployment data "
-    "sustainability"
-).split()
+_ORDER = [
+    "performance",
+    "calibration",
+    "fairness",
+    "slices",
+    "explainability",
+    "privacy",
+    "robustness",
+    "language",
+    "deployment",
+    "data",
+    "sustainability",
+]
 
 _SHORT = 12
 
@@ -44,6 +55,14 @@ class Card(NamedTuple):
     tally: tuple[tuple[int, str, str], ...]
 
 
+class Missing(NamedTuple):
+    """What there is no number for, and why; `cases` are the groups, features … it is missing for."""
+
+    what: str
+    why: str
+    cases: tuple[str, ...]
+
+
 class Block(NamedTuple):
     """One run of an audit: all roles beside each other, on the same rows, timings apart."""
 
@@ -53,7 +72,7 @@ class Block(NamedTuple):
     failures: tuple[tuple[str, str], ...]
     shown: measured.Shown
     exhibits: tuple[ShownExhibit, ...]
-    relatives: tuple[tuple[str, tuple[ShownExhibit, ...]], ...]
+    relatives: tuple[tuple[str, tuple[measured.ShownTable, ...], tuple[ShownExhibit, ...]], ...]
     notes: tuple[str, ...]
 
 
@@ -87,7 +106,7 @@ class Page(NamedTuple):
     warnings: tuple[ShownRule, ...]
     confidence: str
     sections: tuple[Section, ...]
-    missing: tuple[tuple[str, tuple[str, ...]], ...]
+    missing: tuple[Missing, ...]
     not_run: tuple[tuple[str, str], ...]
     repeat: tuple[tuple[str, tuple[Fact, ...]], ...]
 
@@ -156,7 +175,7 @@ def decision_words(decision: Decision | None) -> str:
     if decision.kind == "argmax":
         return "the label with the largest score"
     at = "unknown" if decision.threshold is None else number(decision.threshold)
-    return f"{named(decision.positive)} at a score of {at} or more"
+    return f"the label {named(decision.positive)} at a score of {at} or more"
 
 
 def _facts(subject: SubjectId | None, dossier: Dossier, verdict: Verdict | None) -> Iterable[Fact]:
@@ -169,17 +188,19 @@ def _facts(subject: SubjectId | None, dossier: Dossier, verdict: Verdict | None)
     yield Fact("Decision", decision_words(subject.decision if subject else None))
     if verdict:
         policy = verdict.policy
-        words = f"{named(policy.name)}, {plural(len(policy.rules), 'rule')}, {percent(policy.confidence)} confidence"
+        words = (
+            f"{named(policy.name)}, {plural(len(policy.rules), 'rule')}, {percent(policy.confidence)} confidence; "
+            "runs on these rows are not counted"
+        )
         yield Fact("Policy", words, short(policy.digest))
     else:
-        yield Fact("Policy", "none; not judged")
+        yield Fact("Policy", "none; runs on these rows are not counted")
     for name, words in sorted(stated.items()):
         yield Fact(prose(name).replace("_", " ").capitalize(), prose(words))
-    yield Fact("Runs", "runs on these rows are not counted")
 
 
 def _card(verdict: Verdict, dossier: Dossier) -> Card:
-    counting = [r.outcome for r in verdict.rulings if r.rule.severity == "fail"]
+    counting: list[str] = [r.outcome for r in verdict.rulings if r.rule.severity == "fail"]
     many = {"fail": "fail", "inconclusive": "inconclusive", "waived": "waived", "pass": "pass"}
     tally = [(counting.count(o), w if counting.count(o) == 1 else many[o], o) for o, w in OUTCOMES.items()]
     warned = sum(r.rule.severity == "warn" and r.outcome != "pass" for r in verdict.rulings)
@@ -189,7 +210,7 @@ def _card(verdict: Verdict, dossier: Dossier) -> Card:
     return Card(
         outcome=verdict.outcome,
         mark=marks[verdict.outcome],
-        headline=prose(verdict.headline),
+        headline=re.sub(r"(?<=\d) (?=\w)", "\u00a0", prose(verdict.headline)),
         sentences=tuple(sentences(verdict, dossier)),
         tally=tuple(tally),
     )
@@ -235,28 +256,41 @@ def _blocks(audit: str, found: Sequence[tuple[str, Evidence]]) -> Iterable[Block
         title = prose(label).replace("-", " ").capitalize()
         if clock:
             title = "Timings" + (f": {title}" if title else "")
+        shown = measured.shown(ordered)
+        own = dict(shown.relatives)
+        pictures = {role: _exhibits(e, beside_tables=role in own) for role, e in ordered.items()}
         yield Block(
             anchor="" if i == 0 else f"audit-{audit}-{i + 1}",
             title=title,
             lede=_lede(ordered, clock=clock),
             failures=tuple((named(role), prose(e.failure)) for role, e in ordered.items() if e.failure),
-            shown=measured.shown(ordered),
-            exhibits=_exhibits(next(iter(ordered.values()))),
-            relatives=tuple((role, _exhibits(e)) for role, e in list(ordered.items())[1:] if e.exhibits),
+            shown=shown,
+            exhibits=next(iter(pictures.values())),
+            relatives=tuple(
+                (role, own.get(role, ()), pictures[role])
+                for role in list(ordered)[1:]
+                if role in own or pictures[role]
+            ),
             notes=tuple(dict.fromkeys(prose(note) for e in ordered.values() for note in e.notes)),
         )
 
 
-def _exhibits(evidence: Evidence) -> tuple[ShownExhibit, ...]:
-    return tuple(shown_exhibit(exhibit) for exhibit in evidence.exhibits)
+def _exhibits(evidence: Evidence, *, beside_tables: bool) -> tuple[ShownExhibit, ...]:
+    """The pictures of one subject; a relative's dots and tables give way to its numbers, for the page's size."""
+    left = (Dots, Table) if beside_tables else ()
+    return tuple(shown_exhibit(exhibit) for exhibit in evidence.exhibits if not isinstance(exhibit, left))
 
 
 def _lede(roles: measured.Roles, *, clock: bool) -> str:
-    data = dict.fromkeys(f"{plural(e.data.rows, 'row')} of {named(e.data.name)}" for e in roles.values() if e.data.rows)
+    data = dict.fromkeys(
+        f"{plural(e.data.rows, 'row')} of {named(e.data.name)}" for e in roles.values() if e.data.rows
+    )
     parts = [f"Measured on {' and '.join(data)}."] if data else []
     level = measured.usual_level(roles.values())
     if level is not None:
-        methods = {m.interval.method for e in roles.values() for m in e.measurements if m.interval is not None}
+        methods = {
+            m.interval.method for e in roles.values() for m in e.measurements if m.interval is not None
+        }
         parts.append(f"Intervals at {percent(level)} ({', '.join(prose(m) for m in sorted(methods))}).")
     if clock:
         parts.append("Timings differ from run to run and are kept out of the run's digest.")
@@ -266,23 +300,24 @@ def _lede(roles: measured.Roles, *, clock: bool) -> str:
 # --- the end ------------------------------------------------------------------------------------
 
 
-def _missing(dossier: Dossier) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Why → what is missing for that reason; broken audits first."""
-    by_why: dict[str, dict[str, None]] = {}
+def _missing(dossier: Dossier) -> Iterable[Missing]:
+    """Broken audits first, then each metric and reason with all it is missing for."""
+    found: dict[tuple[str, str], list[str]] = {}
     for e in dossier.evidence:
-        whose = "" if e.subject.role == "primary" else f", {named(e.subject.role)}"
         if e.failure:
-            why = f"The audit broke: {prose(e.failure)}"
-            by_why.setdefault(why, {})[f"{e.audit}{whose}"] = None
+            of_role = "" if e.subject.role == "primary" else f" ({named(e.subject.role)})"
+            yield Missing(f"{e.audit}{of_role}", f"The audit broke: {prose(e.failure)}", ())
     for e in dossier.evidence:
-        whose = "" if e.subject.role == "primary" else f", {named(e.subject.role)}"
+        whose = () if e.subject.role == "primary" else (named(e.subject.role),)
         for m in e.measurements:
             if m.value is None:
-                labels = [named(v) for k, v in m.labels.items() if k not in {"high", "low"} and v != "sized"]
-                what = ", ".join([name_of(m.metric, m.labels), *labels])
-                by_why.setdefault(prose(m.why), {})[f"{e.audit}: {what}{whose}"] = None
-    for why, what in by_why.items():
-        yield why, tuple(what)
+                labels = (named(v) for k, v in m.labels.items() if k not in {"high", "low"} and v != "sized")
+                case = ", ".join((*labels, *whose))
+                found.setdefault(
+                    (f"{e.audit}: {name_of(m.metric, m.labels).lower()}", prose(m.why)), []
+                ).append(case)
+    for (what, why), cases in found.items():
+        yield Missing(what, why, tuple(case for case in cases if case))
 
 
 def _repeat(dossier: Dossier, verdict: Verdict | None) -> Iterable[tuple[str, tuple[Fact, ...]]]:
@@ -298,11 +333,21 @@ def _repeat(dossier: Dossier, verdict: Verdict | None) -> Iterable[tuple[str, tu
     if verdict:
         run.append(Fact("Policy", named(verdict.policy.name), verdict.policy.digest))
     yield "This run", tuple(run)
-    yield "Subjects", tuple(
-        Fact(prose(s.role), f"{named(s.name)} ({prose(s.kind)}): {decision_words(s.decision)}", prose(s.digest) or "no digest")
-        for s in made.subjects
+    yield (
+        "Subjects",
+        tuple(
+            Fact(
+                prose(s.role),
+                f"{named(s.name)} ({prose(s.kind)}): {decision_words(s.decision)}",
+                prose(s.digest) or "no digest",
+            )
+            for s in made.subjects
+        ),
     )
-    yield "Rows", tuple(Fact(named(d.name), plural(d.rows, "row"), prose(d.digest) or "no digest") for d in made.data)
+    yield (
+        "Rows",
+        tuple(Fact(named(d.name), plural(d.rows, "row"), prose(d.digest) or "no digest") for d in made.data),
+    )
     yield "Configuration", tuple(Fact(prose(k), "", prose(v)) for k, v in sorted(made.configuration.items()))
     yield "Versions", tuple(Fact(prose(k), "", prose(v)) for k, v in sorted(made.versions.items()))
     asked = []

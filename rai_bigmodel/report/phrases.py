@@ -6,12 +6,14 @@ what was measured, never what it means for a decision about the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.files import visible
 from rai_bigmodel.policy import Limit, Rule, label_text
 from rai_bigmodel.words import number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Phrase(NamedTuple):
@@ -38,7 +40,7 @@ def _amount(name: str, title: str = "", **more: str) -> Phrase:
 
 
 _KNOWN: dict[str, Phrase] = {
-    "performance.accuracy": _share("Accuracy", "{Limit} of decisions agree with the label (accuracy)"),
+    "performance.accuracy": _share("Accuracy", "Share of decisions that agree with the label: {limit}"),
     "performance.balanced_accuracy": _share("Balanced accuracy", "Balanced accuracy is {limit}"),
     "performance.roc_auc": _share("ROC AUC", "It ranks cases usefully: ROC AUC {limit}"),
     "performance.log_loss": _amount("Log loss", "Log loss is {limit}"),
@@ -48,23 +50,35 @@ _KNOWN: dict[str, Phrase] = {
     "performance.rmse": _amount("Root mean square error", "The root mean square error is {limit}"),
     "performance.r2": Phrase("R²", "R² is {limit}", None, 1.0),
     "performance.perplexity": _amount("Perplexity", "Perplexity is {limit}"),
-    "performance.reconstruction_error": _amount("Reconstruction error", "The reconstruction error is {limit}"),
+    "performance.reconstruction_error": _amount(
+        "Reconstruction error", "The reconstruction error is {limit}"
+    ),
     "performance.generalisation_gap": Phrase(
         "Generalisation gap", "Training rows do better than held-out ones by {limit}"
     ),
-    "calibration.ece_debiased": _share("Calibration error, debiased", "The debiased calibration error is {limit}"),
+    "calibration.ece_debiased": _share(
+        "Calibration error, debiased", "The debiased calibration error is {limit}"
+    ),
     "calibration.consistency_p": _share("Calibration, p", "The test of calibration has p {limit}"),
     "fairness.selection_rate": _share("Selection rate", "The selection rate of {group} is {limit}"),
-    "fairness.true_positive_rate": _share("True positive rate", "The true positive rate of {group} is {limit}"),
-    "fairness.false_positive_rate": _share("False positive rate", "The false positive rate of {group} is {limit}"),
-    "fairness.false_negative_rate": _share("False negative rate", "The false negative rate of {group} is {limit}"),
+    "fairness.true_positive_rate": _share(
+        "True positive rate", "The true positive rate of {group} is {limit}"
+    ),
+    "fairness.false_positive_rate": _share(
+        "False positive rate", "The false positive rate of {group} is {limit}"
+    ),
+    "fairness.false_negative_rate": _share(
+        "False negative rate", "The false negative rate of {group} is {limit}"
+    ),
     "fairness.precision": _share("Precision", "Precision in {group} is {limit}"),
     "fairness.accuracy": _share("Accuracy", "Accuracy in {group} is {limit}"),
     "fairness.mean_prediction": Phrase("Mean prediction", "The mean prediction for {group} is {limit}"),
     "fairness.impact_ratio": _amount("Impact ratio", "The impact ratio of {group} is {limit}"),
     "fairness.scoring_rate": _share("Scoring rate", "The scoring rate of {group} is {limit}"),
     "fairness.roc_auc": _share("ROC AUC", "ROC AUC within {group} is {limit}"),
-    "fairness.ece_debiased": _share("Calibration error, debiased", "The calibration error in {group} is {limit}"),
+    "fairness.ece_debiased": _share(
+        "Calibration error, debiased", "The calibration error in {group} is {limit}"
+    ),
     "fairness.subgroup_auc": _share("Subgroup AUC", "The subgroup AUC of {group} is {limit}"),
     "fairness.bpsn_auc": _share("BPSN AUC", "The BPSN AUC of {group} is {limit}"),
     "fairness.bnsp_auc": _share("BNSP AUC", "The BNSP AUC of {group} is {limit}"),
@@ -92,7 +106,9 @@ _KNOWN: dict[str, Phrase] = {
         "Widest gap in accuracy", "Accuracy differs by {limit} between groups of {attribute}", base="accuracy"
     ),
     "fairness.mean_error_difference": _amount(
-        "Widest gap in mean error", "Mean errors differ by {limit} between groups of {attribute}", base="accuracy"
+        "Widest gap in mean error",
+        "Mean errors differ by {limit} between groups of {attribute}",
+        base="accuracy",
     ),
     "fairness.conditional_difference": Phrase(
         "Gap at equal {given}",
@@ -104,8 +120,10 @@ _KNOWN: dict[str, Phrase] = {
     ),
     "fairness.minimum_detectable_difference": _share("Smallest gap these rows can show"),
     "fairness.rows_needed": _amount("Rows needed to show a gap at the limit"),
-    "slices.worst_accuracy_drop": _share("Worst drop in accuracy", "Accuracy drops by {limit} in the worst slice"),
-    "slices.count_significant": _amount("Slices that stand out", "{Limit} slices stand out"),
+    "slices.worst_accuracy_drop": _share(
+        "Worst drop in accuracy", "Accuracy drops by {limit} in the worst slice"
+    ),
+    "slices.count_significant": _amount("Slices that stand out", "Slices that stand out: {limit}"),
     "explainability.attribution_share": _share(
         "Share of attribution", "{feature} carries {limit} of the attribution"
     ),
@@ -127,40 +145,56 @@ _KNOWN: dict[str, Phrase] = {
     "privacy.noise_conformance_p": _share("Noise as claimed, p", "The test of the noise has p {limit}"),
     "privacy.conformance": _share("Conformance", "Conformance ({check}) is {limit}"),
     "privacy.membership_auc": _share("Membership AUC", "Membership can be told with an AUC of {limit}"),
-    "privacy.membership_tpr": _share("Membership TPR", "Members are told apart at a rate of {limit} (FPR {fpr})"),
+    "privacy.membership_tpr": _share(
+        "Membership TPR", "Members are told apart at a rate of {limit} (FPR {fpr})"
+    ),
     "privacy.blind_baseline_auc": _share("Blind baseline AUC"),
     "privacy.exposure": _amount("Exposure", "The exposure of {canary} is {limit} bits"),
-    "privacy.extractable_rate": _share("Extractable", "{Limit} of the secrets can be extracted"),
+    "privacy.extractable_rate": _share("Extractable", "Share of the secrets that can be extracted: {limit}"),
     "privacy.accuracy_cost": Phrase(
         "Accuracy lost to privacy", "Privacy costs {limit} of accuracy in {group}", None, None
     ),
-    "privacy.calibration_cost": Phrase("Calibration lost to privacy", "Privacy costs {limit} of calibration in {group}"),
+    "privacy.calibration_cost": Phrase(
+        "Calibration lost to privacy", "Privacy costs {limit} of calibration in {group}"
+    ),
     "deployment.max_abs_difference": _amount(
-        "Largest difference in score", "Scores of {variant} differ from the trained model's by {limit}"
+        "Largest difference in score",
+        "Scores of the {variant} file differ from the trained model's by {limit}",
     ),
     "deployment.decision_flip_rate": _share(
-        "Decisions that flip", "{variant} decides as the trained model: flips {limit}"
+        "Decisions that flip", "The {variant} file decides as the trained model: flips {limit}"
     ),
     "deployment.flip_rate_difference": _share(
-        "Gap in flips between groups", "Flips by {variant} differ by {limit} between groups of {attribute}"
+        "Gap in flips between groups",
+        "Flips by the {variant} file differ by {limit} between groups of {attribute}",
     ),
-    "deployment.accuracy_drop": Phrase("Accuracy lost", "{variant} loses {limit} of accuracy"),
-    "deployment.calibration_change": Phrase("Calibration changed", "{variant} changes calibration by {limit}"),
+    "deployment.accuracy_drop": Phrase("Accuracy lost", "The {variant} file loses {limit} of accuracy"),
+    "deployment.calibration_change": Phrase(
+        "Calibration changed", "The {variant} file changes calibration by {limit}"
+    ),
     "deployment.fairness_change": Phrase(
-        "Gap changed", "{variant} changes the gap between groups of {attribute} by {limit}"
+        "Gap changed", "The {variant} file changes the gap between groups of {attribute} by {limit}"
     ),
-    "deployment.explanation_agreement": _share("Explanations agree", "Explanations of {variant} agree: {limit}"),
-    "deployment.load_ms": _amount("Loading", "{variant} loads in {limit} ms", unit="ms"),
-    "deployment.peak_bytes": _amount("Peak memory", "{variant} needs {limit} bytes at its peak", unit="bytes"),
-    "deployment.latency_ms": _amount("Latency", "{variant} answers in {limit} ms", unit="ms"),
-    "deployment.speedup": _amount("Speed-up", "{variant} is {limit} times as fast", unit="×"),
-    "deployment.size_bytes": _amount("Size", "{variant} has {limit} bytes", unit="bytes"),
-    "data.duplicate_rate": _share("Exact duplicates", "{Limit} of rows are exact duplicates"),
-    "data.train_test_overlap": _share("Held-out rows seen in training", "{Limit} of held-out rows were in training"),
-    "data.missing_rate": _share("Missing", "{Limit} of {feature} is missing"),
+    "deployment.explanation_agreement": _share(
+        "Explanations agree", "Explanations of the {variant} file agree: {limit}"
+    ),
+    "deployment.load_ms": _amount("Loading", "The {variant} file loads in {limit} ms", unit="ms"),
+    "deployment.peak_bytes": _amount(
+        "Peak memory", "The {variant} file needs {limit} bytes at its peak", unit="bytes"
+    ),
+    "deployment.latency_ms": _amount("Latency", "The {variant} file answers in {limit} ms", unit="ms"),
+    "deployment.speedup": _amount("Speed-up", "The {variant} file is {limit} times as fast", unit="×"),
+    "deployment.size_bytes": _amount("Size", "The {variant} file has {limit} bytes", unit="bytes"),
+    "data.duplicate_rate": _share("Exact duplicates", "Share of rows that are exact duplicates: {limit}"),
+    "data.train_test_overlap": _share(
+        "Held-out rows seen in training", "Share of held-out rows that were in training: {limit}"
+    ),
+    "data.missing_rate": _share("Missing", "Share of {feature} that is missing: {limit}"),
     "data.group_share": _share("Share of rows", "{group} makes up {limit} of the rows"),
-    "data.label_rate": _share("Positive labels", "{Limit} of {group} has the positive label"),
-    "data.leak_auc": _share("AUC of the feature alone", "{feature} alone tells the label with an AUC of {limit}"),
+    "data.label_rate": _share("Positive labels", "Share of {group} with the positive label: {limit}"),
+    "data.leak_auc": _share(
+        "AUC of the feature alone", "{feature} alone tells the label with an AUC of {limit}"
+    ),
     "data.leak_purity": _share(
         "Purest part", "The purest part of {feature} tells the label in {limit} of its rows"
     ),
@@ -184,6 +218,7 @@ ROLES = {
 OUTCOMES = {"fail": "fails", "inconclusive": "inconclusive", "waived": "waived", "pass": "passes"}
 """The one word for each outcome; the order is that of the page."""
 
+
 def phrase(metric: str) -> Phrase:
     """The words for a metric; made from its own name where it is not a documented one."""
     if known := _KNOWN.get(metric):
@@ -196,7 +231,7 @@ def phrase(metric: str) -> Phrase:
 
 def name_of(metric: str, labels: Mapping[str, str]) -> str:
     """A metric's name, with the labels its words ask for."""
-    return _fill(phrase(metric).name, labels, "")[0]
+    return _fill(phrase(metric).name, labels)[0]
 
 
 def named(text: str) -> str:
@@ -227,7 +262,7 @@ def _limit_title(limit: Limit) -> str:
     labels = {key: label_text(value) for key, value in limit.where.items()}
     said = limit_words(limit)
     words = phrase(limit.metric)
-    text, used = _fill(words.title or f"{words.name}: {{limit}}", labels, limit.metric.partition(".")[0], said)
+    text, used = _fill(words.title or f"{words.name}: {{limit}}", labels, limit=said)
     if "scope" not in used and labels.get("scope") == "all":
         text += ", small groups among them"
         used.add("scope")
@@ -235,9 +270,9 @@ def _limit_title(limit: Limit) -> str:
     return f"{text} ({', '.join(rest)})" if rest else text
 
 
-def _fill(text: str, labels: Mapping[str, str], audit: str, limit: str = "") -> tuple[str, set[str]]:
+def _fill(text: str, labels: Mapping[str, str], *, limit: str = "") -> tuple[str, set[str]]:
     """A phrase with its braces filled, and which labels went into it."""
-    out, used = text.replace("{limit}", limit).replace("{Limit}", limit[:1].upper() + limit[1:]), set()
+    out, used = text.replace("{limit}", limit), set()
     parts = out.split("{")
     filled = [parts[0]]
     for part in parts[1:]:
@@ -246,17 +281,16 @@ def _fill(text: str, labels: Mapping[str, str], audit: str, limit: str = "") -> 
             used.add(key)
             filled.append(named(labels[key]) + rest)
         else:
-            filled.append(_UNNAMED.get(key, f"each {key}") + rest)
-    return "".join(filled), used
+            filled.append(_unnamed(key, labels) + rest)
+            used.update({"attribute"} if key == "group" else ())
+    said = "".join(filled)
+    return (said if used and text.startswith("{") else said[:1].upper() + said[1:]), used
 
 
-_UNNAMED = {
-    "group": "each group",
-    "attribute": "each attribute",
-    "variant": "each variant",
-    "feature": "each feature",
-    "given": "strata",
-    "check": "each check",
-    "canary": "each canary",
-    "fpr": "each rate",
-}
+def _unnamed(key: str, labels: Mapping[str, str]) -> str:
+    """What a rule speaks of when it names none: every one there is."""
+    if key == "given":
+        return "strata"
+    if key == "group" and "attribute" in labels:
+        return f"each group of {named(labels['attribute'])}"
+    return f"each {key}"

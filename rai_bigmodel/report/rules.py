@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.report import charts
+from rai_bigmodel.report.digits import interval_words, left_out
 from rai_bigmodel.report.phrases import OUTCOMES, limit_words, name_of, named, phrase, prose, rule_title
-from rai_bigmodel.words import number, percent, plural
+from rai_bigmodel.words import number, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,11 +62,18 @@ def _shown(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) -> Sho
         words=prose(ruling.words),
         because=prose(rule.because),
         control=tuple(prose(c) for c in rule.control),
-        value="not measured" if m is None or m.value is None else number(m.value, beside=limit.value),
+        value=_value(m, limit),
         interval=_interval_words(m, policy, limit),
         rows=_rows(m, rule.role, dossier),
         picture=_picture(m, policy, limit),
     )
+
+
+def _value(m: Measurement | None, limit: Limit) -> str:
+    if m is None or m.value is None:
+        return "not measured"
+    unit = phrase(m.metric).unit
+    return number(m.value, beside=limit.value) + (f" {unit}" if unit else "")
 
 
 def _limit_of(ruling: Ruling) -> Limit:
@@ -85,17 +93,6 @@ def _keep(m: Measurement, policy: Policy, limit: Limit) -> float | None:
     return None if rung is None else rung[4 if limit.at_most is not None else 3]
 
 
-def interval_words(low: float | None, high: float | None, *, beside: float | None = None) -> str:
-    """``0.087 to 0.33``; an open side is said in words."""
-    if low is None and high is None:
-        return "unbounded"
-    if low is None:
-        return f"at most {number(high, beside=beside)}"
-    if high is None:
-        return f"at least {number(low, beside=beside)}"
-    return f"{number(low, beside=beside)} to {number(high, beside=beside)}"
-
-
 def _interval_words(m: Measurement | None, policy: Policy, limit: Limit) -> str:
     if m is None or m.value is None:
         return ""
@@ -113,7 +110,7 @@ def _interval_words(m: Measurement | None, policy: Policy, limit: Limit) -> str:
 
 def group_rows(m: Measurement, role: str, dossier: Dossier) -> dict[str, Measurement]:
     """The rates of the two groups that a gap names, by group, where the evidence has them."""
-    base = phrase(m.metric).base
+    base = m.labels.get("rate") or phrase(m.metric).base
     audit = m.metric.partition(".")[0]
     names = [m.labels[key] for key in ("high", "low") if key in m.labels]
     found: dict[str, Measurement] = {}
@@ -121,7 +118,9 @@ def group_rows(m: Measurement, role: str, dossier: Dossier) -> dict[str, Measure
         return found
     for evidence in dossier.find(audit, role):
         for other in evidence.measurements:
-            same = other.labels.get("attribute") == m.labels.get("attribute") and "against" not in other.labels
+            same = (
+                other.labels.get("attribute") == m.labels.get("attribute") and "against" not in other.labels
+            )
             group = other.labels.get("group", "")
             if other.metric == f"{audit}.{base}" and same and group in names and "group" in other.labels:
                 found.setdefault(group, other)
@@ -140,7 +139,7 @@ def _rows(m: Measurement | None, role: str, dossier: Dossier) -> tuple[str, ...]
         out = (f"{named(names[0])} and {named(names[1])}",) + ((f"n {m.n:,}",) if m.n is not None else ())
     elif m.n is not None:
         out = (f"n {m.n:,}",)
-    return out + ((f"{percent(m.excluded)} left out",) if m.excluded else ())
+    return out + ((left_out(m.excluded),) if m.excluded else ())
 
 
 def _picture(m: Measurement | None, policy: Policy, limit: Limit) -> str:
@@ -158,48 +157,37 @@ def _picture(m: Measurement | None, policy: Policy, limit: Limit) -> str:
 def sentences(verdict: Verdict, dossier: Dossier) -> list[str]:
     """What decides the verdict, in plain words, made from the rulings and nothing else."""
     counting = [r for r in verdict.rulings if r.rule.severity == "fail"]
-    by = {o: [r for r in counting if r.outcome == o] for o in OUTCOMES}
-    out = [_failing(r, verdict.policy, dossier) for r in by["fail"][:2]]
-    room = 1 if out else 2
-    out += [f"Undecided: {_inside(rule_title(r.rule))}. {prose(r.words)}" for r in by["inconclusive"][:room]]
-    told = min(len(by["fail"]), 2) + min(len(by["inconclusive"]), room)
-    rest = [(o, len(by[o]) - (min(len(by[o]), 2 if o == "fail" else room) if o != "pass" else 0)) for o in by]
-    rest_words = [f"{count:,} {_ending(o, count)}" for o, count in rest if count and o != "waived"]
-    waived = len(by["waived"])
-    if rest_words and told:
-        out.append(f"Of the other {plural(len(counting) - told - waived, 'rule')}, {_and(rest_words)}."
-                   if len(rest_words) > 1 else _others(rest))
-    elif not told and by["pass"]:
-        nearest = _nearest(by["pass"], verdict.policy)
-        out.append("Every counting rule is shown to be kept, at the policy's confidence.")
-        if nearest:
-            out.append(nearest)
+    fails, open_, waived, passes = ([r for r in counting if r.outcome == o] for o in OUTCOMES)
+    told = fails[:2]
+    out = [_failing(r, verdict.policy, dossier) for r in told]
+    told += open_[: 1 if fails else 2]
+    out += [f"Undecided: {rule_title(r.rule)}. {prose(r.words)}" for r in told[len(out) :]]
+    if told:
+        left = [len(rs) - sum(r in told for r in rs) for rs in (fails, open_, passes)]
+        out += _others(left)
+    elif passes:
+        out += ["Every rule that counts is shown to be kept, at the policy's confidence."]
+        out += _nearest(passes, verdict.policy)
     if waived:
-        out.append(f"{plural(waived, 'rule')} {'is' if waived == 1 else 'are'} waived and does not count."
-                   if waived == 1 else f"{plural(waived, 'rule')} are waived and do not count.")
+        count = len(waived)
+        out.append(
+            f"{plural(count, 'rule')} {'is waived and does' if count == 1 else 'are waived and do'} not count."
+        )
     return out
 
 
-def _others(rest: Sequence[tuple[str, int]]) -> str:
-    outcome, count = next((o, c) for o, c in rest if c and o != "waived")
-    if count == 1:
-        return f"The other rule {_ending(outcome, 1)}."
-    return f"The other {count:,} rules {_ending(outcome, count)}."
-
-
-def _ending(outcome: str, count: int) -> str:
-    one = {"fail": "fails", "inconclusive": "is inconclusive", "pass": "passes"}
-    many = {"fail": "fail", "inconclusive": "are inconclusive", "pass": "pass"}
-    return (one if count == 1 else many)[outcome]
-
-
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-
-
-def _inside(title: str) -> str:
-    """A rule's title inside a sentence."""
-    return title
+def _others(left: Sequence[int]) -> list[str]:
+    """How the rules ended that no sentence is about: those that fail, are inconclusive, pass."""
+    one = ("fails", "is inconclusive", "passes")
+    many = ("fail", "are inconclusive", "pass")
+    ends = [(n, one[i] if n == 1 else many[i]) for i, n in enumerate(left) if n]
+    if not ends:
+        return []
+    if len(ends) == 1:
+        n, ending = ends[0]
+        return [f"The other rule {ending}." if n == 1 else f"The other {n:,} rules {ending}."]
+    parts = [f"{n:,} {ending}" for n, ending in ends]
+    return [f"Of the other {sum(left):,} rules, {', '.join(parts[:-1])} and {parts[-1]}."]
 
 
 def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
@@ -214,7 +202,7 @@ def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
         if a.value is not None and b.value is not None:
             what = phrase(a.metric).name.lower()
             text = (
-                f"Of {named(m.labels.get('attribute', 'all'))}, the group {named(low)} has the lowest {what}, "
+                f"By {named(m.labels.get('attribute', 'group'))}, {named(low)} has the lowest {what}, "
                 f"{_percentage(b)}, and {named(high)} the highest, {_percentage(a)}: "
                 f"{_points(m.value, limit.value)} points apart."
             )
@@ -224,7 +212,8 @@ def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
                 f"{text} Even the cautious end of the interval is {_points(end, limit.value)} points; "
                 f"the limit is {_points(limit.value)}."
             )
-    text = f"{name_of(m.metric, m.labels)} is {number(m.value, beside=limit.value)}; the rule asks for {limit_words(limit)}."
+    value = number(m.value, beside=limit.value)
+    text = f"{name_of(m.metric, m.labels)} is {value}; the rule asks for {limit_words(limit)}."
     if end is None:
         return text
     return f"{text} Even the cautious end of the interval is {number(end, beside=limit.value)}."
@@ -240,7 +229,7 @@ def _points(value: float, beside: float | None = None) -> str:
     return number(100 * value, beside=None if beside is None else 100 * beside, digits=1)
 
 
-def _nearest(passing: Sequence[Ruling], policy: Policy) -> str:
+def _nearest(passing: Sequence[Ruling], policy: Policy) -> list[str]:
     """Which passing rule has least room between what is shown and its limit."""
     rooms = []
     for ruling in passing:
@@ -251,6 +240,6 @@ def _nearest(passing: Sequence[Ruling], policy: Policy) -> str:
         bound = m.value if bound is None else bound
         rooms.append((abs(limit.value - bound) / max(abs(limit.value), 1e-12), ruling))
     if not rooms:
-        return ""
+        return []
     ruling = min(rooms, key=lambda item: item[0])[1]
-    return f"Closest to its limit: {rule_title(ruling.rule)}. {prose(ruling.words)}"
+    return [f"Closest to its limit: {rule_title(ruling.rule)}. {prose(ruling.words)}"]

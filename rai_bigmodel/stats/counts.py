@@ -40,9 +40,7 @@ class GroupCounts:
     true_positives: Array
 
     @classmethod
-    def of(
-        cls, group: Array, truth: Array, decision: Array, *, groups: int | Sequence[str]
-    ) -> GroupCounts:
+    def of(cls, group: Array, truth: Array, decision: Array, *, groups: int | Sequence[str]) -> GroupCounts:
         """Count rows.
 
         Args:
@@ -83,7 +81,11 @@ class GroupCounts:
     @property
     def cells(self) -> Array:
         """The counts ``(groups, 4)``: truth·decision as 00, 01, 10, 11."""
-        tp, fn, fp = self.true_positives, self.positives - self.true_positives, self.selected - self.true_positives
+        tp, fn, fp = (
+            self.true_positives,
+            self.positives - self.true_positives,
+            self.selected - self.true_positives,
+        )
         return np.stack([self.n - tp - fn - fp, fp, fn, tp], axis=1)
 
     def __add__(self, other: GroupCounts) -> GroupCounts:

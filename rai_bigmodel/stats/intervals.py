@@ -161,9 +161,9 @@ def simultaneous_z(alpha: float, groups: int) -> float:
     """
     if groups <= 2:
         return z_two_sided(alpha)
-    nodes, weights = np.polynomial.legendre.leggauss(400)
-    x = 9.0 * nodes
-    density = 9.0 * weights * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    # The integrand is smooth and vanishes at ±9, so the trapezoid rule converges exponentially.
+    x, step = np.linspace(-9.0, 9.0, 361, retstep=True)
+    density = step * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
     def beyond(q: float) -> float:
         # 1 − (Φ(x) − Φ(x − q)) is small in the tail, so the power is taken through its logarithm.

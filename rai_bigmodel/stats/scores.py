@@ -72,9 +72,7 @@ def _newcombe_auc(area: float, m: int, n: int, z: float) -> tuple[float, float]:
         # At the outer end θ lies further from θ̂ than its spread, at the inner end it does not.
         for _ in range(70):
             middle = (inner + outer) / 2
-            inner, outer = (
-                (inner, middle) if abs(area - middle) > spread(middle) else (middle, outer)
-            )
+            inner, outer = (inner, middle) if abs(area - middle) > spread(middle) else (middle, outer)
         return inner
 
     return solve(area, 0.0), solve(area, 1.0)

@@ -38,7 +38,9 @@ def any_disparity(successes: Array, trials: Array, rng: np.random.Generator) -> 
     return float((1 + far.sum()) / (1 + DRAWS))
 
 
-def minimum_detectable_difference(rate: float, first: int, second: int, *, compared: int, alpha: float = 0.05) -> float:
+def minimum_detectable_difference(
+    rate: float, first: int, second: int, *, compared: int, alpha: float = 0.05
+) -> float:
     """The smallest true difference of two groups' rates that is told from none four times in five.
 
     Args:

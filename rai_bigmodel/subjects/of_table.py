@@ -45,15 +45,15 @@ def of_table(table: Table, *, name: str = "", threshold: float | None = None) ->
     decision = Decision(
         kind="threshold",
         threshold=None if prediction else DEFAULT_THRESHOLD if threshold is None else threshold,
-        positive=table.positive,
+        positive=table.positive or ("true" if "true" in labels else "1"),
         labels=labels,
     )
 
     def predict(inputs: Inputs) -> Array:
         if score:
-            found: Array = inputs[score]
-            return found
-        return (canonical(inputs[prediction]) == table.positive).astype(np.float64)
+            scores: Array = inputs[score]
+            return scores
+        return table.binary(prediction).astype(np.float64)
 
     return Subject(
         name=name or table.name, kind="table", digest=table.digest, decision=decision, predict=predict

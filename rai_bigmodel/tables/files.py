@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from rai_bigmodel.files import visible
 from rai_bigmodel.tables.memory import Table
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from rai_bigmodel.subject import Roles
@@ -27,7 +27,7 @@ def read_table(
     path: str | os.PathLike[str],
     *,
     roles: Roles,
-    positive: str = "1",
+    positive: str = "",
     text: Sequence[str] = (),
     name: str = "",
 ) -> Table:
@@ -38,7 +38,7 @@ def read_table(
 
     Args:
         roles: role → columns; the role ``feature`` may be ``("*",)``: all columns without another role.
-        positive: the outcome that counts as positive.
+        positive: the outcome that counts as positive; needed where labels are not 0 and 1.
         text: columns kept as text whatever they look like (sensitive attributes, labels, ids).
 
     Raises:
@@ -51,7 +51,7 @@ def read_table(
     with duckdb.connect(":memory:") as engine:
         engine.execute("SET enable_progress_bar = false")
         try:
-            described = engine.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()
+            described = engine.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - quoted
         except duckdb.Error as error:
             msg = f"{path}: cannot be read as {_kind(path)} ({visible(str(error).splitlines()[0])[:200]})"
             raise InputError(msg) from None
@@ -90,7 +90,7 @@ def _source(path: Path) -> str:
         return f"read_parquet({_quoted(str(path / '**' / '*.parquet'))}, union_by_name = true)"
     kind = _ENDINGS.get(path.suffix.lower())
     if kind is None:
-        msg = f"{path}: tables are read from .csv, .parquet or a folder of .parquet, not {path.suffix or 'this'!r}"
+        msg = f"{path}: tables are read from .csv, .parquet or a folder of .parquet, not {path.suffix or 'this'}"
         raise InputError(msg)
     if path.stat().st_size == 0:
         msg = f"{path}: the file is empty"
@@ -147,7 +147,8 @@ def _spread(roles: Roles, types: dict[str, str], path: Path) -> dict[str, tuple[
     for role, columns in out.items():
         for column in columns:
             if column not in types:
-                raise InputError.unknown(f"{path}: column for {role}", column, types)
+                what = f"{path}: column for {role}"
+                raise InputError.unknown(what, column, types)
     return out
 
 

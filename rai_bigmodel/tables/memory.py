@@ -29,14 +29,14 @@ class Table:
         name: what a reader calls these rows.
         columns: column → array ``(rows,)``.
         roles: role → columns (``feature truth sensitive score prediction weight id``).
-        positive: the outcome that counts as positive, as canonical text.
+        positive: the outcome that counts as positive, as canonical text; needed where labels are not 0 and 1.
         notes: what was settled while reading, in words.
     """
 
     name: str
     columns: Mapping[str, Array]
     roles: Roles = field(default_factory=dict)
-    positive: str = "1"
+    positive: str = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -47,7 +47,8 @@ class Table:
         for role, names in self.roles.items():
             for column in names:
                 if column not in self.columns:
-                    raise InputError.unknown(f"{self.name}: column for {role}", column, self.columns)
+                    what = f"{self.name}: column for {role}"
+                    raise InputError.unknown(what, column, self.columns)
 
     @property
     def rows(self) -> int:
@@ -80,15 +81,14 @@ class Table:
         """
         for column in columns:
             if column not in self.columns:
-                raise InputError.unknown(f"{self.name}: column", column, self.columns)
+                what = f"{self.name}: column"
+                raise InputError.unknown(what, column, self.columns)
         return {column: self.columns[column] for column in columns}
 
     def take(self, rows: Array, *, name: str) -> Table:
         """Some of the rows, by index or mask, under another name."""
         columns = {k: v[rows] for k, v in self.columns.items()}
-        return Table(
-            name=name, columns=columns, roles=self.roles, positive=self.positive, notes=self.notes
-        )
+        return Table(name=name, columns=columns, roles=self.roles, positive=self.positive, notes=self.notes)
 
     def groups(self, by: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
         """Codes ``(rows,)`` and canonical names of the groups of one attribute or an intersection.
@@ -117,7 +117,9 @@ class Table:
         keys = np.stack([codes for codes, _ in parts], axis=1)
         cells, joint = np.unique(keys, axis=0, return_inverse=True)
         if len(cells) > MAX_GROUPS:
-            msg = f"{self.name}: {'*'.join(by)} makes {len(cells):,} groups; at most {MAX_GROUPS} are compared"
+            msg = (
+                f"{self.name}: {'*'.join(by)} makes {len(cells):,} groups; at most {MAX_GROUPS} are compared"
+            )
             raise InputError(msg)
         joined = tuple(
             "*".join(escape(str(parts[i][1][code])) for i, code in enumerate(cell)) for cell in cells
@@ -152,25 +154,34 @@ class Table:
         """Whether each row has the positive label, as booleans ``(rows,)``.
 
         Raises:
-            InputError: labels are missing, are not two, or do not contain the positive one.
+            InputError: labels are missing, are not two, or none of them is declared positive.
         """
         text = canonical(self.arrays(column)[column])
         if gone := int((text == MISSING).sum()):
             msg = f"{self.name}: {column!r} is missing in {gone:,} of {self.rows:,} rows"
             raise InputError(msg)
-        labels = sorted(set(text.tolist()))
-        shown = ", ".join(visible(repr(v)) for v in labels[:6]) + (" …" if len(labels) > 6 else "")
+        labels = set(text.tolist())
+        shown = ", ".join(visible(repr(v)) for v in sorted(labels)[:6]) + (" …" if len(labels) > 6 else "")
         if len(labels) > 2:
             msg = f"{self.name}: {column!r} must have two labels, it has {len(labels):,} ({shown})"
             raise InputError(msg)
-        positive = "true" if self.positive == "1" and set(labels) <= {"false", "true"} else self.positive
-        if positive not in labels and not set(labels) <= {"0", "1"}:
+        positive = self.positive or next((p for n, p in _USUAL if labels <= {n, p}), "")
+        usual = any(positive == p and labels <= {n, p} for n, p in _USUAL)
+        elsewhere = len(labels) == 1 and any(
+            c != column and positive in canonical(self.columns[c]) for c in self.roles.get("truth", ())
+        )
+        if not positive or not (positive in labels or usual or elsewhere):
+            said = f"{self.positive!r} is not one of them" if self.positive else "none is declared positive"
             msg = (
-                f"{self.name}: {column!r} has the labels {shown}; say which is positive "
-                f"(--positive LABEL, or positive: in audit.yaml; now {self.positive!r})"
+                f"{self.name}: {column!r} has the labels {shown} and {said} "
+                "(--positive LABEL, or positive: in audit.yaml)"
             )
             raise InputError(msg)
         return text == positive
+
+
+_USUAL = (("0", "1"), ("false", "true"))
+"""Labels that say themselves which is positive."""
 
 
 def canonical(values: Any) -> Array:

@@ -10,9 +10,10 @@ Shapes: N rows, F features, K = 1 output.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,18 +48,15 @@ OnStep = Callable[[int, int, float | None], None]
 """Called with the step, how many there are at most, and the last loss known (null when none may be shown)."""
 
 
-def train_recipe(recipe: Recipe, *, splits: Splits | None = None, on_step: OnStep | None = None) -> Run:
-    """Train what a recipe describes, on the data it names or on `splits` in their place.
+def train_recipe(recipe: Recipe, *, splits: Splits, on_step: OnStep | None = None) -> Run:
+    """Train what a recipe describes, on `splits`: ``datasets.by_name(recipe.data)``, or others of its kind.
 
     Raises:
-        InputError: the data are unknown, or do not fit the recipe.
+        InputError: the data do not fit the recipe.
         TrainingDiverged: the loss stopped being a number.
     """
-    if splits is None:
-        from rai_bigmodel import datasets
-
-        splits = datasets.by_name(recipe.data)
-    return _train(recipe, splits, on_step)
+    with _threads(recipe.train.threads):
+        return _train(recipe, splits, on_step)
 
 
 def train(
@@ -112,7 +110,19 @@ def train(
         inputs=None if inputs is None else dict(inputs),
         name=name,
     )
-    return _train(recipe, splits, on_step)
+    with _threads(recipe.train.threads):
+        return _train(recipe, splits, on_step)
+
+
+@contextlib.contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads inside the block; the program's own setting comes back after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _train(recipe: Recipe, splits: Splits, on_step: OnStep | None) -> Run:
@@ -121,7 +131,7 @@ def _train(recipe: Recipe, splits: Splits, on_step: OnStep | None) -> Run:
     rows, calibrate = usable(splits)
     features = rows.roles["feature"]
     inputs, constants_from = constants(recipe, rows, calibrate)
-    both_labels = labels(rows)
+    both_labels, positive = labels(rows)
 
     generator = torch.Generator().manual_seed(recipe.seed)
     module = recipe.net.mlp.build(inputs, generator=generator).train()
@@ -154,7 +164,7 @@ def _train(recipe: Recipe, splits: Splits, on_step: OnStep | None) -> Run:
     decision = Decision(
         kind="threshold",
         threshold=matching(_scores(module, calibration.x_NF), approved),
-        positive=calibrate.positive,
+        positive=positive,
         labels=both_labels,
     )
     card = Card(
@@ -168,7 +178,7 @@ def _train(recipe: Recipe, splits: Splits, on_step: OnStep | None) -> Run:
         decision_from=f"as many yeses on the {calibrate.rows:,} calibration rows as in truth ({approved:,})",
         data={"train": data_id(rows), "calibrate": data_id(calibrate)},
         versions=versions(private_too=privacy is not None),
-        threads=torch.get_num_threads(),
+        threads=settings.threads,
         history=tuple(history),
         kept_step=kept,
         parameters=sum(p.numel() for p in module.parameters()),

@@ -32,6 +32,8 @@ class Train(Record):
         patience: a plain training stops after so many epochs without a better loss on the calibration
             rows, and keeps the best weights; ``None`` goes on to the end and keeps the last.
         momentum: of ``sgd`` only.
+        threads: how many compute. One by default: small nets are no faster with more (and far slower beside
+            other programs), and the bytes then do not depend on how many cores a machine has.
 
     Raises:
         InputError: a value is out of its range.
@@ -44,13 +46,14 @@ class Train(Record):
     weight_decay: float = 0.0
     momentum: float = 0.9
     patience: int | None = None
+    threads: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.optimizer not in {"adamw", "sgd"}:
             what = "train: optimizer"
             raise InputError.unknown(what, self.optimizer, ("adamw", "sgd"))
-        for name in ("lr", "epochs", "batch_size", "patience"):
+        for name in ("lr", "epochs", "batch_size", "patience", "threads"):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 msg = f"train: {name} must be positive, got {value}"
@@ -86,6 +89,9 @@ class Recipe(Record):
                 "train: patience does not go with privacy: a private training takes a fixed number of steps "
                 "(leave patience out)"
             )
+            raise InputError(msg)
+        if not 0 <= self.seed < 2**63:
+            msg = f"seed must lie between 0 and 2^63, got {self.seed}"
             raise InputError(msg)
 
 

@@ -98,18 +98,16 @@ def _measured(values: Array) -> Input:
     return Input(fill=float(np.median(known)), center=float(known.mean()), scale=float(known.std()) or 1.0)
 
 
-def labels(cohort: Cohort) -> tuple[str, ...]:
-    """The two labels of the outcome, sorted.
+def labels(cohort: Cohort) -> tuple[tuple[str, ...], str]:
+    """The two labels of the outcome, sorted, and which of them is positive.
 
     Raises:
-        InputError: there are not two, or the positive one is not among them.
+        InputError: there are not two.
     """
     column = cohort.roles["truth"][0]
-    found = tuple(sorted(set(canonical(cohort.arrays(column)[column]).tolist())))
-    if len(found) != 2 or cohort.positive not in found:
-        msg = (
-            f"{cohort.name}: {column!r} must have two labels, one of them {cohort.positive!r}, "
-            f"got {list(found)[:6]}"
-        )
+    text, positive = canonical(cohort.arrays(column)[column]), truth_of(cohort)
+    found = tuple(sorted(set(text.tolist())))
+    if len(found) != 2:
+        msg = f"{cohort.name}: {column!r} must have two labels to learn from, got {list(found)[:6]}"
         raise InputError(msg)
-    return found
+    return found, str(text[positive][0])

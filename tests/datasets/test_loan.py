@@ -56,7 +56,9 @@ def test_codes_are_gone_and_counted(splits: Splits) -> None:
             assert not (part.columns[column] == CODES[column]).any()
             assert np.nanmax(part.columns[column]) < 900_000
 
-    missing = sum(int(np.isnan(p.columns["appinc"]).sum()) for p in (splits.train, splits.calibrate, splits.held_out))
+    missing = sum(
+        int(np.isnan(p.columns["appinc"]).sum()) for p in (splits.train, splits.calibrate, splits.held_out)
+    )
 
     assert missing == 21
     assert "666 in appinc (21)" in splits.notes[0]
@@ -119,14 +121,14 @@ def test_a_caller_may_leave_a_leaking_column_in() -> None:
 
 def test_a_column_that_is_not_there_is_named_with_its_neighbours() -> None:
     """A misspelt column is one clear line."""
-    with pytest.raises(InputError, match="'acton' is not there.*Did you mean 'action'"):
+    with pytest.raises(InputError, match=r"'acton' is not there.*Did you mean 'action'"):
         loan_function(keep=("acton",))
 
 
 def test_data_are_found_by_their_name() -> None:
     """A recipe's data name finds them; another name says which there are."""
     assert datasets.by_name("loan").held_out.rows == 796
-    with pytest.raises(InputError, match="'loans' is not there.*loan"):
+    with pytest.raises(InputError, match=r"'loans' is not there.*loan"):
         datasets.by_name("loans")
 
 

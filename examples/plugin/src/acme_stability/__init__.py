@@ -1,0 +1,1 @@
+"""Audits of how firmly a model decides."""

@@ -1,0 +1,1 @@
+"""What does the demo train, audit and judge by? Its files, as package data."""

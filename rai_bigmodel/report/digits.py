@@ -1,0 +1,46 @@
+"""With how many digits do numbers stand beside each other, so that a column reads evenly?
+
+A number never loses digits that tell it from a limit it misses; that rule is `words.number`'s, and holds here.
+"""
+
+from __future__ import annotations
+
+from rai_bigmodel.words import number
+
+_PLACES = 3
+
+
+def even(value: float, *, unit: str = "") -> str:
+    """A number as it stands in a column: 0.8 is written 0.800 among others of its kind."""
+    text = number(value)
+    whole, point, places = text.partition(".")
+    if point and "e" not in text and abs(value) < 10 and not unit:
+        text = f"{whole}.{places.ljust(_PLACES, '0')}"
+    return f"{text} {unit}" if unit else text
+
+
+def end(value: float | None, *, beside: float | None = None, largest: float = 0.0) -> str:
+    """An end of an interval; beside larger numbers it has no more places than they have."""
+    if value is not None and 0.0005 <= abs(value) < 0.1 <= largest:
+        short = round(value, _PLACES)
+        if beside is None or (round(beside, _PLACES) == beside and short != beside):
+            return even(short)
+    text = number(value, beside=beside)
+    return text if value is None or beside is not None or text == "unbounded" else even(value)
+
+
+def interval_words(low: float | None, high: float | None, *, beside: float | None = None) -> str:
+    """``0.087 to 0.330``; an open side is said in words."""
+    largest = max((abs(v) for v in (low, high) if v is not None), default=0.0)
+    if low is None and high is None:
+        return "unbounded"
+    if low is None:
+        return f"at most {end(high, beside=beside, largest=largest)}"
+    if high is None:
+        return f"at least {end(low, beside=beside, largest=largest)}"
+    return f"{end(low, beside=beside, largest=largest)} to {end(high, beside=beside, largest=largest)}"
+
+
+def left_out(share: float) -> str:
+    """How much is left out, as a percentage: ``5.5 % left out``."""
+    return f"{number(round(100 * share, 1 if share >= 0.001 else 4))} % left out"

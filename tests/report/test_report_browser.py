@@ -1,0 +1,177 @@
+"""The page in a real browser: narrow and wide, light and dark, on paper, and by axe-core's rules."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import report_dossier as made
+
+from rai_bigmodel.report import html
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+VIEWS = [("judged", width, scheme) for width in (390, 1280) for scheme in ("light", "dark")]
+VIEWS += [("unjudged", 390, "dark"), ("hostile", 390, "light")]
+RULES = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }
+}
+
+
+def unavailable(reason: str) -> None:
+    """Skip, saying why; where a browser is required, fail."""
+    if os.environ.get("RAI_REQUIRE_BROWSER") == "1":
+        pytest.fail(f"RAI_REQUIRE_BROWSER=1, but {reason}")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium of the system."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        unavailable(f"none of {', '.join(names)} is installed")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        unavailable("the package playwright is not installed")
+    with sync_playwright() as play:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+        chromium = play.chromium.launch(executable_path=path, args=arguments)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The judged page, the page without a verdict, and a page full of hostile names, as files."""
+    folder = tmp_path_factory.mktemp("pages")
+    dossier = made.dossier()
+    pages = {
+        "judged": html.render(dossier, made.verdict(dossier)),
+        "unjudged": html.render(dossier, None),
+        "hostile": html.render(made.hostile(), None),
+    }
+    for name, content in pages.items():
+        (folder / f"{name}.html").write_bytes(content)
+    return {name: (folder / f"{name}.html").as_uri() for name in pages}
+
+
+def opened(
+    browser: Browser, address: str, width: int, scheme: Any, **more: Any
+) -> tuple[Page, list[str], list[str]]:
+    """A page in a fresh context, with all it says to the console and all it asks for."""
+    context = browser.new_context(viewport={"width": width, "height": 844}, color_scheme=scheme, **more)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    return page, said, asked
+
+
+@pytest.mark.parametrize(("name", "width", "scheme"), VIEWS)
+def test_page_is_quiet_alone_and_as_wide_as_its_window(
+    browser: Browser, addresses: dict[str, str], name: str, width: int, scheme: str
+) -> None:
+    """No console message, no request but the document, no horizontal scroll, with all details open too."""
+    page, said, asked = opened(browser, addresses[name], width, scheme)
+    asked = [url for url in asked if not url.startswith("data:")]
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+    assert page.evaluate(wide) == 0
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate(wide) == 0
+    assert said == []
+    assert asked == [addresses[name]]
+    page.context.close()
+
+
+@pytest.mark.parametrize(("name", "width", "scheme"), VIEWS)
+def test_axe_finds_no_violation(
+    browser: Browser, addresses: dict[str, str], name: str, width: int, scheme: str
+) -> None:
+    """WCAG 2.2 AA and best practice; the policy of the page is set aside for axe only."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="axe-core is not installed"
+    ).Axe()
+    page, _, _ = opened(browser, addresses[name], width, scheme, bypass_csp=True)
+    if (width, scheme) in {(390, "light"), (1280, "dark")}:  # in half of the views, for time
+        page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = axe.run(page, options=RULES)
+    wrong = [
+        (v["id"], v["help"], [node["html"][:160] for node in v["nodes"][:3]])
+        for v in found.response["violations"]
+    ]
+
+    assert wrong == []
+    page.context.close()
+
+
+def test_content_security_policy_is_obeyed(browser: Browser, addresses: dict[str, str]) -> None:
+    """The style sheet applies though only its hash is allowed, and a script put into the page does not run."""
+    page, _, _ = opened(browser, addresses["judged"], 1280, "light")
+    page.evaluate(
+        """() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';
+        document.body.append(s) }"""
+    )
+
+    assert page.evaluate("window.ran") is None
+    assert page.evaluate("getComputedStyle(document.querySelector('.verdict')).borderLeftWidth") == "6px"
+    page.context.close()
+
+
+def test_keyboard_reaches_the_rules_and_every_box_that_scrolls(
+    browser: Browser, addresses: dict[str, str]
+) -> None:
+    """The first stop leads past the head; each table's box can be focused and has a name."""
+    page, _, _ = opened(browser, addresses["judged"], 390, "light")
+    page.keyboard.press("Tab")
+
+    assert page.evaluate("document.activeElement.getAttribute('href')") == "#rules"
+    assert page.evaluate(
+        "[...document.querySelectorAll('.scroll')].every(e => e.tabIndex === 0 && e.getAttribute('aria-label'))"
+    )
+    page.context.close()
+
+
+def test_text_in_charts_is_readable_on_a_phone(browser: Browser, addresses: dict[str, str]) -> None:
+    """At 390 px no text of a chart is drawn smaller than 9 px."""
+    page, _, _ = opened(browser, addresses["judged"], 390, "light")
+    smallest = page.evaluate(
+        """Math.min(...[...document.querySelectorAll('svg text')].filter(t => t.getClientRects().length).map(t =>
+        parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a || 99))"""
+    )
+
+    assert smallest >= 9
+    page.context.close()
+
+
+def test_page_prints_with_its_tables_open(
+    browser: Browser, addresses: dict[str, str], tmp_path: Path
+) -> None:
+    """On paper closed details are shown, nothing is wider than the sheet, and a PDF comes out."""
+    page, said, _ = opened(browser, addresses["judged"], 794, "dark")
+    page.emulate_media(media="print")
+    heights = page.evaluate(
+        "[...document.querySelectorAll('details dl, details table')].map(e => e.checkVisibility())"
+    )
+    page.pdf(path=tmp_path / "page.pdf", format="A4")
+
+    assert all(heights)
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    assert said == []
+    page.context.close()

@@ -1,0 +1,280 @@
+"""The command line: one exit code each, one clear line for bad input, data to stdout."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cohorts import rng, splits, subject
+
+import rai_bigmodel as rai
+from rai_bigmodel import api, cli, plugins
+from rai_bigmodel.collect import Asked, collect
+
+POLICY = """
+name: p
+rules:
+  - metric: performance.accuracy
+    at_least: {limit}
+    because: A reason.
+"""
+
+
+@pytest.fixture
+def dossier(tmp_path):
+    """Evidence of a made-up model with an accuracy of about 0.75."""
+    found = collect(subject(), splits(), [Asked("performance", plugins.load("performance"))])
+    return rai.save(found, tmp_path / "out")
+
+
+def _policy(tmp_path, limit: str):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY.format(limit=limit))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("limit", "code", "word"), [("0.5", 0, "met"), ("0.95", 1, "not met"), ("0.745", 3, "undecided")]
+)
+def test_the_gate_exits_with_its_verdict(tmp_path, dossier, capsys, limit, code, word) -> None:
+    """0 met, 1 not met, 3 undecided, and the last line says so."""
+    assert cli._run(["gate", str(dossier), "--policy", str(_policy(tmp_path, limit))]) == code
+    out = capsys.readouterr().out
+
+    assert f"Policy p is {word}:" in out
+    assert (dossier / "verdict.json").exists()
+
+
+def test_the_gate_prints_one_line_a_rule_or_json(tmp_path, dossier, capsys) -> None:
+    """Data go to stdout; --json is the verdict file."""
+    policy = str(_policy(tmp_path, "0.5"))
+    cli._run(["gate", str(dossier), "--policy", policy])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+    cli._run(["gate", str(dossier), "--policy", policy, "--json"])
+    told = json.loads(capsys.readouterr().out)
+
+    assert told["outcome"] == "pass"
+    assert told == json.loads((dossier / "verdict.json").read_text())
+
+
+def test_the_gate_pins_the_subject(tmp_path, dossier, capsys) -> None:
+    """Another digest, with or without its prefix, makes every rule inconclusive."""
+    policy = str(_policy(tmp_path, "0.5"))
+
+    assert cli._run(["gate", str(dossier), "--policy", policy, "--subject", "b" * 64]) == 0
+    assert cli._run(["gate", str(dossier), "--policy", policy, "--subject", "sha256:" + "c" * 64]) == 3
+
+
+def test_click_errors_are_two_and_never_its_own_one(capsys) -> None:
+    """An unknown command, an unknown option, a missing argument, a wrong type: one line."""
+    for args in (["nonsense"], ["gate", "--nonsense"], ["gate"], ["audit"], ["audit", "--threshold", "x"]):
+        assert cli._run(args) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_ctrl_c_is_130(monkeypatch, capsys) -> None:
+    """Wherever it strikes."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "load", stop)
+
+    assert cli._run(["report", "x"]) == 130
+
+
+def test_our_own_bug_is_four_and_says_how_to_report_it(monkeypatch, capsys) -> None:
+    """The traceback is for the report; the last line is for the reader."""
+
+    def bug(*_: object, **__: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(api, "load", bug)
+
+    assert cli._run(["report", "x"]) == 4
+    assert "bug of rai itself" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: p\nrules:\n  - {metric: a.b, at_most: 1}\n", "$.rules[0].because: this key is required"),
+        ("name: p\nrules:\n  - {metric: a.b, at_mots: 1, because: x}\n", "$.rules[0].at_mots: unknown key"),
+        (
+            "name: p\nrules:\n  - {metric: a.b, at_most: .nan, because: x}\n",
+            "$.rules[0].at_most: a finite number",
+        ),
+        (
+            "name: p\nrules:\n  - {metric: a.b, at_most: 1, because: x}\nname: q\n",
+            "$.name: this key stands twice",
+        ),
+        ("name: p\nrules: []\n", "at least one rule"),
+    ],
+)
+def test_a_wrong_policy_is_one_line_with_its_path(tmp_path, dossier, capsys, text, message) -> None:
+    """Unknown keys, missing reasons and bounds that are not numbers, exit 2."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(text)
+
+    assert cli._run(["gate", str(dossier), "--policy", str(path)]) == 2
+    err = capsys.readouterr().err.strip()
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_evidence_that_was_edited_is_refused(tmp_path, dossier, capsys) -> None:
+    """Exit 2 and the file's name."""
+    path = dossier / "evidence" / "performance.json"
+    path.write_bytes(path.read_bytes().replace(b'"value":0.7', b'"value":0.9', 1))
+
+    assert cli._run(["gate", str(dossier), "--policy", str(_policy(tmp_path, "0.5"))]) == 2
+    assert "performance.json: was changed after the audit" in capsys.readouterr().err
+
+
+def test_a_foreign_file_and_an_empty_folder_are_refused(tmp_path, dossier, capsys) -> None:
+    """Exit 2 each."""
+    policy = str(_policy(tmp_path, "0.5"))
+    (dossier / "evidence" / "extra.json").write_text("{}")
+    assert cli._run(["gate", str(dossier), "--policy", policy]) == 2
+    assert "extra.json" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert cli._run(["gate", str(tmp_path / "empty"), "--policy", policy]) == 2
+    assert cli._run(["gate", str(tmp_path / "nowhere"), "--policy", policy]) == 2
+
+
+@pytest.fixture
+def predictions(tmp_path):
+    """A csv of scores with a planted gap."""
+    r = np.random.default_rng(0)
+    group = r.choice(["a", "b"], 800)
+    y = r.integers(0, 2, 800)
+    score = np.clip(0.5 + 0.2 * (y - 0.5) + 0.25 * ((group == "a") - 0.5) + r.normal(0, 0.15, 800), 0, 1)
+    path = tmp_path / "scored.csv"
+    rows = "".join(f"{g},{t},{s:.4f},{i}\n" for i, (g, t, s) in enumerate(zip(group, y, score, strict=True)))
+    path.write_text(f"g,y,p,row\n{rows}")
+    return path
+
+
+def test_a_table_of_predictions_is_audited_judged_and_reported(tmp_path, predictions, capsys) -> None:
+    """Performance, fairness and data; no module, no torch; the planted gap fails a rule."""
+    out = tmp_path / "out"
+    args = ["audit", "--predictions", str(predictions), "--truth", "y", "--score", "p", "--sensitive", "g"]
+    assert cli._run([*args, "--id", "row", "--out", str(out)]) == 0
+    assert {p.name for p in (out / "evidence").iterdir()} == {
+        "performance.json",
+        "fairness.json",
+        "data.json",
+    }
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "name: p\nrules:\n  - {metric: fairness.demographic_parity_difference, at_most: 0.1, because: x}\n"
+    )
+    assert cli._run(["gate", str(out), "--policy", str(policy)]) == 1
+    assert cli._run(["report", str(out), "--policy", str(policy)]) == 0
+    assert b'data-verdict="fail"' in (out / "report.html").read_bytes()
+    assert cli._run(["report", str(out)]) == 0
+    assert b"data-verdict" not in (out / "report.html").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (["--truth", "yy"], "'yy' is not there; there are: g, p, row, y"),
+        (["--score", "row"], "outside 0 to 1"),
+        (["--sensitive", "row"], "is it an id"),
+        (["--positive", "yes"], "labels '0', '1' and 'yes' is not one of them"),
+        (["--threshold", "7"], "from 0 to 1"),
+        (["--predictions", "nowhere.csv"], "nowhere.csv: no such file"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, predictions, capsys, change, message) -> None:
+    """Exit 2, no traceback, nothing half-written."""
+    given = {
+        "--predictions": str(predictions),
+        "--truth": "y",
+        "--score": "p",
+        "--sensitive": "g",
+        "--out": str(tmp_path / "out"),
+    } | dict(zip(change[::2], change[1::2], strict=True))
+    code = cli._run(["audit", *(part for pair in given.items() for part in pair)])
+    err = capsys.readouterr().err.strip()
+
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_audit_that_breaks_leaves_evidence_of_it_and_exits_with_three(
+    tmp_path, predictions, monkeypatch, capsys
+) -> None:
+    """Never silence: the failure is written, and a rule about it is inconclusive."""
+    from rai_bigmodel.audits import performance
+
+    def broken(*_: object) -> None:
+        msg = "the roof came down"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(performance.Performance, "__call__", broken)
+    out = tmp_path / "out"
+    args = ["audit", "--predictions", str(predictions), "--truth", "y", "--score", "p", "--sensitive", "g"]
+
+    assert cli._run([*args, "--out", str(out)]) == 3
+    assert "the roof came down" in capsys.readouterr().err
+    assert "the roof came down" in (out / "evidence" / "performance.json").read_text()
+    assert cli._run(["gate", str(out), "--policy", str(_policy(tmp_path, "0.5"))]) == 3
+    assert "The audit broke" in capsys.readouterr().out
+
+
+def test_every_help_text_has_an_example() -> None:
+    """A reader learns from what one would really type."""
+    for name, command in cli.cli.commands.items():
+        assert f"rai {name}" in (command.epilog or ""), name
+
+
+def test_the_version_is_the_packages_own(capsys) -> None:
+    """`rai --version`."""
+    from importlib import metadata
+
+    assert cli._run(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == f"rai_bigmodel {metadata.version('rai_bigmodel')}"
+
+
+def test_a_reader_that_goes_away_is_no_error(dossier, tmp_path) -> None:
+    """`rai gate … | head -0` ends quietly."""
+    command = f"{sys.executable} -m rai_bigmodel audits | head -c 0; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+    assert "Traceback" not in done.stderr
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path) -> None:
+    """Evidence and the run's digest repeat; what else is asked changes nothing."""
+    one, two = (
+        collect(subject(), splits(), [Asked(n, plugins.load(n)) for n in names], seed=5)
+        for names in (("fairness", "performance"), ("performance", "fairness", "data"))
+    )
+    first, second = ({e.audit: e for e in d.evidence} for d in (one, two))
+
+    assert first["fairness"] == second["fairness"]
+    again = collect(
+        subject(), splits(), [Asked(n, plugins.load(n)) for n in ("fairness", "performance")], seed=5
+    )
+    assert again.manifest.run == one.manifest.run
+
+
+def test_an_unmet_need_is_a_null_with_its_reason_and_no_crash() -> None:
+    """A white-box audit of a black box."""
+    pytest.importorskip("captum")
+    (found,) = collect(
+        subject(), splits(), [Asked("explainability", plugins.load("explainability"))]
+    ).evidence
+    (m,) = found.measurements
+
+    assert m.value is None
+    assert "the network itself was not handed over" in m.why
+    assert rng() is not None

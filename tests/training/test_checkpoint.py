@@ -1,0 +1,131 @@
+"""Is a run that was saved the run that is loaded, and nothing else ever loaded?"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from rai_bigmodel import files
+from rai_bigmodel.accounting import Privacy
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.nets import MLP
+from rai_bigmodel.subject import Splits
+from rai_bigmodel.tables import Table
+from rai_bigmodel.training import fit
+from rai_bigmodel.training.checkpoint import Run, load_run, save_run, weights
+
+
+def table(seed: int) -> Table:
+    rng = np.random.default_rng(seed)
+    # Not in alphabetical order: the order of the features must survive the sorted keys of the card.
+    columns = {"z": rng.normal(size=60), "a": rng.normal(5, 2, size=60)}
+    columns["y"] = (columns["z"] + rng.normal(size=60) > 0).astype(float)
+    return Table(name=f"toy {seed}", columns=columns, roles={"feature": ("z", "a"), "truth": ("y",)})
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    privacy = Privacy(noise_multiplier=1.0, delta=1e-5, sample_rate=0.5, expected_batch_size=30)
+    splits = Splits(train=table(1), calibrate=table(2), held_out=table(3))
+    return fit.train(MLP(hidden=(3,)), splits, epochs=2, privacy=privacy)
+
+
+def test_what_was_saved_is_what_is_loaded(run: Run, tmp_path: Path) -> None:
+    """Weights, constants, card, digest and scores are the same, and saving again gives the same weights."""
+    save_run(run, tmp_path / "run")
+    again = load_run(tmp_path / "run")
+    columns = table(3).columns
+
+    assert again.card == run.card
+    assert again.digest == run.digest
+    assert weights(again.module) == weights(run.module)
+    assert again.module.features == ("z", "a")
+    assert not again.module.training
+    assert np.array_equal(
+        fit.score_columns(again.module, columns, where=""), fit.score_columns(run.module, columns, where="")
+    )
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["card.json", "model.safetensors"]
+
+
+def test_the_card_is_canonical_and_names_no_path_of_this_machine(run: Run, tmp_path: Path) -> None:
+    """Sorted JSON that reads back, without a folder of the machine that wrote it."""
+    save_run(run, tmp_path)
+    card = (tmp_path / "card.json").read_bytes()
+
+    assert card == files.canonical_json(run.card)
+    assert str(Path.cwd()).encode() not in card
+    assert str(tmp_path).encode() not in card
+
+
+def test_a_model_that_is_not_the_cards_is_refused(run: Run, tmp_path: Path) -> None:
+    """Other weights of the same shapes have another digest."""
+    save_run(run, tmp_path)
+    state = safetensors.torch.load((tmp_path / "model.safetensors").read_bytes())
+    state["body.0.bias"] += 1
+    (tmp_path / "model.safetensors").write_bytes(safetensors.torch.save(state))
+    with pytest.raises(InputError, match=r"is not the model that card\.json describes"):
+        load_run(tmp_path)
+
+
+def test_a_card_with_another_threshold_is_refused(run: Run, tmp_path: Path) -> None:
+    """How it decides is part of the model's identity."""
+    save_run(run, tmp_path)
+    card = (tmp_path / "card.json").read_text(encoding="utf-8")
+    (tmp_path / "card.json").write_text(card.replace('"threshold":0.', '"threshold":0.1'), encoding="utf-8")
+    with pytest.raises(InputError, match="is not the model"):
+        load_run(tmp_path)
+
+
+def test_another_architecture_is_refused_with_the_keys_that_differ(run: Run, tmp_path: Path) -> None:
+    """A missing key, one too many and a wrong shape are each named."""
+    save_run(run, tmp_path)
+    state = safetensors.torch.load((tmp_path / "model.safetensors").read_bytes())
+    del state["body.0.bias"]
+    state["head.weight"] = torch.zeros(1)
+    state["body.0.weight"] = torch.zeros((7, 2))
+    (tmp_path / "model.safetensors").write_bytes(safetensors.torch.save(state))
+    with pytest.raises(InputError) as error:
+        load_run(tmp_path)
+
+    for said in (
+        "body.0.bias is missing",
+        "head.weight is not part of it",
+        "[7, 2] of torch.float32 instead of [3, 2]",
+    ):
+        assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\x80\x04cos\nsystem\n", b"\xff" * 8 + b"{}", b"\x02" + b"\0" * 7 + b"{}"]
+)
+def test_a_file_that_is_not_safetensors_is_refused(content: bytes, run: Run, tmp_path: Path) -> None:
+    """A pickle, a header longer than the file and an empty file are one clear line each."""
+    save_run(run, tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=r"model\.safetensors") as error:
+        load_run(tmp_path)
+
+    assert "\n" not in str(error.value)
+
+
+def test_a_half_written_run_is_never_loaded(run: Run, tmp_path: Path) -> None:
+    """A model without its card, a card without its model, and no folder at all."""
+    save_run(run, tmp_path)
+    (tmp_path / "card.json").unlink()
+    with pytest.raises(InputError, match=r"card\.json: no such file"):
+        load_run(tmp_path)
+    save_run(run, tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors: no such file"):
+        load_run(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        load_run(tmp_path / "nowhere")
+
+
+def test_an_unwritable_place_is_one_clear_line(run: Run, tmp_path: Path) -> None:
+    """A file where the folder should be."""
+    (tmp_path / "taken").write_text("here", encoding="utf-8")
+    with pytest.raises(InputError, match="is a file, a folder is needed"):
+        save_run(run, tmp_path / "taken")
