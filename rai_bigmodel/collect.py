@@ -134,7 +134,7 @@ def _run(
             ev.Evidence(
                 audit=one.name,
                 question=one.audit.question,
-                params=msgspec.to_builtins(one.audit),
+                params=msgspec.json.decode(msgspec.json.encode(one.audit)),
                 seed=seed,
                 tool=tool(),
                 subject=subject.identity(role),

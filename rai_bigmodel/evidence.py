@@ -6,7 +6,6 @@ model, an array or a line of HTML. What is written to disk is the canonical JSON
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from pathlib import Path
@@ -46,6 +45,9 @@ def _finite(value: Any, name: str) -> None:
             raise ValueError(msg)
     elif isinstance(value, tuple | list):
         for item in value:
+            # Told apart here, because a dossier holds tens of thousands of rungs and the gate reads them all.
+            if item is None or (item.__class__ is float and math.isfinite(item)):
+                continue
             _finite(item, name)
     elif isinstance(value, dict):
         for key, item in value.items():
@@ -114,21 +116,9 @@ class Interval(Record):
         if any(a not in LADDER for a in alphas) or sorted(set(alphas), reverse=True) != alphas:
             msg = f"ladder must go down the rungs {LADDER}, got {alphas}"
             raise ValueError(msg)
-        for _, low, high, *_ in [(0, self.low, self.high), *self.ladder]:
-            if low is not None and high is not None and low > high:
-                msg = f"an interval's low must not be above its high, got {low} and {high}"
-                raise ValueError(msg)
-        ends = [(rung[0], rung[1], rung[2]) for rung in self.ladder]
-        ends = sorted([*ends, (_alpha(self.level), self.low, self.high)], key=lambda e: -e[0])
-        keeps = [(rung[0], rung[3], rung[4]) for rung in self.ladder]
-        for row in (ends, keeps):
-            for (a, low, high), (b, lower, higher) in itertools.pairwise(row):
-                if not (_below(lower, low) and _below(_negative(higher), _negative(high))):
-                    msg = f"intervals must be nested, but the one at α = {b} is narrower than at α = {a}"
-                    raise ValueError(msg)
-                if a == b and not (_below(low, lower) and _below(_negative(high), _negative(higher))):
-                    msg = f"the interval and the rung at α = {a} differ"
-                    raise ValueError(msg)
+        shown = (_alpha(self.level), self.low, self.high)
+        _nested(sorted([shown, *(rung[:3] for rung in self.ladder)], key=lambda row: -row[0]))
+        _nested([(rung[0], rung[3], rung[4]) for rung in self.ladder], ordered=False)
 
     def rung(self, alpha: float) -> Rung | None:
         """The rung at exactly this α, if it is there."""
@@ -139,15 +129,31 @@ def _alpha(level: float) -> float:
     return next((a for a in LADDER if abs(1 - level - a) < 1e-9), 1 - level)
 
 
-def _negative(x: float | None) -> float | None:
-    return None if x is None else -x
+def _nested(rows: list[tuple[float, float | None, float | None]], *, ordered: bool = True) -> None:
+    """Refuse intervals ``(α, low, high)`` of falling α that are not each inside the next.
+
+    Args:
+        ordered: whether a low must not be above its high (two one-sided bounds may cross).
+    """
+    before, lowest, highest = 1.0, math.inf, -math.inf
+    for alpha, low, high in rows:
+        down = -math.inf if low is None else low
+        up = math.inf if high is None else high
+        if ordered and down > up:
+            msg = f"an interval's low must not be above its high, got {low} and {high}"
+            raise ValueError(msg)
+        if not (_at_most(down, lowest) and _at_most(-up, -highest)):
+            msg = f"intervals must be nested, but the one at α = {alpha} is narrower than at α = {before}"
+            raise ValueError(msg)
+        if alpha == before and not (_at_most(lowest, down) and _at_most(-highest, -up)):
+            msg = f"the interval and the rung at α = {alpha} differ"
+            raise ValueError(msg)
+        before, lowest, highest = alpha, down, up
 
 
-def _below(x: float | None, y: float | None) -> bool:
-    """Whether the low end `x` is at or below `y`; ``None`` is minus infinity."""
-    if x is None:
-        return True
-    return y is not None and x <= y + 1e-12 * max(1.0, abs(y))
+def _at_most(x: float, y: float) -> bool:
+    """Whether x ≤ y, up to rounding; infinities are exact."""
+    return x <= y or (math.isfinite(y) and x <= y + 1e-12 * max(1.0, abs(y)))
 
 
 class Measurement(Record):

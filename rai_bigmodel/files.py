@@ -34,15 +34,13 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """
     path = Path(path)
     try:
-        if path.is_dir():
-            msg = f"{path}: is a folder, a file is needed"
-            raise InputError(msg)
         return path.read_bytes()
     except FileNotFoundError:
         msg = f"{path}: no such file"
         raise InputError(msg) from None
-    except InputError:
-        raise
+    except IsADirectoryError:
+        msg = f"{path}: is a folder, a file is needed"
+        raise InputError(msg) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         msg = f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})"
         raise InputError(msg) from None
@@ -147,13 +145,13 @@ class _YamlReader:
             # Events are read without recursion; composing a deep nest would overflow libyaml's C stack.
             depth = 0
             for event in yaml.parse(text, Loader=loader):
-                depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(
-                    event, yaml.CollectionEndEvent
-                )
-                if depth > MAX_CONFIG_DEPTH:
-                    raise self._fail(f"line {event.start_mark.line + 1}", "nested too deeply")
-                if tag := getattr(event, "tag", None):
-                    raise self._fail(f"line {event.start_mark.line + 1}", f"the tag {tag!r} is not allowed")
+                depth += isinstance(event, yaml.CollectionStartEvent)
+                depth -= isinstance(event, yaml.CollectionEndEvent)
+                tag = getattr(event, "tag", None)
+                if depth > MAX_CONFIG_DEPTH or tag:
+                    line = f"line {event.start_mark.line + 1}"
+                    what = f"the tag {tag!r} is not allowed" if tag else "nested too deeply"
+                    raise self._fail(line, what)
             node = yaml.compose(text, Loader=loader)
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
@@ -344,9 +342,11 @@ def visible(text: str) -> str:
 
 
 _HIDDEN = frozenset(
-    [*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, 0xFEFF, 0x180E]
-    + [*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070)]
-    + [*range(0xD800, 0xE000), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)]
+    [
+        *(*range(0x20), *range(0x7F, 0xA0), 0xAD, 0x61C, 0xFEFF, 0x180E),
+        *(*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070)),
+        *(*range(0xD800, 0xE000), *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0080)),
+    ]
 )
 
 

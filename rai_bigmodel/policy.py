@@ -330,18 +330,18 @@ def _blocked(policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence
 def _claims(
     limit: Limit, rule: Rule, policy: Policy, dossier: Dossier, *, blocked: str, pins: Sequence[str]
 ) -> list[_Claim]:
-    found = []
-    for evidence in dossier.evidence:
-        if evidence.subject.role != rule.role:
-            continue
-        for m in evidence.measurements:
-            if limit.matches(m):
-                found.append(_Claim(limit, m, blocked or _unusable(m, limit, rule, policy, evidence, pins)))
+    found = [
+        _Claim(limit, m, blocked or _unusable(m, limit, rule, policy, evidence=evidence, pins=pins))
+        for evidence in dossier.evidence
+        if evidence.subject.role == rule.role
+        for m in evidence.measurements
+        if limit.matches(m)
+    ]
     return found or [_Claim(limit, None, blocked or _unmatched(limit, rule, dossier))]
 
 
 def _unusable(
-    m: Measurement, limit: Limit, rule: Rule, policy: Policy, evidence: Evidence, pins: Sequence[str]
+    m: Measurement, limit: Limit, rule: Rule, policy: Policy, *, evidence: Evidence, pins: Sequence[str]
 ) -> str:
     # Pins are held against the manifest in _blocked; evidence may speak of another subject than it does.
     if rule.role == "primary" and any(pin and evidence.subject.digest != pin for pin in pins):
@@ -526,7 +526,8 @@ def _one(claim: _Claim, rule: Rule, policy: Policy, *, alpha: float, rejected: b
         return _Found("inconclusive", f"{seen} has no interval, so nothing is proved. {m.why}".strip(), m)
     p = _p(claim, rule)
     if p <= policy.alpha:
-        words = f"The interval lies {beyond} the limit, {at}, taken alone, but not after Holm's correction over the policy."
+        alone = f"The interval lies {beyond} the limit, {at}, taken alone"
+        words = f"{alone}, but not after Holm's correction over the policy."
     elif bound is None and m.kind == "bound":
         words = f"A bound of this kind can only show that the limit, {at}, is broken; it does not."
     else:
@@ -537,12 +538,10 @@ def _one(claim: _Claim, rule: Rule, policy: Policy, *, alpha: float, rejected: b
 def _may_pass(m: Measurement, rule: Rule, words: str) -> _Found:
     """A pass, unless too many rows were left out of it."""
     if m.excluded > rule.excluded_at_most:
-        left = percent(m.excluded, beside=rule.excluded_at_most)
-        return _Found(
-            "inconclusive",
-            f"{words} But {left} of the rows were left out of it, more than {percent(rule.excluded_at_most, beside=rule.excluded_at_most)}.",
-            m,
-        )
+        most = rule.excluded_at_most
+        left, allowed = percent(m.excluded, beside=most), percent(most, beside=most)
+        words = f"{words} But {left} of the rows were left out of it, more than {allowed}."
+        return _Found("inconclusive", words, m)
     return _Found("pass", words, m)
 
 

@@ -221,9 +221,10 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
 
 def _rows(cohort: Cohort, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
     """Each row as a key; missing numbers are equal to one another."""
-    lists = []
-    for x in cohort.arrays(*columns).values():
-        lists.append(x.tolist() if x.dtype == object else [None if v != v else v for v in x.tolist()])  # noqa: PLR0124
+    lists = [
+        x.tolist() if x.dtype == object else [None if np.isnan(v) else v for v in x.tolist()]
+        for x in cohort.arrays(*columns).values()
+    ]
     return list(zip(*lists, strict=True))
 
 

@@ -250,7 +250,7 @@ def _cell(value: float | None, x: float, y: float, *, wide: float, tall: float, 
         return f'<rect class="nothing" {at}/>'
     strength = abs(value / largest) if largest else 0.0
     out = f'<rect class="{"heat" if value >= 0 else "cold"}" {at} fill-opacity="{_n(0.06 + 0.4 * strength, 2)}"/>'
-    text = tick_text(float(f"{value:.2g}")) if wide > 30 else ""
+    text = f"{value:.2g}" if wide > 30 else ""
     return out + (_label(x + wide / 2, y + tall / 2 + 4, text, "in", "middle") if text else "")
 
 

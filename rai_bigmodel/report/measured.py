@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rai_bigmodel.evidence import Evidence, Measurement
 from rai_bigmodel.report.digits import even, interval_words, left_out
-from rai_bigmodel.report.phrases import ROLES, name_of, named, phrase, prose
+from rai_bigmodel.report.phrases import ROLES, name_of, named, phrase, prose, sentence
 from rai_bigmodel.words import percent
 
 Roles = Mapping[str, Evidence]
@@ -223,13 +223,12 @@ def _family(keys: Sequence[str], family: Sequence[Measurement], notes: _Notes) -
     title = f"By {title}{': ' + fixed if fixed else ''}"
     metrics = list(dict.fromkeys((m.metric, _about(m)) for m in family))
     across = list(dict.fromkeys(m.labels[vary[-1]] for m in family))
-    if len(metrics) == 1 and len(vary) == 2 and len(across) <= MOST_COLUMNS:
-        down = list(dict.fromkeys(m.labels[vary[0]] for m in family))
-        at = {(m.labels[vary[0]], m.labels[vary[1]]): m for m in family}
-        lines = [
-            _Line(f"{_key(vary[0])} {named(d)}", "", tuple(at.get((d, a)) for a in across)) for d in down
-        ]
-        columns = [(f"{_key(vary[1])} {named(a)}", "") for a in across]
+    if len(metrics) == 1 and len(vary) > 1 and len(across) <= MOST_COLUMNS:
+        down = list(dict.fromkeys(tuple(m.labels[k] for k in vary[:-1]) for m in family))
+        at = {(tuple(m.labels[k] for k in vary[:-1]), m.labels[vary[-1]]): m for m in family}
+        heads = {d: ", ".join(f"{_key(k)} {named(v)}" for k, v in zip(vary, d, strict=False)) for d in down}
+        lines = [_Line(heads[d], "", tuple(at.get((d, a)) for a in across)) for d in down]
+        columns = [(f"{_key(vary[-1])} {named(a)}", "") for a in across]
         name = name_of(metrics[0][0], {})
         return [_table(f"{name}. {title}", f"{name}. {title}", name, columns, lines, notes=notes)]
     cases = list(dict.fromkeys(tuple(m.labels[k] for k in vary) for m in family))
@@ -274,12 +273,7 @@ def _table(
             cells = [cells[0]._replace(interval=""), Cell(cells[0].interval)]
         rows.append(Row(line.head, line.small, (*cells, Cell("" if most is None else f"{most:,}"))))
     heads = [*columns, *([("Interval", "")] if alone else []), ("Rows", "")]
-    if (
-        alone
-        and not any(small for _, small in columns)
-        and corner == "Measure"
-        and columns[0][0] == "primary"
-    ):
+    if list(columns) == [("primary", ROLES["primary"])]:
         heads[0] = ("Value", "")
     kept = [i for i in range(len(heads)) if i < len(columns) or any(row.cells[i].value for row in rows)]
     return ShownTable(
@@ -293,7 +287,7 @@ def _table(
 
 def _cell(m: Measurement, notes: _Notes, line: _Line, most: int | None) -> Cell:
     told = notes.of(
-        prose(m.why),
+        sentence(prose(m.why)),
         f"Compared with {named(m.labels['to'])}." if "to" in m.labels else "",
         "Declared, not measured." if m.origin == "declared" else "",
     )

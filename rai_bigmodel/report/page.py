@@ -10,7 +10,7 @@ from rai_bigmodel import files
 from rai_bigmodel.evidence import Dots, Table
 from rai_bigmodel.report import measured
 from rai_bigmodel.report.exhibits import ShownExhibit, shown_exhibit
-from rai_bigmodel.report.phrases import OUTCOMES, name_of, named, prose
+from rai_bigmodel.report.phrases import OUTCOMES, name_of, named, prose, sentence
 from rai_bigmodel.report.rules import ShownRule, sentences, shown_rules
 from rai_bigmodel.words import number, percent, plural
 
@@ -130,7 +130,10 @@ def page(dossier: Dossier, verdict: Verdict | None) -> Page:
         confidence=percent(verdict.policy.confidence) if verdict else "",
         sections=tuple(_sections(dossier, rules)),
         missing=tuple(_missing(dossier)),
-        not_run=tuple((prose(k), prose(v)) for k, v in sorted(dossier.manifest.evidence.not_run.items())),
+        not_run=tuple(
+            (sentence(prose(k)), sentence(prose(v)))
+            for k, v in sorted(dossier.manifest.evidence.not_run.items())
+        ),
         repeat=tuple(_repeat(dossier, verdict)),
     )
 
@@ -306,7 +309,7 @@ def _missing(dossier: Dossier) -> Iterable[Missing]:
     for e in dossier.evidence:
         if e.failure:
             of_role = "" if e.subject.role == "primary" else f" ({named(e.subject.role)})"
-            yield Missing(f"{e.audit}{of_role}", f"The audit broke: {prose(e.failure)}", ())
+            yield Missing(f"{sentence(e.audit)}{of_role}", f"The audit broke: {prose(e.failure)}", ())
     for e in dossier.evidence:
         whose = () if e.subject.role == "primary" else (named(e.subject.role),)
         for m in e.measurements:
@@ -317,7 +320,7 @@ def _missing(dossier: Dossier) -> Iterable[Missing]:
                     (f"{e.audit}: {name_of(m.metric, m.labels).lower()}", prose(m.why)), []
                 ).append(case)
     for (what, why), cases in found.items():
-        yield Missing(what, why, tuple(case for case in cases if case))
+        yield Missing(sentence(what), sentence(why), tuple(case for case in cases if case))
 
 
 def _repeat(dossier: Dossier, verdict: Verdict | None) -> Iterable[tuple[str, tuple[Fact, ...]]]:

@@ -246,6 +246,11 @@ def prose(text: str) -> str:
     return visible(" ".join(part.strip() for part in text.splitlines() if part.strip()))
 
 
+def sentence(text: str) -> str:
+    """A text with a capital at its beginning; what is not a Latin letter, like ε, is left as it is."""
+    return text[:1].upper() + text[1:] if text[:1].isascii() else text
+
+
 def limit_words(limit: Limit) -> str:
     """``at most 0.05``."""
     return f"{'at most' if limit.at_most is not None else 'at least'} {number(limit.value)}"
@@ -284,7 +289,8 @@ def _fill(text: str, labels: Mapping[str, str], *, limit: str = "") -> tuple[str
             filled.append(_unnamed(key, labels) + rest)
             used.update({"attribute"} if key == "group" else ())
     said = "".join(filled)
-    return (said if used and text.startswith("{") else said[:1].upper() + said[1:]), used
+    opens_with_a_name = text.startswith("{") and text[1:].partition("}")[0] in labels
+    return (said if opens_with_a_name else sentence(said)), used
 
 
 def _unnamed(key: str, labels: Mapping[str, str]) -> str:

@@ -64,7 +64,7 @@ def _shown(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) -> Sho
         control=tuple(prose(c) for c in rule.control),
         value=_value(m, limit),
         interval=_interval_words(m, policy, limit),
-        rows=_rows(m, rule.role, dossier),
+        rows=_rows(m, limit, rule.role, dossier),
         picture=_picture(m, policy, limit),
     )
 
@@ -127,7 +127,15 @@ def group_rows(m: Measurement, role: str, dossier: Dossier) -> dict[str, Measure
     return {name: found[name] for name in names if name in found}
 
 
-def _rows(m: Measurement | None, role: str, dossier: Dossier) -> tuple[str, ...]:
+_ASIDE = {"high", "low", "to", "rate", "scope"}
+
+
+def _which(m: Measurement, limit: Limit) -> tuple[str, ...]:
+    """Which of several measurements this is: the labels that the rule left open."""
+    return tuple(named(v) for k, v in m.labels.items() if k not in limit.where and k not in _ASIDE)
+
+
+def _rows(m: Measurement | None, limit: Limit, role: str, dossier: Dossier) -> tuple[str, ...]:
     if m is None:
         return ()
     rates = group_rows(m, role, dossier)
@@ -139,7 +147,7 @@ def _rows(m: Measurement | None, role: str, dossier: Dossier) -> tuple[str, ...]
         out = (f"{named(names[0])} and {named(names[1])}",) + ((f"n {m.n:,}",) if m.n is not None else ())
     elif m.n is not None:
         out = (f"n {m.n:,}",)
-    return out + ((left_out(m.excluded),) if m.excluded else ())
+    return _which(m, limit) + out + ((left_out(m.excluded),) if m.excluded else ())
 
 
 def _picture(m: Measurement | None, policy: Policy, limit: Limit) -> str:
@@ -213,7 +221,8 @@ def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
                 f"the limit is {_points(limit.value)}."
             )
     value = number(m.value, beside=limit.value)
-    text = f"{name_of(m.metric, m.labels)} is {value}; the rule asks for {limit_words(limit)}."
+    which = "".join(f" ({name})" for name in _which(m, limit))
+    text = f"{name_of(m.metric, m.labels)}{which} is {value}; the rule asks for {limit_words(limit)}."
     if end is None:
         return text
     return f"{text} Even the cautious end of the interval is {number(end, beside=limit.value)}."

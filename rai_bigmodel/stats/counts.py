@@ -54,7 +54,7 @@ class GroupCounts:
         """
         names = tuple(str(i) for i in range(groups)) if isinstance(groups, int) else tuple(groups)
         group = np.asarray(group)
-        if not group.shape == np.shape(truth) == np.shape(decision) or group.ndim != 1:
+        if group.ndim != 1 or any(np.shape(v) != group.shape for v in (truth, decision)):
             msg = (
                 "group, truth and decision must be columns of one length, "
                 f"got {group.shape}, {np.shape(truth)} and {np.shape(decision)}"

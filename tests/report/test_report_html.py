@@ -222,6 +222,14 @@ def test_gap_names_its_two_groups_and_the_rows_of_each(dossier: Dossier, verdict
     assert rule.rows == ("White 673", "Black 79")
 
 
+def test_rule_over_many_measurements_names_the_one_that_decided(dossier: Dossier) -> None:
+    """Of eight features the strongest is named beside its number."""
+    rule = Rule(metric="data.leak_auc", at_most=0.98, because="x")
+    (shown,) = shown_rules(made.verdict(dossier, Policy(name="p", rules=(rule,))), dossier)
+
+    assert shown.rows == ("gdlin", "n 1,989")
+
+
 def test_first_sentence_says_between_whom_and_by_how_much(dossier: Dossier, verdict: Verdict) -> None:
     """The reader learns the groups, their rates, their rows, the gap, its cautious end and the limit."""
     first = sentences(verdict, dossier)[0]

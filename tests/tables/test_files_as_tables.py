@@ -19,7 +19,7 @@ def _csv(tmp_path, text: str, name: str = "rows.csv"):
 
 
 def test_na_none_and_null_stay_names_and_only_an_empty_field_is_missing(tmp_path) -> None:
-    """pandas would lose three of these four groups."""
+    """Pandas would lose three of these four groups."""
     path = _csv(tmp_path, 'g,y\nNA,1\nNone,0\nnull,1\n"",0\n,1\nNA,0\n')
     t = read_table(path, roles={"truth": ("y",), "sensitive": ("g",)})
 
@@ -94,7 +94,7 @@ def test_what_cannot_be_read_is_one_line_that_names_the_file(tmp_path, name, con
 
 def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
     """The path as it was given."""
-    with pytest.raises(InputError, match="nowhere.csv: no such file"):
+    with pytest.raises(InputError, match=r"nowhere\.csv: no such file"):
         read_table(tmp_path / "nowhere.csv", roles=ROLES)
 
 
