@@ -87,7 +87,7 @@ def collect(
         "configuration": dict(configuration or {}),
         "versions": _versions(),
         "threads": _threads(),
-        "facts": dict(splits.facts),
+        "facts": {**splits.facts, **_decided(subject)},
         "not_run": _not_run({one.name for one in asked}),
     }
     return ev.seal(
@@ -97,6 +97,12 @@ def collect(
         host=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         tool=tool(),
     )
+
+
+def _decided(subject: Subject) -> dict[str, str]:
+    """Where the decision rule comes from, if the subject's card says so."""
+    said = subject.card.get("decision_from", "")
+    return {"decision_from": said} if isinstance(said, str) and said else {}
 
 
 def tool() -> str:

@@ -446,7 +446,7 @@ def _ruling(rule: Rule, claims: Sequence[_Claim], policy: Policy, rejected: Sequ
         for claim, no in zip(claims, rejected, strict=True)
     ]
     worst = next(o for o in ("fail", "inconclusive", "pass") if any(f.outcome == o for f in found))
-    decided = _tightest([f for f in found if f.outcome == worst], claims[0].limit)
+    decided = _tightest([f for f in found if f.outcome == worst], claims[0].limit, policy.alpha)
     words = decided.words
     if len(found) > 1:
         n = sum(f.outcome == decided.outcome for f in found)
@@ -457,17 +457,18 @@ def _ruling(rule: Rule, claims: Sequence[_Claim], policy: Policy, rejected: Sequ
 _ENDS = {"fail": "fail", "inconclusive": "are inconclusive", "pass": "pass", "waived": "are waived"}
 
 
-def _tightest(found: Sequence[_Found], limit: Limit) -> _Found:
-    """The one nearest to the limit, or furthest beyond it."""
+def _tightest(found: Sequence[_Found], limit: Limit, alpha: float) -> _Found:
+    """The one that decides: furthest beyond the limit, or else the one whose proof comes nearest to it."""
     sign = 1 if limit.at_most is not None else -1
-    return max(
-        found,
-        key=lambda f: (
-            float("-inf")
-            if f.measurement is None or f.measurement.value is None
-            else sign * f.measurement.value
-        ),
-    )
+
+    def reach(f: _Found) -> float:
+        m = f.measurement
+        if m is None or m.value is None:
+            return float("-inf")
+        bound = None if f.outcome == "fail" else _keep_bound(limit, m, alpha)
+        return sign * (m.value if bound is None else bound)
+
+    return max(found, key=reach)
 
 
 def _any_of(rule: Rule, members: Sequence[Sequence[_Claim]], policy: Policy, *, alone: bool) -> Ruling:
@@ -477,7 +478,7 @@ def _any_of(rule: Rule, members: Sequence[Sequence[_Claim]], policy: Policy, *, 
     for member in members:
         found = [_one(claim, rule, policy, alpha=alpha, rejected=alone) for claim in member]
         if all(f.outcome == "pass" for f in found):
-            first = _tightest(found, member[0].limit)
+            first = _tightest(found, member[0].limit, alpha)
             words = f"One of {len(members)} alternatives is kept. {first.words}"
             return Ruling(rule=rule, outcome="pass", measurement=first.measurement, words=words)
         best += [f for f in found if f.outcome != "pass"]

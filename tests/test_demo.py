@@ -178,3 +178,12 @@ def test_a_second_demo_in_the_same_folder_replaces_the_first_and_a_failed_one_le
         api.demo(copy, small=True)
 
     assert not {"manifest.json", "verdict.json", "report.html"} & {p.name for p in copy.iterdir()}
+
+
+def test_the_committed_sample_is_judged_as_its_page_says() -> None:
+    """`reports/samples/demo` can be gated by anyone who has the checkout, and by no other version's rules."""
+    sample = ROOT / "reports" / "samples" / "demo"
+    told = re.search(r'data-verdict="(\w+)"', (sample / "report.html").read_text()).group(1)
+    verdict = rai.judge(rai.load(sample), LENDING)
+
+    assert verdict.outcome == told

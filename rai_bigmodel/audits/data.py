@@ -84,7 +84,7 @@ class _Leak(NamedTuple):
                 value=self.purity,
                 n=self.n,
                 labels=labels,
-                why=pure or self.where,
+                why=pure or (f"where {self.where}" if self.suspicious else ""),
             ),
         ]
 

@@ -82,9 +82,9 @@ def _epsilons(ledger: accounting.Ledger | None) -> list[Measurement]:
     claimed = measured(
         "epsilon_claimed",
         ledger.epsilon_claimed,
-        "the recipe's target"
+        "what the model's card says of itself"
         if ledger.epsilon_claimed is not None
-        else "the recipe gives the noise, not an ε",
+        else "the card makes no claim",
         declared=True,
     )
     if ledger.noise_seeded:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import jinja2
+import msgspec
 
-from rai_bigmodel.files import visible
+from rai_bigmodel.files import canonical_json, visible
 from rai_bigmodel.report.page import page
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Dossier
     from rai_bigmodel.policy import Verdict
+
+R = TypeVar("R")
 
 
 def render(dossier: Dossier, verdict: Verdict | None) -> bytes:
@@ -26,6 +29,8 @@ def render(dossier: Dossier, verdict: Verdict | None) -> bytes:
 
     Without a verdict the page says that nothing was judged, and has no ``data-verdict``.
     """
+    dossier = _as_read(dossier)
+    verdict = None if verdict is None else _as_read(verdict)
     environment = _environment()
     style = _source(environment, "page.css")
     policy = (
@@ -36,6 +41,15 @@ def render(dossier: Dossier, verdict: Verdict | None) -> bytes:
         page=page(dossier, verdict), style=style, policy=policy
     )
     return text.encode("utf-8")
+
+
+def _as_read(record: R) -> R:
+    """The record as it would come back from its file: mappings in the one order that files have.
+
+    Otherwise labels would stand in the order in which an audit named them, and a page made in the run would
+    differ from one made later.
+    """
+    return msgspec.json.decode(canonical_json(record), type=type(record))
 
 
 def _environment() -> jinja2.Environment:

@@ -184,11 +184,15 @@ def decision_words(decision: Decision | None) -> str:
 def _facts(subject: SubjectId | None, dossier: Dossier, verdict: Verdict | None) -> Iterable[Fact]:
     stated = dict(dossier.manifest.evidence.facts)
     if subject:
-        yield Fact("Subject", named(subject.name), short(subject.digest) or "no digest")
+        shipped = any(s.role == "onnx" for s in dossier.manifest.evidence.subjects)
+        words = named(subject.name) + (", and the ONNX file made from it" if shipped else "")
+        yield Fact("Subject", words, short(subject.digest) or "no digest")
     yield Fact("Rows", ", ".join(_rows_audited(dossier)) or "not stated")
     yield Fact("What the label means", prose(stated.pop("label_means", "")) or "not stated")
     yield Fact("Where the attributes come from", prose(stated.pop("attributes_from", "")) or "not stated")
-    yield Fact("Decision", decision_words(subject.decision if subject else None))
+    decided = prose(stated.pop("decision_from", ""))
+    decision = decision_words(subject.decision if subject else None)
+    yield Fact("Decision", f"{decision}: {decided}" if decided else decision)
     if verdict:
         policy = verdict.policy
         words = (

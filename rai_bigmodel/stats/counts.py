@@ -54,13 +54,13 @@ class GroupCounts:
         """
         names = tuple(str(i) for i in range(groups)) if isinstance(groups, int) else tuple(groups)
         group = np.asarray(group)
-        if group.ndim != 1 or any(np.shape(v) != group.shape for v in (truth, decision)):
+        if group.ndim != 1 or not len(group) == len(truth) == len(decision):
             msg = (
                 "group, truth and decision must be columns of one length, "
                 f"got {group.shape}, {np.shape(truth)} and {np.shape(decision)}"
             )
             raise InputError(msg)
-        if group.size and not (0 <= group.min() and group.max() < len(names)):
+        if group.size and not (group.min() >= 0 and group.max() < len(names)):
             msg = f"group codes must lie from 0 to {len(names) - 1}, got {group.min()} to {group.max()}"
             raise InputError(msg)
         cell = group.astype(np.int64) * 4 + _binary(truth, "truth") * 2 + _binary(decision, "decision")
