@@ -12,9 +12,8 @@ import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
 import jinja2
-import msgspec
 
-from rai_bigmodel.files import canonical_json, visible
+from rai_bigmodel.files import canonical_json, parse_json, visible
 from rai_bigmodel.report.page import page
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _as_read(record: R) -> R:
     Otherwise labels would stand in the order in which an audit named them, and a page made in the run would
     differ from one made later.
     """
-    return msgspec.json.decode(canonical_json(record), type=type(record))
+    return parse_json(canonical_json(record), type(record), where="the dossier in memory")
 
 
 def _environment() -> jinja2.Environment:
