@@ -75,8 +75,8 @@ def train_recipe(path: PathLike, *, out: PathLike, on_step: Callable[..., None] 
     from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe
 
+    files.refuse_unwritable(out)
     written = recipe.read(path)
-    files.make_folder(out)
     run = fit.train_recipe(written, splits=datasets.by_name(written.data), on_step=on_step)
     checkpoint.save_run(run, out)
     return run
@@ -467,12 +467,13 @@ def demo(
         if util.find_spec(needed) is None:
             raise MissingExtra(needed, "demo", "rai demo")
 
+    say = on_progress or (lambda *_: None)
+    say("load torch and the data", 0, 1)
     from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe
 
     out = ev.clear(out)  # what an earlier demo finished must not stand beside half of a new one
     package = resources.files("rai_bigmodel.demo")
-    say = on_progress or (lambda *_: None)
     splits = datasets.loan()
     recipes = {"primary": "recipe.yaml", **_RELATIVES}
     for role, name in recipes.items():

@@ -227,7 +227,7 @@ def audit(
 
     Either AUDIT.yaml says what to do, or --predictions names a table of predictions.
     """
-    from rai_bigmodel import api
+    from rai_bigmodel import api, files
 
     progress = _Progress(quiet=quiet)
     if (file is None) == (predictions is None):
@@ -236,6 +236,7 @@ def audit(
     if file is not None:
         _refuse_columns(columns)
         out = out or str(Path(file).parent)
+        files.refuse_unwritable(out)
         dossier = api.audit_file(file, only=only, on_audit=progress)
     else:
         assert predictions is not None
@@ -249,6 +250,7 @@ def audit(
             msg = "--only goes with AUDIT.yaml"
             raise click.UsageError(msg, click.get_current_context())
         assert out is not None
+        files.refuse_unwritable(out)
         intersections = not columns.pop("no_intersections")
         dossier = api.audit_predictions(
             predictions, intersections=intersections, on_audit=progress, **columns

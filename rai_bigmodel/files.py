@@ -282,6 +282,23 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def refuse_unwritable(path: str | os.PathLike[str]) -> None:
+    """Refuse a folder that could not be made or written to, before hours of work; nothing is made.
+
+    Raises:
+        InputError: it is a file or a symbolic link, or the folder it would stand in cannot be written.
+    """
+    path = Path(path)
+    _refuse_link(path)
+    nearest = next((p for p in (path, *path.parents) if p.exists()), Path())
+    if not nearest.is_dir():
+        msg = f"{nearest}: is a file, a folder is needed"
+        raise InputError(msg)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        msg = f"{path}: cannot be written (no permission in {nearest})"
+        raise InputError(msg)
+
+
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove a file if it is there."""
     Path(path).unlink(missing_ok=True)

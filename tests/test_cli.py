@@ -209,6 +209,30 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, predictions, capsys,
     assert not (tmp_path / "out").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    tmp_path, predictions, monkeypatch
+) -> None:
+    """A file in its place, or in the place of its parent: exit 2, and nothing was read."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(api, "audit_predictions", None)  # calling it would be our own bug, exit 4
+    args = ["audit", "--predictions", str(predictions), "--truth", "y", "--score", "p", "--sensitive", "g"]
+
+    assert cli._run([*args, "--out", str(tmp_path / "file")]) == 2
+    assert cli._run([*args, "--out", str(tmp_path / "file" / "deeper")]) == 2
+
+
+def test_a_recipe_that_cannot_be_trained_leaves_no_folder(tmp_path, capsys) -> None:
+    """Unknown data and an unknown key: exit 2, one line, nothing made."""
+    pytest.importorskip("torch")
+    recipe = tmp_path / "recipe.yaml"
+    for text in ("data: loans\nnet: {mlp: {}}\n", "data: loan\nnet: {mlp: {hiden: [3]}}\n"):
+        recipe.write_text(text)
+        assert cli._run(["train", str(recipe), "--out", str(tmp_path / "run")]) == 2
+        assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_audit_that_breaks_leaves_evidence_of_it_and_exits_with_three(
     tmp_path, predictions, monkeypatch, capsys
 ) -> None:
