@@ -233,6 +233,9 @@ class Verdict(Record):
             for o in words
             if counting.count(o)
         ]
+        if parts:  # the first says what is counted: "1 rule fails, 7 pass"
+            count, _, rest = parts[0].partition(" ")
+            parts[0] = f"{plural(int(count), 'rule')} {rest}"
         warned = [r for r in self.rulings if r.rule.severity == "warn" and r.outcome != "pass"]
         if warned:
             parts.append(f"{plural(len(warned), 'warning')}")

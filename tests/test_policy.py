@@ -704,7 +704,7 @@ def test_the_tally_counts_rules_and_warnings_apart() -> None:
         against=dossier(*two, BAD),
     )
 
-    assert verdict.tally == "1 fails, 1 passes, 1 warning"
+    assert verdict.tally == "1 rule fails, 1 passes, 1 warning"
 
 
 def test_judging_is_pure() -> None:
