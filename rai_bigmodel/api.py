@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rai_bigmodel import evidence as ev
+from rai_bigmodel import dossier as folders
 from rai_bigmodel import files
+from rai_bigmodel.dossier import Dossier, load, save
 from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.evidence import Dossier, Record, load, save
-from rai_bigmodel.policy import Policy, Ruling, Verdict
+from rai_bigmodel.evidence import FORMAT, Record
 from rai_bigmodel.policy import judge as hold_against
+from rai_bigmodel.rules import Policy, Ruling, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,7 +288,7 @@ def _roles(data: _Rows, where: str) -> dict[str, tuple[str, ...]]:
 
 
 def _label(value: str | float | bool | None) -> str:  # noqa: FBT001 - a label may be a boolean
-    from rai_bigmodel.policy import label_text
+    from rai_bigmodel.rules import label_text
 
     return "" if value is None else label_text(value)
 
@@ -411,7 +412,7 @@ class VerdictFile(Record):
     manifest_digest: str
     subject_digest: str
     rulings: tuple[Ruling, ...]
-    format: int = ev.FORMAT
+    format: int = FORMAT
 
 
 def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
@@ -472,7 +473,7 @@ def demo(
     from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe
 
-    out = ev.clear(out)  # what an earlier demo finished must not stand beside half of a new one
+    out = folders.clear(out)  # what an earlier demo finished must not stand beside half of a new one
     package = resources.files("rai_bigmodel.demo")
     splits = datasets.loan()
     recipes = {"primary": "recipe.yaml", **_RELATIVES}

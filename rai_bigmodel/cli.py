@@ -13,7 +13,7 @@ import click
 from rai_bigmodel.errors import RaiError
 
 if TYPE_CHECKING:
-    from rai_bigmodel.policy import Ruling, Verdict
+    from rai_bigmodel.rules import Ruling, Verdict
 
 OUR_BUG = 4
 MARKS = {"pass": "✓", "fail": "✕", "inconclusive": "◐", "waived": "○"}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
+from rai_bigmodel import dossier, files, plugins
 from rai_bigmodel import evidence as ev
-from rai_bigmodel import files, plugins
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import data_id
 
@@ -52,7 +52,7 @@ def collect(
     on: Sequence[str] = ("primary",),
     configuration: Mapping[str, str] | None = None,
     on_audit: Callable[[str, int, int], None] | None = None,
-) -> ev.Dossier:
+) -> dossier.Dossier:
     """Put a subject, and those of its relatives that `on` names, before audits.
 
     An audit that breaks leaves evidence with `failure`; one whose needs are not met leaves a null with why.
@@ -90,7 +90,7 @@ def collect(
         "facts": {**splits.facts, **_decided(subject)},
         "not_run": _not_run({one.name for one in asked}),
     }
-    return ev.seal(
+    return dossier.seal(
         found,
         produced=produced,
         created=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
@@ -136,7 +136,7 @@ def _run(
 
     def sealed(measurements: tuple[ev.Measurement, ...], *, clock: bool) -> tuple[str, ev.Evidence]:
         return (
-            ev.file_name(one.name, role=role, label=one.label, clock=clock),
+            dossier.file_name(one.name, role=role, label=one.label, clock=clock),
             ev.Evidence(
                 audit=one.name,
                 question=one.audit.question,

@@ -5,19 +5,8 @@ from __future__ import annotations
 from statistics import NormalDist
 from typing import Any
 
-from rai_bigmodel.evidence import (
-    LADDER,
-    DataId,
-    Decision,
-    Dossier,
-    Evidence,
-    Interval,
-    Measurement,
-    Rung,
-    SubjectId,
-    file_name,
-    seal,
-)
+from rai_bigmodel.dossier import Dossier, file_name, seal
+from rai_bigmodel.evidence import LADDER, DataId, Decision, Evidence, Interval, Measurement, Rung, SubjectId
 
 SUBJECT = SubjectId(
     name="lender",

@@ -12,15 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rai_bigmodel import files
+from rai_bigmodel.dossier import Circumstances, Dossier, Manifest, Produced, file_name, load, save, seal
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import (
     LADDER,
     Bars,
-    Circumstances,
     Curve,
     DataId,
     Decision,
-    Dossier,
     Dot,
     Dots,
     Evidence,
@@ -28,16 +27,10 @@ from rai_bigmodel.evidence import (
     Heatmap,
     Interval,
     Line,
-    Manifest,
     Measurement,
     Picture,
-    Produced,
     SubjectId,
     Table,
-    file_name,
-    load,
-    save,
-    seal,
 )
 
 TEXT = st.text(max_size=12)

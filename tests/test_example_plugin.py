@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from rai_bigmodel import plugins
+from rai_bigmodel.dossier import seal
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import DataId, Evidence, seal
+from rai_bigmodel.evidence import DataId, Evidence
 from rai_bigmodel.policy import Policy, Rule, judge
 from rai_bigmodel.testing import check_audit, example_splits, example_subject
 

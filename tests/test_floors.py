@@ -23,8 +23,10 @@ FLOORS: list[tuple[int, str, str]] = [
     (0, "errors", ""),
     (0, "files", "msgspec"),
     (0, "evidence", "msgspec"),
+    (0, "dossier", "msgspec"),
     (0, "words", ""),
     (0, "stats", "numpy scipy"),
+    (1, "rules", "msgspec"),
     (1, "policy", "msgspec"),
     (1, "scan", ""),
     (1, "controls", "msgspec"),
@@ -56,7 +58,8 @@ FLOOR = {room: floor for floor, room, _ in FLOORS}
 THIRD_PARTY = {room: set(names.split()) for _, room, names in FLOORS}
 
 ABSENT = {
-    "audits": {"policy", "report", "training", "deploy"},
+    "audits": {"rules", "policy", "report", "training", "deploy"},
+    "rules": {"audits"},
     "policy": {"audits"},
     "report": {"audits"},
 }

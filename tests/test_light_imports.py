@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from dossiers import dossier, estimate, evidence, exact
 
-from rai_bigmodel.evidence import save
+from rai_bigmodel.dossier import save
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = {

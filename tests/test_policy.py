@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rai_bigmodel import files
+from rai_bigmodel.dossier import Dossier
 from rai_bigmodel.errors import InputError, PolicyNotMet, PolicyUndecided
-from rai_bigmodel.evidence import LADDER, Dossier, Interval, Measurement, SubjectId
+from rai_bigmodel.evidence import LADDER, Interval, Measurement, SubjectId
 from rai_bigmodel.policy import Limit, Policy, Rule, Ruling, Verdict, judge
 
 TODAY = dt.date(2026, 11, 22)

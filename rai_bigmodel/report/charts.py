@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Heatmap, Line
-    from rai_bigmodel.policy import Limit
+    from rai_bigmodel.rules import Limit
 
 WIDTH = 400
 """The width of a chart in its own units: about that of a phone, so that text is never shrunk there."""

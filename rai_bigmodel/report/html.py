@@ -17,8 +17,8 @@ from rai_bigmodel.files import canonical_json, parse_json, visible
 from rai_bigmodel.report.page import page
 
 if TYPE_CHECKING:
-    from rai_bigmodel.evidence import Dossier
-    from rai_bigmodel.policy import Verdict
+    from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.rules import Verdict
 
 R = TypeVar("R")
 

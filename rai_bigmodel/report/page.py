@@ -17,8 +17,9 @@ from rai_bigmodel.words import number, percent, plural
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from rai_bigmodel.evidence import Decision, Dossier, Evidence, SubjectId
-    from rai_bigmodel.policy import Verdict
+    from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.evidence import Decision, Evidence, SubjectId
+    from rai_bigmodel.rules import Verdict
 
 _ORDER = [
     "performance",

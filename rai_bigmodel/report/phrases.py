@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.files import visible
-from rai_bigmodel.policy import Limit, Rule, label_text
+from rai_bigmodel.rules import Limit, Rule, label_text
 from rai_bigmodel.words import number
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from rai_bigmodel.words import number, plural
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rai_bigmodel.evidence import Dossier, Measurement
-    from rai_bigmodel.policy import Limit, Policy, Ruling, Verdict
+    from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.evidence import Measurement
+    from rai_bigmodel.rules import Limit, Policy, Ruling, Verdict
 
 MARKS = {"fail": "✕", "inconclusive": "◐", "waived": "◇", "pass": "✓"}
 

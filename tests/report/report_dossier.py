@@ -9,13 +9,13 @@ import zlib
 from statistics import NormalDist
 from typing import Any
 
+from rai_bigmodel.dossier import Dossier, file_name, seal
 from rai_bigmodel.evidence import (
     LADDER,
     Bars,
     Curve,
     DataId,
     Decision,
-    Dossier,
     Dot,
     Dots,
     Evidence,
@@ -27,8 +27,6 @@ from rai_bigmodel.evidence import (
     Picture,
     SubjectId,
     Table,
-    file_name,
-    seal,
 )
 from rai_bigmodel.policy import Limit, Policy, Rule, Verdict, judge
 

@@ -12,7 +12,8 @@ from html.parser import HTMLParser
 import pytest
 import report_dossier as made
 
-from rai_bigmodel.evidence import Dossier, Measurement, file_name
+from rai_bigmodel.dossier import Dossier, file_name
+from rai_bigmodel.evidence import Measurement
 from rai_bigmodel.files import visible
 from rai_bigmodel.policy import Policy, Rule, Ruling, Verdict
 from rai_bigmodel.report import charts, html
