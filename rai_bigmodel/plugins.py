@@ -32,7 +32,11 @@ NEEDS = ("predict", "module", "refit", "train")
 
 
 class Audit(Protocol):
-    """One question that can be put to a subject on some rows."""
+    """One question that can be put to a subject on some rows.
+
+    An audit that compares the subject with its relatives, or looks at the rows alone, says so with the class
+    attribute ``primary_only = True``: it is then not repeated for each relative.
+    """
 
     question: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
