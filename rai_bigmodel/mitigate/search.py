@@ -1,0 +1,277 @@
+"""Train every candidate, place it on the frontier, and choose one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from rai_bigmodel import accounting
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import SubjectId
+from rai_bigmodel.mitigate import frontier as f
+from rai_bigmodel.mitigate.candidates import Candidate, candidates
+from rai_bigmodel.mitigate.gap import Pair, rates_of, sized, widest
+from rai_bigmodel.mitigate.proxies import proxies
+from rai_bigmodel.mitigate.reweighing import reweighing
+from rai_bigmodel.subject import attributes_of, column_of, data_id, decisions_of, truth_of
+from rai_bigmodel.subjects.of_run import of_run
+from rai_bigmodel.tables import Table
+from rai_bigmodel.training import fit
+from rai_bigmodel.training.rows import usable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rai_bigmodel.mitigate.frontier import Frontier, Point
+    from rai_bigmodel.stats.counts import GroupCounts
+    from rai_bigmodel.subject import Array, Cohort, Splits
+    from rai_bigmodel.training.checkpoint import Run
+
+ACCURACY_COST = 0.02
+"""How much accuracy on the calibration rows may be given up unless something else is said."""
+
+NO_ENSEMBLE = (
+    "Fairlearn's ExponentiatedGradient was not tried: it answers by drawing among many models, which is no one "
+    "model to be saved and exported."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mitigation:
+    """The chosen model, a run like any other, and what all that was tried would cost."""
+
+    run: Run
+    frontier: Frontier
+
+
+def mitigate(
+    run: Run,
+    splits: Splits,
+    *,
+    attribute: str,
+    constraint: str = "demographic_parity",
+    accuracy_cost: float = ACCURACY_COST,
+    seed: int = 0,
+    on_candidate: Callable[[str, int, int], None] | None = None,
+) -> Mitigation:
+    """Train a run again in other ways, and choose the one with the narrowest gap that does not cost too much.
+
+    Args:
+        run: a plain run; it stands on the frontier as it is.
+        splits: the rows it was trained and calibrated on, and rows it has never seen.
+        attribute: a sensitive column, or an intersection as ``a*b``.
+        constraint: ``demographic_parity``, ``equal_opportunity`` or ``equalized_odds``.
+        accuracy_cost: the most accuracy on the calibration rows that may be given up.
+        seed: of the permutations that find proxies; trainings keep the run's own seed.
+        on_candidate: called with a name, how many are done and how many there are.
+
+    Raises:
+        InputError: the run is private, was trained on other rows, or the attribute or constraint is not there.
+    """
+    rates_of(constraint)
+    if not 0 <= accuracy_cost <= 1:
+        msg = f"accuracy_cost must lie from 0 to 1, got {accuracy_cost}"
+        raise InputError(msg)
+    train, calibrate = _rows_of(run, splits)
+    (attribute,) = attributes_of(splits.held_out, (attribute,))
+    by = attribute.split("*")
+    codes, _ = train.groups(by)
+    numbers = train.arrays(*run.card.features)
+    told = proxies({k: v for k, v in numbers.items() if k not in by}, codes, np.random.default_rng(seed))
+    tried = candidates(run, attribute, told)
+    _refuse_private(run, len(tried))
+
+    measure = _Measuring.of(run, train, calibrate, splits.held_out, by=by, constraint=constraint)
+    points, runs = [measure.base()], {f.UNMITIGATED: run}
+    weights = {p: reweighing(codes, truth_of(train), power=p) for p in {c.power for c in tried} - {0.0}}
+    for done, one in enumerate(tried):
+        if on_candidate:
+            on_candidate(one.name, done, len(tried))
+        runs[one.name] = _trained(run, one, replace(splits, train=train), weights.get(one.power))
+        points.append(measure.point(one, runs[one.name]))
+    if on_candidate:
+        on_candidate("", len(tried), len(tried))
+    points = [msgspec.structs.replace(p, dominated=f.dominated(p, points)) for p in points]
+    chosen = f.choose(points, accuracy_cost)
+    return Mitigation(
+        run=runs[chosen],
+        frontier=f.Frontier(
+            attribute=attribute,
+            constraint=constraint,
+            subject=SubjectId(name=run.name, kind="torch", digest=run.digest, decision=run.decision),
+            data={
+                "train": data_id(train),
+                "calibrate": data_id(calibrate),
+                "held_out": data_id(splits.held_out),
+            },
+            pair=measure.pair,
+            accuracy_cost=accuracy_cost,
+            points=tuple(points),
+            chosen=chosen,
+            proxies=told,
+            notes=(measure.note, NO_ENSEMBLE),
+        ),
+    )
+
+
+def _rows_of(run: Run, splits: Splits) -> tuple[Table, Cohort]:
+    """The training and calibration rows, if they are those of the run.
+
+    Raises:
+        InputError: they are not there, are not in memory, or the run was trained on others.
+    """
+    train, calibrate = usable(splits)
+    if not isinstance(train, Table):
+        msg = f"{train.name}: training again needs the rows in memory, got {type(train).__name__}"
+        raise InputError(msg)
+    for part, cohort in (("train", train), ("calibrate", calibrate)):
+        if (was := run.card.data[part].digest) != cohort.digest:
+            msg = (
+                f"{run.name}: was made from other {part} rows ({was[:19]}…) than these ({cohort.name}, "
+                f"{cohort.digest[:19]}…), so trainings on them could not be compared with it"
+            )
+            raise InputError(msg)
+    for feature in run.card.features:
+        if feature not in train.roles["feature"]:
+            what = f"{train.name}: feature of {run.name}"
+            raise InputError.unknown(what, feature, train.roles["feature"])
+    return train, calibrate
+
+
+def _refuse_private(run: Run, trainings: int) -> None:
+    """Training again spends privacy; how much, the accountant says."""
+    ledger = run.card.ledger
+    if ledger is None:
+        return
+    whole = msgspec.structs.replace(ledger, steps=ledger.steps * (trainings + 1))
+    each, spent = accounting.epsilon_of(ledger), accounting.epsilon_of(whole)
+    msg = (
+        f"{run.name}: is private (ε = {each:g}); {trainings} more trainings on the same rows would spend "
+        f"ε = {spent:g} in all, by the PRV accountant at δ = {ledger.delta:g}. Name a relative trained without "
+        "privacy (--role plain)"
+    )
+    raise InputError(msg)
+
+
+def _trained(run: Run, one: Candidate, splits: Splits, weights: Array | None) -> Run:
+    """A candidate's training, with a card that says what the recipe does not."""
+    assert isinstance(splits.train, Table)
+    left = tuple(name for name in run.card.features if name not in one.dropped)
+    roles = {**splits.train.roles, "feature": left}
+    made = fit.train_recipe(
+        one.recipe, splits=replace(splits, train=replace(splits.train, roles=roles)), weights=weights
+    )
+    note = f"Made from {run.name} ({run.digest}) by mitigation: {one.words}."
+    return replace(made, card=msgspec.structs.replace(made.card, notes=(*made.card.notes, note)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measuring:
+    """One yardstick for all points: which rows, which groups, which pair, and what to compare with."""
+
+    attribute: str
+    constraint: str
+    run: Run
+    calibrate: Cohort
+    held_out: Cohort
+    pair: Pair
+    compared: Mapping[str, tuple[str, ...]]
+    rows: f.Rows
+    before: Array
+    note: str
+
+    @classmethod
+    def of(
+        cls, run: Run, train: Table, calibrate: Cohort, held_out: Cohort, *, by: list[str], constraint: str
+    ) -> _Measuring:
+        """Groups and pair as the unmitigated model has them.
+
+        Raises:
+            InputError: fewer than two groups are large enough.
+        """
+        attribute = "*".join(by)
+        made_from = _counts(run, train, by) + _counts(run, calibrate, by)
+        named = widest(made_from, constraint, sized(made_from, constraint))
+        if named is None:
+            msg = (
+                f"{attribute}: fewer than two groups of the {made_from.n.sum():,} training and calibration rows are "
+                "large enough to be compared (30 rows, 5 expected of either outcome, a known value)"
+            )
+            raise InputError(msg)
+        pair = named.pair
+        here = sized(_counts(run, calibrate, by), constraint)
+        enough = len(here) > 1
+        on = f"the groups large enough there ({', '.join(here)})"
+        if not enough:
+            here = (pair.high, pair.low)
+            on = f"{pair.high} and {pair.low}, because fewer than two groups are large enough there"
+        codes, names = _groups(held_out, by)
+        return cls(
+            attribute=attribute,
+            constraint=constraint,
+            run=run,
+            calibrate=calibrate,
+            held_out=held_out,
+            pair=pair,
+            compared={"calibrate": here, "held_out": sized(_counts(run, held_out, by), constraint)},
+            rows=f.Rows(codes=codes, names=names, truth=truth_of(held_out)),
+            before=decisions_of(of_run(run), held_out),
+            note=f"The gap on the {calibrate.rows:,} calibration rows, where the choice is made, is that among {on}.",
+        )
+
+    def base(self) -> Point:
+        """The run as it is."""
+        reads = [a for a in self.attribute.split("*") if a in self.run.card.features]
+        words = f"{self.run.name} as it is" + (f"; it reads {', '.join(reads)}" if reads else "")
+        return self._point(f.UNMITIGATED, f.UNMITIGATED, words, self.run, (), reads=bool(reads))
+
+    def point(self, one: Candidate, made: Run) -> Point:
+        """A candidate."""
+        return self._point(one.name, one.method, one.words, made, one.dropped, reads=False)
+
+    def _point(
+        self, name: str, method: str, words: str, made: Run, dropped: tuple[str, ...], *, reads: bool
+    ) -> Point:
+        by = self.attribute.split("*")
+        there = _counts(made, self.calibrate, by)
+        gap = widest(there, self.constraint, self.compared["calibrate"])
+        found = f.levels(
+            _counts(made, self.held_out, by), self.attribute, self.constraint, self.compared["held_out"]
+        )
+        if name != f.UNMITIGATED:
+            found += f.changes(
+                self.rows,
+                self.before,
+                decisions_of(of_run(made), self.held_out),
+                attribute=self.attribute,
+                constraint=self.constraint,
+                pair=self.pair,
+                against=f.UNMITIGATED,
+            )
+        right = there.n - there.positives - there.selected + 2 * there.true_positives
+        return f.Point(
+            name=name,
+            method=method,
+            words=words,
+            digest=made.digest,
+            dropped=dropped,
+            reads_attribute=reads,
+            accuracy=float(right.sum() / there.n.sum()),
+            gap=None if gap is None else gap.value,
+            measurements=tuple(found),
+        )
+
+
+def _counts(run: Run, cohort: Cohort, by: list[str]) -> GroupCounts:
+    return cohort.count(by, truth=column_of(cohort, "truth"), decision=decisions_of(of_run(run), cohort))
+
+
+def _groups(cohort: Cohort, by: list[str]) -> tuple[Array, tuple[str, ...]]:
+    """Codes and names of the groups."""
+    if not isinstance(cohort, Table):
+        msg = f"{cohort.name}: paired comparisons need the rows in memory, got {type(cohort).__name__}"
+        raise InputError(msg)
+    return cohort.groups(by)
