@@ -47,12 +47,12 @@ class Point(Record):
     method: str
     words: str
     digest: str
-    dropped: tuple[str, ...]
-    reads_attribute: bool
-    accuracy: float
-    gap: float | None
-    measurements: tuple[Measurement, ...]
+    dropped: tuple[str, ...] = ()
+    reads_attribute: bool = False
+    accuracy: float = 0.0
+    gap: float | None = None
     dominated: bool = False
+    measurements: tuple[Measurement, ...] = ()
 
 
 class Frontier(Record):

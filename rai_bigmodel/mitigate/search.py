@@ -12,6 +12,7 @@ from rai_bigmodel import accounting
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import SubjectId
 from rai_bigmodel.mitigate import frontier as f
+from rai_bigmodel.mitigate.aware import said, thresholds_per_group
 from rai_bigmodel.mitigate.candidates import Candidate, candidates
 from rai_bigmodel.mitigate.gap import Pair, rates_of, sized, widest
 from rai_bigmodel.mitigate.proxies import proxies
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rai_bigmodel.mitigate.frontier import Frontier, Point
+    from rai_bigmodel.policy import AttributeAware
     from rai_bigmodel.stats.counts import GroupCounts
     from rai_bigmodel.subject import Array, Cohort, Splits
     from rai_bigmodel.training.checkpoint import Run
@@ -55,6 +57,7 @@ def mitigate(
     constraint: str = "demographic_parity",
     accuracy_cost: float = ACCURACY_COST,
     seed: int = 0,
+    aware: AttributeAware | None = None,
     on_candidate: Callable[[str, int, int], None] | None = None,
 ) -> Mitigation:
     """Train a run again in other ways, and choose the one with the narrowest gap that does not cost too much.
@@ -66,6 +69,7 @@ def mitigate(
         constraint: ``demographic_parity``, ``equal_opportunity`` or ``equalized_odds``.
         accuracy_cost: the most accuracy on the calibration rows that may be given up.
         seed: of the permutations that find proxies; trainings keep the run's own seed.
+        aware: what the policy says about methods that read the attribute to decide.
         on_candidate: called with a name, how many are done and how many there are.
 
     Raises:
@@ -75,16 +79,17 @@ def mitigate(
     if not 0 <= accuracy_cost <= 1:
         msg = f"accuracy_cost must lie from 0 to 1, got {accuracy_cost}"
         raise InputError(msg)
-    train, calibrate = _rows_of(run, splits)
-    (attribute,) = attributes_of(splits.held_out, (attribute,))
+    train, calibrate, held_out = _rows_of(run, splits)
+    (attribute,) = attributes_of(held_out, (attribute,))
+    # Before anything is computed from the training rows: how many features tell the attribute is a fact about them.
+    _refuse_private(run, len(candidates(run, attribute, ())))
     by = attribute.split("*")
     codes, _ = train.groups(by)
     numbers = train.arrays(*run.card.features)
     told = proxies({k: v for k, v in numbers.items() if k not in by}, codes, np.random.default_rng(seed))
     tried = candidates(run, attribute, told)
-    _refuse_private(run, len(tried))
 
-    measure = _Measuring.of(run, train, calibrate, splits.held_out, by=by, constraint=constraint)
+    measure = _Measuring.of(run, train, calibrate, held_out, by=by, constraint=constraint)
     points, runs = [measure.base()], {f.UNMITIGATED: run}
     weights = {p: reweighing(codes, truth_of(train), power=p) for p in {c.power for c in tried} - {0.0}}
     for done, one in enumerate(tried):
@@ -94,6 +99,12 @@ def mitigate(
         points.append(measure.point(one, runs[one.name]))
     if on_candidate:
         on_candidate("", len(tried), len(tried))
+    notes = [measure.note, NO_ENSEMBLE, said(aware, attribute)]
+    if aware is not None and aware.allowed:
+        try:
+            points.append(measure.aware(seed))
+        except InputError as error:
+            notes.append(f"{error}.")
     points = [msgspec.structs.replace(p, dominated=f.dominated(p, points)) for p in points]
     chosen = f.choose(points, accuracy_cost)
     return Mitigation(
@@ -105,40 +116,44 @@ def mitigate(
             data={
                 "train": data_id(train),
                 "calibrate": data_id(calibrate),
-                "held_out": data_id(splits.held_out),
+                "held_out": data_id(held_out),
             },
             pair=measure.pair,
             accuracy_cost=accuracy_cost,
             points=tuple(points),
             chosen=chosen,
             proxies=told,
-            notes=(measure.note, NO_ENSEMBLE),
+            notes=tuple(notes),
         ),
     )
 
 
-def _rows_of(run: Run, splits: Splits) -> tuple[Table, Cohort]:
-    """The training and calibration rows, if they are those of the run.
+def _rows_of(run: Run, splits: Splits) -> tuple[Table, Table, Table]:
+    """The training, calibration and held-out rows, if they are those of the run.
 
     Raises:
-        InputError: they are not there, are not in memory, or the run was trained on others.
+        InputError: they are not there, are not in memory, or the run was made from others.
     """
-    train, calibrate = usable(splits)
-    if not isinstance(train, Table):
-        msg = f"{train.name}: training again needs the rows in memory, got {type(train).__name__}"
-        raise InputError(msg)
-    for part, cohort in (("train", train), ("calibrate", calibrate)):
-        if (was := run.card.data[part].digest) != cohort.digest:
+    usable(splits)
+    parts = []
+    for part, cohort in (("train", splits.train), ("calibrate", splits.calibrate), ("held_out", splits.held_out)):
+        if not isinstance(cohort, Table):
+            msg = f"{part}: training again and comparing row by row need a table in memory, got {type(cohort).__name__}"
+            raise InputError(msg)
+        was = run.card.data.get(part)
+        if was is not None and was.digest != cohort.digest:
             msg = (
-                f"{run.name}: was made from other {part} rows ({was[:19]}…) than these ({cohort.name}, "
-                f"{cohort.digest[:19]}…), so trainings on them could not be compared with it"
+                f"{run.name}: was made from other {part} rows ({was.digest[:19]}…) than {cohort.name} "
+                f"({cohort.digest[:19]}…), so trainings on these could not be compared with it"
             )
             raise InputError(msg)
+        parts.append(cohort)
+    train, calibrate, held_out = parts
     for feature in run.card.features:
         if feature not in train.roles["feature"]:
             what = f"{train.name}: feature of {run.name}"
             raise InputError.unknown(what, feature, train.roles["feature"])
-    return train, calibrate
+    return train, calibrate, held_out
 
 
 def _refuse_private(run: Run, trainings: int) -> None:
@@ -149,7 +164,7 @@ def _refuse_private(run: Run, trainings: int) -> None:
     whole = msgspec.structs.replace(ledger, steps=ledger.steps * (trainings + 1))
     each, spent = accounting.epsilon_of(ledger), accounting.epsilon_of(whole)
     msg = (
-        f"{run.name}: is private (ε = {each:g}); {trainings} more trainings on the same rows would spend "
+        f"{run.name}: is private (ε = {each:g}); at least {trainings} more trainings on the same rows would spend "
         f"ε = {spent:g} in all, by the PRV accountant at δ = {ledger.delta:g}. Name a relative trained without "
         "privacy (--role plain)"
     )
@@ -175,8 +190,8 @@ class _Measuring:
     attribute: str
     constraint: str
     run: Run
-    calibrate: Cohort
-    held_out: Cohort
+    calibrate: Table
+    held_out: Table
     pair: Pair
     compared: Mapping[str, tuple[str, ...]]
     rows: f.Rows
@@ -185,7 +200,7 @@ class _Measuring:
 
     @classmethod
     def of(
-        cls, run: Run, train: Table, calibrate: Cohort, held_out: Cohort, *, by: list[str], constraint: str
+        cls, run: Run, train: Table, calibrate: Table, held_out: Table, *, by: list[str], constraint: str
     ) -> _Measuring:
         """Groups and pair as the unmitigated model has them.
 
@@ -208,7 +223,7 @@ class _Measuring:
         if not enough:
             here = (pair.high, pair.low)
             on = f"{pair.high} and {pair.low}, because fewer than two groups are large enough there"
-        codes, names = _groups(held_out, by)
+        codes, names = held_out.groups(by)
         return cls(
             attribute=attribute,
             constraint=constraint,
@@ -226,40 +241,53 @@ class _Measuring:
         """The run as it is."""
         reads = [a for a in self.attribute.split("*") if a in self.run.card.features]
         words = f"{self.run.name} as it is" + (f"; it reads {', '.join(reads)}" if reads else "")
-        return self._point(f.UNMITIGATED, f.UNMITIGATED, words, self.run, (), reads=bool(reads))
+        point = f.Point(f.UNMITIGATED, f.UNMITIGATED, words, self.run.digest, reads_attribute=bool(reads))
+        return self._measured(point, *self._decisions(self.run))
 
     def point(self, one: Candidate, made: Run) -> Point:
         """A candidate."""
-        return self._point(one.name, one.method, one.words, made, one.dropped, reads=False)
+        point = f.Point(one.name, one.method, one.words, made.digest, dropped=one.dropped)
+        return self._measured(point, *self._decisions(made))
 
-    def _point(
-        self, name: str, method: str, words: str, made: Run, dropped: tuple[str, ...], *, reads: bool
-    ) -> Point:
-        by = self.attribute.split("*")
-        there = _counts(made, self.calibrate, by)
-        gap = widest(there, self.constraint, self.compared["calibrate"])
-        found = f.levels(
-            _counts(made, self.held_out, by), self.attribute, self.constraint, self.compared["held_out"]
+    def aware(self, seed: int) -> Point:
+        """The run with thresholds per group.
+
+        Raises:
+            InputError: they cannot be set.
+        """
+        parts = (self.calibrate, self.held_out)
+        subject, by = of_run(self.run), self.attribute.split("*")
+        there, here = thresholds_per_group(
+            subject, self.calibrate, parts, by=by, constraint=self.constraint, seed=seed
         )
-        if name != f.UNMITIGATED:
+        words = f"{self.run.name} with thresholds per group (Hardt, Price and Srebro 2016)"
+        point = f.Point("thresholds-per-group", "attribute-aware", words, "", reads_attribute=True)
+        return self._measured(point, there, here)
+
+    def _decisions(self, run: Run) -> tuple[Array, Array]:
+        subject = of_run(run)
+        return decisions_of(subject, self.calibrate), decisions_of(subject, self.held_out)
+
+    def _measured(self, point: Point, there: Array, here: Array) -> Point:
+        """A point with its numbers, from the decisions about the calibration and the held-out rows."""
+        by, constraint = self.attribute.split("*"), self.constraint
+        counts = self.calibrate.count(by, truth=column_of(self.calibrate, "truth"), decision=there)
+        gap = widest(counts, constraint, self.compared["calibrate"])
+        held = self.held_out.count(by, truth=column_of(self.held_out, "truth"), decision=here)
+        found = f.levels(held, self.attribute, constraint, self.compared["held_out"])
+        if point.name != f.UNMITIGATED:
             found += f.changes(
                 self.rows,
                 self.before,
-                decisions_of(of_run(made), self.held_out),
+                here,
                 attribute=self.attribute,
-                constraint=self.constraint,
+                constraint=constraint,
                 pair=self.pair,
                 against=f.UNMITIGATED,
             )
-        right = there.n - there.positives - there.selected + 2 * there.true_positives
-        return f.Point(
-            name=name,
-            method=method,
-            words=words,
-            digest=made.digest,
-            dropped=dropped,
-            reads_attribute=reads,
-            accuracy=float(right.sum() / there.n.sum()),
+        return msgspec.structs.replace(
+            point,
+            accuracy=float((there == truth_of(self.calibrate)).mean()),
             gap=None if gap is None else gap.value,
             measurements=tuple(found),
         )
@@ -267,11 +295,3 @@ class _Measuring:
 
 def _counts(run: Run, cohort: Cohort, by: list[str]) -> GroupCounts:
     return cohort.count(by, truth=column_of(cohort, "truth"), decision=decisions_of(of_run(run), cohort))
-
-
-def _groups(cohort: Cohort, by: list[str]) -> tuple[Array, tuple[str, ...]]:
-    """Codes and names of the groups."""
-    if not isinstance(cohort, Table):
-        msg = f"{cohort.name}: paired comparisons need the rows in memory, got {type(cohort).__name__}"
-        raise InputError(msg)
-    return cohort.groups(by)
