@@ -387,7 +387,12 @@ def audit_predictions(
 
 
 def mitigate(
-    run: Run | PathLike, splits: Splits, *, attribute: str, policy: Policy | PathLike | None = None, **how: Any
+    run: Run | PathLike,
+    splits: Splits,
+    *,
+    attribute: str,
+    policy: Policy | PathLike | None = None,
+    **how: Any,
 ) -> Mitigation:
     """A fairer model, chosen on the calibration rows, and what it costs on the held-out rows.
 

@@ -31,7 +31,11 @@ def said(aware: AttributeAware | None, attribute: str) -> str:
     """One line: who allowed methods that read the attribute, or that they are refused."""
     if aware is not None and aware.allowed:
         return f"Methods that read {attribute} to decide are allowed by {aware.owner}: {aware.because}"
-    why = "no policy was given" if aware is None else f"the policy forbids them ({aware.owner}: {aware.because})"
+    why = (
+        "no policy was given"
+        if aware is None
+        else f"the policy forbids them ({aware.owner}: {aware.because})"
+    )
     return (
         f"Methods that read {attribute} to decide were refused: {why}; a policy allows them with "
         "attribute_aware: {allowed: true, because, owner}."

@@ -1,7 +1,8 @@
 """What is tried? Trainings whose predictor does not read the attribute, the mildest change first.
 
 Features that tell the attribute are dropped, the strongest first; then settings that make the net simpler;
-then rows are reweighed. Every candidate is the run's own recipe with one thing changed, or two where it says so.
+then rows are reweighed; then the demand for equal rates is put into labels and weights. Every candidate is the
+run's own recipe with one thing changed, or two where it says so.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 MOST_DROPPED = 5
 POWERS = (0.5, 1.0, 2.0)
+PULLS = (0.5, 1.0, 1.5)
 DECAYS = (0.1, 1.0)
+
+
+Method = Literal["features", "settings", "reweighing", "reductions"]
 
 
 class Candidate(Record):
@@ -34,14 +39,16 @@ class Candidate(Record):
         words: what differs from the run, as a sentence.
         dropped: features it does without.
         power: how strongly the rows are reweighed; 0 not at all, 1 as in the paper.
+        pull: of the reduction to a weighted problem; 0 for none.
     """
 
     name: str
-    method: Literal["features", "settings", "reweighing"]
+    method: Method
     words: str
     recipe: Recipe
     dropped: tuple[str, ...] = ()
     power: float = 0.0
+    pull: float = 0.0
 
 
 def candidates(run: Run, attribute: str, proxies: Sequence[Proxy]) -> tuple[Candidate, ...]:
@@ -63,16 +70,17 @@ def candidates(run: Run, attribute: str, proxies: Sequence[Proxy]) -> tuple[Cand
 
     def add(
         name: str,
-        method: Literal["features", "settings", "reweighing"],
+        method: Method,
         words: str,
         *,
         dropped: tuple[str, ...] = (),
         recipe: Recipe | None = None,
         power: float = 0.0,
+        pull: float = 0.0,
     ) -> None:
         without = (*own, *(f for f in dropped if f not in own))
         changed = _without(recipe or run.card.recipe, without, name=f"{run.name} {name}")
-        found.append(Candidate(name, method, words, changed, without, power))
+        found.append(Candidate(name, method, words, changed, without, power, pull))
 
     if own:
         add("without-the-attribute", "features", f"trained without {', '.join(own)}, the attribute itself")
@@ -97,6 +105,11 @@ def candidates(run: Run, attribute: str, proxies: Sequence[Proxy]) -> tuple[Cand
             dropped=(first,),
             power=1.0,
         )
+    for pull in PULLS:
+        words = (
+            f"the demand put into labels and weights of training rows, pull {pull:g} (Agarwal et al. 2018)"
+        )
+        add(f"reduced-{pull:g}", "reductions", words, pull=pull)
     return tuple(found)
 
 

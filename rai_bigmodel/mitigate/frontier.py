@@ -34,7 +34,7 @@ class Point(Record):
     """One model on the way between accurate and fair.
 
     Args:
-        method: ``unmitigated``, ``features``, ``settings``, ``reweighing`` or ``attribute-aware``.
+        method: ``unmitigated``, ``features``, ``settings``, ``reweighing``, ``reductions`` or ``attribute-aware``.
         words: what was done.
         digest: of the model; empty for one that is not a model of its own.
         reads_attribute: whether its predictor reads the attribute; then it is never chosen.
@@ -110,7 +110,9 @@ def dominated(point: Point, points: Sequence[Point]) -> bool:
     )
 
 
-def levels(counts: GroupCounts, attribute: str, constraint: str, groups: tuple[str, ...]) -> list[Measurement]:
+def levels(
+    counts: GroupCounts, attribute: str, constraint: str, groups: tuple[str, ...]
+) -> list[Measurement]:
     """Accuracy and the widest gap of one model, with the intervals that the audits give them."""
     right, n = int(c.accuracy(counts).successes.sum()), int(counts.n.sum())
     found = [
@@ -163,7 +165,7 @@ def changes(
     found = [_changed("performance.accuracy", *right, {"against": against})]
     inside = {name: rows.codes == i for i, name in enumerate(rows.names)}
     ends = [
-        _within(before, after, inside[group] & _counts_for(pair.rate, rows.truth)) if group in inside else None
+        _within(before, after, inside[group] & counts_for(pair.rate, rows.truth)) if group in inside else None
         for group in (pair.high, pair.low)
     ]
     metric = f"fairness.{constraint}_difference"
@@ -172,7 +174,9 @@ def changes(
     if len(rates_of(constraint)) > 1:
         labels["rate"] = pair.rate
     if ends[0] is None or ends[1] is None:
-        why = f"{pair.high} or {pair.low} has no rows here that count towards the {pair.rate.replace('_', ' ')}"
+        why = (
+            f"{pair.high} or {pair.low} has no rows here that count towards the {pair.rate.replace('_', ' ')}"
+        )
         found.append(Measurement(metric, "estimate", None, labels=labels, why=why))
     else:
         value, interval = change_of_difference(change(*ends[0]), change(*ends[1]))
@@ -181,7 +185,7 @@ def changes(
     for group in rows.names:
         named = {"attribute": attribute, "group": group, "against": against}
         for rate in rates_of(constraint):
-            part = _within(before, after, inside[group] & _counts_for(rate, rows.truth))
+            part = _within(before, after, inside[group] & counts_for(rate, rows.truth))
             if part is not None:
                 found.append(_changed(f"fairness.{rate}", *part, named))
         mine = _within(*right, inside[group])
@@ -199,7 +203,7 @@ def _within(before: Array, after: Array, mask: Array) -> tuple[Array, Array] | N
     return (before[mask], after[mask]) if mask.any() else None
 
 
-def _counts_for(rate: str, truth: Array) -> Array:
+def counts_for(rate: str, truth: Array) -> Array:
     """Which rows are in the denominator of a rate."""
     if rate == "selection_rate":
         return np.ones(len(truth), dtype=bool)

@@ -55,6 +55,4 @@ def change_of_difference(
         for x, y in zip(of_a.ladder, of_b.ladder, strict=True)
     )
     shown = mover((of_a.low, of_a.high), (of_b.low, of_b.high))
-    return a - b, Interval(
-        low=shown[0], high=shown[1], level=of_a.level, method="mover, tango", ladder=rungs
-    )
+    return a - b, Interval(low=shown[0], high=shown[1], level=of_a.level, method="mover, tango", ladder=rungs)

@@ -16,6 +16,7 @@ from rai_bigmodel.mitigate.aware import said, thresholds_per_group
 from rai_bigmodel.mitigate.candidates import Candidate, candidates
 from rai_bigmodel.mitigate.gap import Pair, rates_of, sized, widest
 from rai_bigmodel.mitigate.proxies import proxies
+from rai_bigmodel.mitigate.reductions import signed_weights
 from rai_bigmodel.mitigate.reweighing import reweighing
 from rai_bigmodel.subject import attributes_of, column_of, data_id, decisions_of, truth_of
 from rai_bigmodel.subjects.of_run import of_run
@@ -37,7 +38,7 @@ ACCURACY_COST = 0.02
 
 NO_ENSEMBLE = (
     "Fairlearn's ExponentiatedGradient was not tried: it answers by drawing among many models, which is no one "
-    "model to be saved and exported."
+    "model to be saved and exported. Its reduction is, one model for each of a few multipliers."
 )
 
 
@@ -84,18 +85,18 @@ def mitigate(
     # Before anything is computed from the training rows: how many features tell the attribute is a fact about them.
     _refuse_private(run, len(candidates(run, attribute, ())))
     by = attribute.split("*")
-    codes, _ = train.groups(by)
+    codes, names = train.groups(by)
     numbers = train.arrays(*run.card.features)
     told = proxies({k: v for k, v in numbers.items() if k not in by}, codes, np.random.default_rng(seed))
     tried = candidates(run, attribute, told)
 
     measure = _Measuring.of(run, train, calibrate, held_out, by=by, constraint=constraint)
     points, runs = [measure.base()], {f.UNMITIGATED: run}
-    weights = {p: reweighing(codes, truth_of(train), power=p) for p in {c.power for c in tried} - {0.0}}
+    weigh = _Weighing(train=train, codes=codes, names=names, constraint=constraint, pair=measure.pair)
     for done, one in enumerate(tried):
         if on_candidate:
             on_candidate(one.name, done, len(tried))
-        runs[one.name] = _trained(run, one, replace(splits, train=train), weights.get(one.power))
+        runs[one.name] = _trained(run, one, splits, weigh)
         points.append(measure.point(one, runs[one.name]))
     if on_candidate:
         on_candidate("", len(tried), len(tried))
@@ -136,7 +137,11 @@ def _rows_of(run: Run, splits: Splits) -> tuple[Table, Table, Table]:
     """
     usable(splits)
     parts = []
-    for part, cohort in (("train", splits.train), ("calibrate", splits.calibrate), ("held_out", splits.held_out)):
+    for part, cohort in (
+        ("train", splits.train),
+        ("calibrate", splits.calibrate),
+        ("held_out", splits.held_out),
+    ):
         if not isinstance(cohort, Table):
             msg = f"{part}: training again and comparing row by row need a table in memory, got {type(cohort).__name__}"
             raise InputError(msg)
@@ -171,16 +176,49 @@ def _refuse_private(run: Run, trainings: int) -> None:
     raise InputError(msg)
 
 
-def _trained(run: Run, one: Candidate, splits: Splits, weights: Array | None) -> Run:
+@dataclass(frozen=True, kw_only=True)
+class _Weighing:
+    """The training rows as a candidate learns from them."""
+
+    train: Table
+    codes: Array
+    names: tuple[str, ...]
+    constraint: str
+    pair: Pair
+
+    def rows(self, one: Candidate) -> tuple[Table, Array | None, int]:
+        """The rows, what each counts, and how many labels were turned."""
+        truth = truth_of(self.train)
+        if one.power:
+            return self.train, reweighing(self.codes, truth, power=one.power), 0
+        if not one.pull:
+            return self.train, None, 0
+        counts = f.counts_for(self.pair.rate, truth)
+        high, low = ((self.codes == self.names.index(g)) & counts for g in (self.pair.high, self.pair.low))
+        signed = signed_weights(truth, high, low, pull=one.pull)
+        learned = np.where(signed == 0, truth, signed > 0)
+        column = column_of(self.train, "truth")
+        values = self.train.columns[column]
+        turned = np.where(learned, values[truth][0], values[~truth][0]).astype(values.dtype)
+        table = replace(self.train, columns={**self.train.columns, column: turned})
+        return table, np.abs(signed), int((learned != truth).sum())
+
+
+def _trained(run: Run, one: Candidate, splits: Splits, weigh: _Weighing) -> Run:
     """A candidate's training, with a card that says what the recipe does not."""
-    assert isinstance(splits.train, Table)
+    rows, weights, turned = weigh.rows(one)
     left = tuple(name for name in run.card.features if name not in one.dropped)
-    roles = {**splits.train.roles, "feature": left}
-    made = fit.train_recipe(
-        one.recipe, splits=replace(splits, train=replace(splits.train, roles=roles)), weights=weights
-    )
+    rows = replace(rows, roles={**rows.roles, "feature": left})
+    made = fit.train_recipe(one.recipe, splits=replace(splits, train=rows), weights=weights)
     note = f"Made from {run.name} ({run.digest}) by mitigation: {one.words}."
-    return replace(made, card=msgspec.structs.replace(made.card, notes=(*made.card.notes, note)))
+    data = made.card.data
+    if turned:
+        note += f" The outcomes of {turned:,} training rows were turned for it."
+        # The rows are still those of the run; what was learned from them is named beside them.
+        learned = msgspec.structs.replace(data["train"], name="training rows with turned outcomes")
+        data = {**data, "train": data_id(weigh.train), "learned": learned}
+    card = msgspec.structs.replace(made.card, notes=(*made.card.notes, note), data=data)
+    return replace(made, card=card)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,11 +15,14 @@ _HEADS = ("", "accuracy", "gap", "accuracy", "gap", "change in accuracy", "chang
 
 def table(frontier: Frontier) -> list[str]:
     """A head and one line a point; ``▸`` marks the chosen one, ``·`` those on the frontier."""
-    rows = [("", *_HEADS)]
+    rows: list[tuple[str, ...]] = [("", *_HEADS)]
     rows += [(_mark(p, frontier), *_row(p, frontier)) for p in frontier.points]
     width = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
-        "  ".join(cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, width, strict=True)))
+        "  ".join(
+            cell.ljust(w) if i < 2 else cell.rjust(w)
+            for i, (cell, w) in enumerate(zip(row, width, strict=True))
+        )
         for row in rows
     ]
     left = width[0] + width[1] + 4
@@ -41,11 +44,11 @@ def prose(frontier: Frontier) -> list[str]:
             f"Chosen on the calibration rows: {chosen.name} ({chosen.words}), the narrowest gap at a cost of at most "
             f"{frontier.accuracy_cost:g} in accuracy there."
         )
-    lines = [
-        first,
+    followed = (
         f"The pair: {pair.high} and {pair.low}, furthest apart in {pair.rate.replace('_', ' ')} on the rows the model "
-        "was made from. Intervals are of 95 %; one that holds 0 shows no change.",
-    ]
+        "was made from. Intervals are of 95 %; one that holds 0 shows no change."
+    )
+    lines = [first, followed]
     if standing := [p.feature for p in frontier.proxies if p.stands]:
         lines.append(f"Features that tell {frontier.attribute}, strongest first: {', '.join(standing)}.")
     else:

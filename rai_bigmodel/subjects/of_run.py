@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,6 +13,7 @@ from rai_bigmodel.subject import Array, Cohort, Inputs, Refit, Splits, Subject
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from rai_bigmodel.training.checkpoint import Run
 

@@ -147,7 +147,9 @@ def _train(recipe: Recipe, splits: Splits, counting: Array | None, on_step: OnSt
     data = {"train": data_id(rows), "calibrate": data_id(calibrate)}
     if counting is not None:
         if privacy is not None:
-            msg = "weights do not go with privacy: how far one row may move the sum would depend on its weight"
+            msg = (
+                "weights do not go with privacy: how far one row may move the sum would depend on its weight"
+            )
             raise InputError(msg)
         train_rows, data["weights"] = train_rows.weighted(counting), weights_id(counting)
     lr = learning_rate(recipe)

@@ -49,7 +49,9 @@ class Rows:
         """
         given = np.asarray(weights, dtype=np.float64)
         if given.shape != (len(self.x_NF),):
-            msg = f"weights: one for each of the {len(self.x_NF):,} training rows is needed, got {given.shape}"
+            msg = (
+                f"weights: one for each of the {len(self.x_NF):,} training rows is needed, got {given.shape}"
+            )
             raise InputError(msg)
         if bad := int((~(np.isfinite(given) & (given >= 0))).sum()):
             msg = f"weights: must be finite and not negative, {bad:,} of {len(given):,} are not"

@@ -92,7 +92,8 @@ def test_the_p_value_is_that_of_shuffled_rows() -> None:
     rng = _rng()
     seen = px.chi_square(px.crossing(values, group)[None])[0]
     naive = [
-        px.chi_square(px.crossing(values, rng.permutation(group))[None])[0] >= seen * (1 - 1e-12) for _ in range(2000)
+        px.chi_square(px.crossing(values, rng.permutation(group))[None])[0] >= seen * (1 - 1e-12)
+        for _ in range(2000)
     ]
 
     assert px.permutation_p(px.crossing(values, group), rng) == pytest.approx(np.mean(naive), abs=0.045)

@@ -40,7 +40,9 @@ def test_the_same_rows_and_seed_give_the_same_net(splits) -> None:
     again = subject.refit(splits.train, RNG, Refit(seed=5))
 
     assert (_scores(again, splits) == _scores(subject, splits)).all()
-    assert (_scores(subject.refit(splits.train, RNG, Refit(seed=6)), splits) != _scores(subject, splits)).any()
+    assert (
+        _scores(subject.refit(splits.train, RNG, Refit(seed=6)), splits) != _scores(subject, splits)
+    ).any()
 
 
 def test_a_run_that_stopped_early_is_trained_again_for_as_long_as_it_kept(splits) -> None:

@@ -43,7 +43,9 @@ def _distance(one, two) -> float:
 
 def test_weights_that_are_all_alike_give_the_same_bytes_as_none(splits) -> None:
     """Only ratios matter: all 1, all 2 and none are one training, in small batches too."""
-    plain, ones, twos = (_trained(splits, given=w, batch_size=16) for w in (None, np.ones(60), np.full(60, 2.0)))
+    plain, ones, twos = (
+        _trained(splits, given=w, batch_size=16) for w in (None, np.ones(60), np.full(60, 2.0))
+    )
 
     assert weights(plain.module) == weights(ones.module) == weights(twos.module)
 
@@ -61,7 +63,9 @@ def test_a_weight_of_nothing_is_the_row_left_out(splits) -> None:
     """In full batches, up to the order of a sum."""
     without = splits.train.take(np.arange(10, 60), name="toy")
 
-    assert _distance(_trained(splits, given=np.r_[np.zeros(10), np.ones(50)]), _trained(splits, without)) < 1e-4
+    assert (
+        _distance(_trained(splits, given=np.r_[np.zeros(10), np.ones(50)]), _trained(splits, without)) < 1e-4
+    )
 
 
 def test_the_card_names_the_weights(splits) -> None:
