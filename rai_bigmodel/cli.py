@@ -287,7 +287,9 @@ def _refuse_columns(columns: dict[str, Any]) -> None:
     help="What should be alike in every group: demographic_parity, equal_opportunity or equalized_odds.",
 )
 @click.option("--out", required=True, metavar="RUN", help="Folder for the fairer model and frontier.json.")
-@click.option("--role", default="primary", show_default=True, help="Which of the audit's subjects.")
+@click.option(
+    "--role", default="primary", show_default=True, metavar="ROLE", help="Which of the audit's subjects."
+)
 @click.option(
     "--accuracy-cost",
     type=float,
@@ -303,8 +305,9 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
     """Look for a fairer model, and say what it costs.
 
     The subject of AUDIT.yaml is trained again in other ways: without features that tell the attribute, with simpler
-    settings, with rows reweighed. One is chosen on the calibration rows; the numbers printed for it are those of the
-    held-out rows. RUN is a run like any other: rai audit and rai export take it.
+    settings, with rows reweighed, with the demand put into labels and weights. One is chosen on the calibration
+    rows; what it costs is measured on the held-out rows. RUN is a run like any other: rai audit and rai export
+    take it.
     """
     from rai_bigmodel import api, files
 
@@ -317,7 +320,7 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
     else:
         from rai_bigmodel.mitigate import words
 
-        for line in words.table(frontier):
+        for line in (*words.table(frontier), *words.by_group(frontier)):
             click.echo(line)
     if not quiet:
         from rai_bigmodel.mitigate import words

@@ -3,9 +3,9 @@
 Agarwal et al. 2018 ("A reductions approach to fair classification", section 3): for a fixed multiplier λ the best
 classifier under a fairness constraint is that of a weighted problem. A row's signed weight is its own stake in
 accuracy, +1 or −1 by its outcome, less λ/p for a group that is selected too often and plus λ/p for one that is
-selected too seldom (p: the share of all rows that are the group's and count towards the rate); its sign is the
-label to learn, its size the weight. Each λ of a grid gives one model that is a model like any other; Fairlearn's ExponentiatedGradient would
-mix many, and a draw among models cannot be saved and exported as one.
+selected too seldom, where p is the share of all rows that are that group's and count towards the rate. Its sign is
+the label to learn, its size the weight. Each λ of a grid gives one model that is a model like any other;
+Fairlearn's ExponentiatedGradient would mix many, and a draw among models cannot be saved and exported as one.
 """
 
 from __future__ import annotations

@@ -12,25 +12,24 @@ from rai_bigmodel import accounting
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import SubjectId
 from rai_bigmodel.mitigate import frontier as f
-from rai_bigmodel.mitigate.aware import said, thresholds_per_group
+from rai_bigmodel.mitigate.aware import said
 from rai_bigmodel.mitigate.candidates import Candidate, candidates
-from rai_bigmodel.mitigate.gap import Pair, rates_of, sized, widest
+from rai_bigmodel.mitigate.gap import Pair, rates_of
+from rai_bigmodel.mitigate.measuring import Measuring
 from rai_bigmodel.mitigate.proxies import proxies
 from rai_bigmodel.mitigate.reductions import signed_weights
 from rai_bigmodel.mitigate.reweighing import reweighing
-from rai_bigmodel.subject import attributes_of, column_of, data_id, decisions_of, truth_of
-from rai_bigmodel.subjects.of_run import of_run
+from rai_bigmodel.subject import attributes_of, column_of, data_id, truth_of
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training import fit
 from rai_bigmodel.training.rows import usable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from rai_bigmodel.mitigate.frontier import Frontier, Point
+    from rai_bigmodel.mitigate.frontier import Frontier
     from rai_bigmodel.policy import AttributeAware
-    from rai_bigmodel.stats.counts import GroupCounts
-    from rai_bigmodel.subject import Array, Cohort, Splits
+    from rai_bigmodel.subject import Array, Splits
     from rai_bigmodel.training.checkpoint import Run
 
 ACCURACY_COST = 0.02
@@ -90,7 +89,7 @@ def mitigate(
     told = proxies({k: v for k, v in numbers.items() if k not in by}, codes, np.random.default_rng(seed))
     tried = candidates(run, attribute, told)
 
-    measure = _Measuring.of(run, train, calibrate, held_out, by=by, constraint=constraint)
+    measure = Measuring.of(run, train, calibrate, held_out, by=by, constraint=constraint)
     points, runs = [measure.base()], {f.UNMITIGATED: run}
     weigh = _Weighing(train=train, codes=codes, names=names, constraint=constraint, pair=measure.pair)
     for done, one in enumerate(tried):
@@ -219,117 +218,3 @@ def _trained(run: Run, one: Candidate, splits: Splits, weigh: _Weighing) -> Run:
         data = {**data, "train": data_id(weigh.train), "learned": learned}
     card = msgspec.structs.replace(made.card, notes=(*made.card.notes, note), data=data)
     return replace(made, card=card)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Measuring:
-    """One yardstick for all points: which rows, which groups, which pair, and what to compare with."""
-
-    attribute: str
-    constraint: str
-    run: Run
-    calibrate: Table
-    held_out: Table
-    pair: Pair
-    compared: Mapping[str, tuple[str, ...]]
-    rows: f.Rows
-    before: Array
-    note: str
-
-    @classmethod
-    def of(
-        cls, run: Run, train: Table, calibrate: Table, held_out: Table, *, by: list[str], constraint: str
-    ) -> _Measuring:
-        """Groups and pair as the unmitigated model has them.
-
-        Raises:
-            InputError: fewer than two groups are large enough.
-        """
-        attribute = "*".join(by)
-        made_from = _counts(run, train, by) + _counts(run, calibrate, by)
-        named = widest(made_from, constraint, sized(made_from, constraint))
-        if named is None:
-            msg = (
-                f"{attribute}: fewer than two groups of the {made_from.n.sum():,} training and calibration rows are "
-                "large enough to be compared (30 rows, 5 expected of either outcome, a known value)"
-            )
-            raise InputError(msg)
-        pair = named.pair
-        here = sized(_counts(run, calibrate, by), constraint)
-        enough = len(here) > 1
-        on = f"the groups large enough there ({', '.join(here)})"
-        if not enough:
-            here = (pair.high, pair.low)
-            on = f"{pair.high} and {pair.low}, because fewer than two groups are large enough there"
-        codes, names = held_out.groups(by)
-        return cls(
-            attribute=attribute,
-            constraint=constraint,
-            run=run,
-            calibrate=calibrate,
-            held_out=held_out,
-            pair=pair,
-            compared={"calibrate": here, "held_out": sized(_counts(run, held_out, by), constraint)},
-            rows=f.Rows(codes=codes, names=names, truth=truth_of(held_out)),
-            before=decisions_of(of_run(run), held_out),
-            note=f"The gap on the {calibrate.rows:,} calibration rows, where the choice is made, is that among {on}.",
-        )
-
-    def base(self) -> Point:
-        """The run as it is."""
-        reads = [a for a in self.attribute.split("*") if a in self.run.card.features]
-        words = f"{self.run.name} as it is" + (f"; it reads {', '.join(reads)}" if reads else "")
-        point = f.Point(f.UNMITIGATED, f.UNMITIGATED, words, self.run.digest, reads_attribute=bool(reads))
-        return self._measured(point, *self._decisions(self.run))
-
-    def point(self, one: Candidate, made: Run) -> Point:
-        """A candidate."""
-        point = f.Point(one.name, one.method, one.words, made.digest, dropped=one.dropped)
-        return self._measured(point, *self._decisions(made))
-
-    def aware(self, seed: int) -> Point:
-        """The run with thresholds per group.
-
-        Raises:
-            InputError: they cannot be set.
-        """
-        parts = (self.calibrate, self.held_out)
-        subject, by = of_run(self.run), self.attribute.split("*")
-        there, here = thresholds_per_group(
-            subject, self.calibrate, parts, by=by, constraint=self.constraint, seed=seed
-        )
-        words = f"{self.run.name} with thresholds per group (Hardt, Price and Srebro 2016)"
-        point = f.Point("thresholds-per-group", "attribute-aware", words, "", reads_attribute=True)
-        return self._measured(point, there, here)
-
-    def _decisions(self, run: Run) -> tuple[Array, Array]:
-        subject = of_run(run)
-        return decisions_of(subject, self.calibrate), decisions_of(subject, self.held_out)
-
-    def _measured(self, point: Point, there: Array, here: Array) -> Point:
-        """A point with its numbers, from the decisions about the calibration and the held-out rows."""
-        by, constraint = self.attribute.split("*"), self.constraint
-        counts = self.calibrate.count(by, truth=column_of(self.calibrate, "truth"), decision=there)
-        gap = widest(counts, constraint, self.compared["calibrate"])
-        held = self.held_out.count(by, truth=column_of(self.held_out, "truth"), decision=here)
-        found = f.levels(held, self.attribute, constraint, self.compared["held_out"])
-        if point.name != f.UNMITIGATED:
-            found += f.changes(
-                self.rows,
-                self.before,
-                here,
-                attribute=self.attribute,
-                constraint=constraint,
-                pair=self.pair,
-                against=f.UNMITIGATED,
-            )
-        return msgspec.structs.replace(
-            point,
-            accuracy=float((there == truth_of(self.calibrate)).mean()),
-            gap=None if gap is None else gap.value,
-            measurements=tuple(found),
-        )
-
-
-def _counts(run: Run, cohort: Cohort, by: list[str]) -> GroupCounts:
-    return cohort.count(by, truth=column_of(cohort, "truth"), decision=decisions_of(of_run(run), cohort))

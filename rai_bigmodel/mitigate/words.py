@@ -31,6 +31,19 @@ def table(frontier: Frontier) -> list[str]:
     return [line.rstrip() for line in (head, *lines)]
 
 
+def by_group(frontier: Frontier) -> list[str]:
+    """What the chosen model changes for each group, with how many rows it rests on; nothing where none was chosen."""
+    chosen = frontier[frontier.chosen]
+    lines = [
+        f"{visible(m.labels['group'])}: {m.metric.partition('.')[2].replace('_', ' ')} {_change(m)}, {m.n:,} rows"
+        for m in chosen.measurements
+        if "group" in m.labels
+    ]
+    return (
+        [f"{visible(chosen.name)} against the model as it is, on the held-out rows:", *lines] if lines else []
+    )
+
+
 def prose(frontier: Frontier) -> list[str]:
     """What was chosen and why, what the pair is, and the notes."""
     chosen, pair = frontier[frontier.chosen], frontier.pair

@@ -281,7 +281,11 @@ def test_the_result_is_a_run_like_any_other(folder, capsys) -> None:
     assert code == 0
     assert (out / "frontier.json").read_bytes() == files.canonical_json(written)
     assert checkpoint.load_run(out).digest == written[written.chosen].digest
-    assert len(said.out.splitlines()) == len(written.points) + 2
+    changed = [
+        line for line in said.out.splitlines() if line.startswith(("Black: ", "Hispanic: ", "White: "))
+    ]
+    assert len(changed) == 2 * 3
+    assert len(said.out.splitlines()) == len(written.points) + 3 + len(changed)
     assert sum(line.startswith("▸") for line in said.out.splitlines()) == 1
     assert "were refused" in said.err
     assert api.audit_file(folder / "again.yaml").manifest.primary.digest == written[written.chosen].digest
