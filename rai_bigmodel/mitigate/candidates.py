@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_DROPPED = 5
 POWERS = (0.5, 1.0, 2.0)
-PULLS = (0.5, 1.0, 1.5)
+PULLS = (0.5, 1.0, 1.5, 2.0, 3.0)
 DECAYS = (0.1, 1.0)
 
 

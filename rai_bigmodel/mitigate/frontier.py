@@ -86,12 +86,15 @@ class Frontier(Record):
 def choose(points: Sequence[Point], accuracy_cost: float) -> str:
     """The name of the point with the narrowest gap that costs no more than allowed; of equals the more accurate.
 
-    The first point is the unmitigated one; it stays chosen where nothing that may be chosen is narrower.
+    The first point is the unmitigated one; it stays chosen where nothing that may be chosen is narrower. Where it
+    reads the attribute it is never chosen: if all else costs too much, the most accurate of the rest is.
     """
     base = points[0]
     allowed = [p for p in points if not p.reads_attribute and p.gap is not None]
     within = [p for p in allowed if p.accuracy >= base.accuracy - accuracy_cost - 1e-12]
     best = min(within, key=lambda p: (p.gap, -p.accuracy), default=base)
+    if best.reads_attribute and allowed:
+        return max(allowed, key=lambda p: p.accuracy).name
     if base.gap is not None and best.gap is not None and best.gap >= base.gap and not base.reads_attribute:
         return base.name
     return best.name

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from rai_bigmodel import accounting
-from rai_bigmodel.errors import InputError
+from rai_bigmodel.errors import InputError, TrainingDiverged
 from rai_bigmodel.evidence import SubjectId
 from rai_bigmodel.mitigate import frontier as f
 from rai_bigmodel.mitigate.aware import said
@@ -92,14 +92,18 @@ def mitigate(
     measure = Measuring.of(run, train, calibrate, held_out, by=by, constraint=constraint)
     points, runs = [measure.base()], {f.UNMITIGATED: run}
     weigh = _Weighing(train=train, codes=codes, names=names, constraint=constraint, pair=measure.pair)
+    notes = [measure.note, NO_ENSEMBLE, said(aware, attribute)]
     for done, one in enumerate(tried):
         if on_candidate:
             on_candidate(one.name, done, len(tried))
-        runs[one.name] = _trained(run, one, splits, weigh)
+        try:
+            runs[one.name] = _trained(run, one, splits, weigh)
+        except TrainingDiverged as error:
+            notes.append(f"{one.name} is left out: {error}.")
+            continue
         points.append(measure.point(one, runs[one.name]))
     if on_candidate:
         on_candidate("", len(tried), len(tried))
-    notes = [measure.note, NO_ENSEMBLE, said(aware, attribute)]
     if aware is not None and aware.allowed:
         try:
             points.append(measure.aware(seed))

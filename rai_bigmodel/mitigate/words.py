@@ -52,6 +52,11 @@ def prose(frontier: Frontier) -> list[str]:
             f"Nothing tried has a narrower gap on the calibration rows at a cost of at most {frontier.accuracy_cost:g} "
             "in accuracy: the model stays as it is."
         )
+    elif chosen.accuracy < frontier.points[0].accuracy - frontier.accuracy_cost - 1e-12:
+        first = (
+            f"Chosen on the calibration rows: {chosen.name} ({chosen.words}), the most accurate that does without "
+            f"{frontier.attribute}; all of them cost more than {frontier.accuracy_cost:g} in accuracy there."
+        )
     else:
         first = (
             f"Chosen on the calibration rows: {chosen.name} ({chosen.words}), the narrowest gap at a cost of at most "
