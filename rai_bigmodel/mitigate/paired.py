@@ -10,6 +10,7 @@ interval: the pair that is widest may differ before and after, and taking it fro
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,13 @@ def change(before: Array, after: Array) -> tuple[float, Interval | None]:
     """
     gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
     value = (gained - lost) / len(before)
-    return value, intervals.paired_difference(gained, lost, len(before))
+    return value, _tango(gained, lost, len(before))
+
+
+@lru_cache(maxsize=4096)
+def _tango(gained: int, lost: int, rows: int) -> Interval | None:
+    """Solved rung by rung, and the same few counts come again and again along a frontier."""
+    return intervals.paired_difference(gained, lost, rows)
 
 
 def change_of_difference(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import pytest
 
 from rai_bigmodel.evidence import LADDER
 from rai_bigmodel.mitigate.paired import change, change_of_difference
-from rai_bigmodel.stats import intervals
 
 
 def _decisions(gained: int, lost: int, both: int, neither: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,19 +55,18 @@ def test_swapping_the_groups_turns_the_interval_round() -> None:
 @pytest.mark.parametrize(
     ("sizes", "moves"),
     [
-        ((200, 80), ((0.02, 0.05), (0.10, 0.01))),
+        pytest.param((200, 80), ((0.02, 0.05), (0.10, 0.01)), marks=pytest.mark.zoo),
         ((250, 40), ((0.02, 0.02), (0.05, 0.05))),
-        ((100, 100), ((0.10, 0.05), (0.05, 0.10))),
+        pytest.param((100, 100), ((0.10, 0.05), (0.05, 0.10)), marks=pytest.mark.zoo),
         ((60, 40), ((0.0, 0.03), (0.08, 0.0))),
     ],
 )
-def test_the_interval_covers_the_truth(monkeypatch, sizes, moves) -> None:
-    """2,000 draws in each case: at 95 % it covers in at least 93.5 %, and misses by at most 4 % on either side."""
-    monkeypatch.setattr(intervals, "paired_difference", lru_cache(maxsize=None)(intervals.paired_difference))
+def test_the_interval_covers_the_truth(sizes, moves) -> None:
+    """1,000 draws in each case: at 95 % it covers in at least 93.5 %, and misses by at most 4 % on either side."""
     rng = np.random.default_rng(1)
     truth = (moves[0][0] - moves[0][1]) - (moves[1][0] - moves[1][1])
     below = above = 0
-    for _ in range(2000):
+    for _ in range(1000):
         sides = []
         for n, (gains, losses) in zip(sizes, moves, strict=True):
             gained, lost, rest = rng.multinomial(n, [gains, losses, 1 - gains - losses])
@@ -79,5 +75,5 @@ def test_the_interval_covers_the_truth(monkeypatch, sizes, moves) -> None:
         below += interval.high < truth
         above += interval.low > truth
 
-    assert 1 - (below + above) / 2000 >= 0.935
-    assert max(below, above) / 2000 <= 0.04
+    assert 1 - (below + above) / 1000 >= 0.935
+    assert max(below, above) / 1000 <= 0.04

@@ -36,6 +36,7 @@ def test_the_twin_without_a_proxy_accuses_nothing() -> None:
     assert not any(p.stands for p in px.proxies(features, group, _rng()))
 
 
+@pytest.mark.zoo
 def test_noise_is_accused_in_about_one_in_twenty_families() -> None:
     """Holm over twelve features at 0.05: in 40 families at most 6 false alarms (1 in 100 by chance)."""
     features, group = _rows(200)
