@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rai_bigmodel.accounting import Privacy
+    from rai_bigmodel.mitigate.search import Mitigation
     from rai_bigmodel.nets import MLP
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
@@ -31,10 +32,13 @@ __all__ = [
     "audit",
     "audit_file",
     "audit_predictions",
+    "by_group",
     "demo",
     "export",
     "judge",
     "load",
+    "mitigate",
+    "mitigate_file",
     "read_policy",
     "save",
     "save_verdict",
@@ -378,6 +382,111 @@ def audit_predictions(
         fairness = {"attributes": tuple(dict.fromkeys([*columns, *pairs, *sensitive]))}
     asked = {name: fairness if name == "fairness" else {} for name in PREDICTION_AUDITS}
     return collect(subject, splits, _asked(asked), seed=seed, on_audit=on_audit)
+
+
+# --- mitigating ------------------------------------------------------------------------------------
+
+
+def mitigate(
+    run: Run | PathLike,
+    splits: Splits,
+    *,
+    attribute: str,
+    policy: Policy | PathLike | None = None,
+    **how: Any,
+) -> Mitigation:
+    """A fairer model, chosen on the calibration rows, and what it costs on the held-out rows.
+
+    Args:
+        run: a run trained without privacy, or its folder.
+        policy: where it says ``attribute_aware: {allowed: true, …}``, thresholds per group are measured too.
+        how: ``constraint``, ``accuracy_cost``, ``seed`` and ``on_candidate``, as in
+            `rai_bigmodel.mitigate.search.mitigate`.
+
+    Raises:
+        InputError: the run, the rows or the attribute cannot be used.
+    """
+    from rai_bigmodel.mitigate import search
+    from rai_bigmodel.training import checkpoint
+
+    if isinstance(run, str | os.PathLike):
+        run = checkpoint.load_run(run)
+    if policy is not None and not isinstance(policy, Policy):
+        policy = read_policy(policy)
+    aware = None if policy is None else policy.attribute_aware
+    return search.mitigate(run, splits, attribute=attribute, aware=aware, **how)
+
+
+def mitigate_file(
+    path: PathLike,
+    *,
+    attribute: str,
+    out: PathLike,
+    role: str = "primary",
+    policy: PathLike | None = None,
+    **how: Any,
+) -> Mitigation:
+    """Mitigate a subject of an ``audit.yaml``; writes ``out/{model.safetensors, card.json, frontier.json}``.
+
+    Args:
+        role: which of its subjects.
+        how: as in `mitigate`.
+
+    Raises:
+        InputError: the file cannot be used, or the subject is not a run.
+    """
+    from rai_bigmodel.training import checkpoint
+
+    where, here = str(path), Path(path).parent
+    asked = files.read_yaml(path, _AuditFile)
+    named = {"primary": asked.subject, **asked.relatives}
+    if role not in named:
+        what = f"{where}: role"
+        raise InputError.unknown(what, role, named)
+    subject = named[role]
+    if isinstance(subject, _Predictions) or not (here / subject).is_dir():
+        got = "a table of predictions" if isinstance(subject, _Predictions) else repr(subject)
+        msg = f"{where}: only the folder of a run can be trained again; the subject of role {role!r} is {got}"
+        raise InputError(msg)
+    if asked.data is None:
+        msg = f"{where}: $.data: this key is required beside a model"
+        raise InputError(msg)
+    if (here / subject).resolve() == Path(out).resolve():
+        msg = f"{out}: is the folder of the run itself; the fairer model needs one of its own"
+        raise InputError(msg)
+    splits = _splits(asked.data, where, here)
+    made = mitigate(here / subject, splits, attribute=attribute, policy=policy, **how)
+    folder = files.make_folder(out)
+    # The card comes last: without it there is no run, so half of a result never looks like one.
+    files.remove(folder / checkpoint.CARD)
+    files.write_bytes(folder / "frontier.json", files.canonical_json(made.frontier))
+    checkpoint.save_run(made.run, folder)
+    return made
+
+
+def by_group(
+    metric: Callable[..., float],
+    *,
+    truth: Sequence[Any],
+    prediction: Sequence[Any],
+    group: Sequence[Any],
+) -> dict[str, float | None]:
+    """Any metric of yours for each group, in memory, through Fairlearn's ``MetricFrame``.
+
+    Values only: nothing is known about how your metric varies, so there is no interval, and no rule can be
+    held against what comes back. Groups have their canonical names; a value that is not finite is ``None``.
+
+    Args:
+        metric: takes (truth, prediction) of some rows and gives a number: scikit-learn's metrics, or your own.
+        truth, prediction, group: one value a row.
+
+    Raises:
+        InputError: lengths differ, or there are no rows.
+        MissingExtra: Fairlearn is not installed.
+    """
+    from rai_bigmodel.audits import custom
+
+    return custom.by_group(metric, truth=truth, prediction=prediction, group=group)
 
 
 # --- judging and reporting -------------------------------------------------------------------------

@@ -273,6 +273,66 @@ def _refuse_columns(columns: dict[str, Any]) -> None:
         raise click.UsageError(msg, click.get_current_context())
 
 
+@cli.command(
+    **_example(
+        "rai mitigate audit.yaml --attribute race --out runs/fairer",
+        "rai mitigate reports/demo/audit.yaml --role plain --attribute race --out runs/fairer",
+    )
+)
+@click.argument("file", type=click.Path(), metavar="AUDIT.yaml")
+@click.option("--attribute", required=True, metavar="A", help="The attribute; a*b is an intersection.")
+@click.option(
+    "--constraint",
+    default="demographic_parity",
+    show_default=True,
+    metavar="C",
+    help="What should be alike in every group: demographic_parity, equal_opportunity or equalized_odds.",
+)
+@click.option("--out", required=True, metavar="RUN", help="Folder for the fairer model and frontier.json.")
+@click.option(
+    "--role", default="primary", show_default=True, metavar="ROLE", help="Which of the audit's subjects."
+)
+@click.option(
+    "--accuracy-cost",
+    type=float,
+    default=0.02,
+    show_default=True,
+    metavar="X",
+    help="The most accuracy on the calibration rows that may be given up.",
+)
+@click.option("--policy", metavar="POLICY.yaml", help="May allow methods that read the attribute to decide.")
+@click.option("--json", "as_json", is_flag=True, help="The frontier as JSON on stdout.")
+@_quiet
+def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> int:
+    """Look for a fairer model, and say what it costs.
+
+    The subject of AUDIT.yaml is trained again in other ways: without features that tell the attribute, with simpler
+    settings, with rows reweighed, with the demand put into labels and weights. One is chosen on the calibration
+    rows; what it costs is measured on the held-out rows. RUN is a run like any other: rai audit and rai export
+    take it.
+    """
+    from rai_bigmodel import api, files
+
+    progress = _Progress(quiet=quiet)
+    made = api.mitigate_file(file, out=out, on_candidate=progress, **how)
+    progress.clear()
+    frontier = made.frontier
+    if as_json:
+        click.echo(files.canonical_json(frontier).decode(), nl=False)
+    else:
+        from rai_bigmodel.mitigate import words
+
+        for line in (*words.table(frontier), *words.by_group(frontier)):
+            click.echo(line)
+    if not quiet:
+        from rai_bigmodel.mitigate import words
+
+        for line in words.prose(frontier):
+            click.echo(files.visible(line), err=True)
+        click.echo(f"{made.run.name}: {Path(out) / 'model.safetensors'} ({made.run.digest})", err=True)
+    return 0
+
+
 @cli.command(**_example("rai gate reports/demo --policy examples/policies/lending.yaml"))
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
-from rai_bigmodel.subject import Array, Inputs, Subject
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.subject import Array, Cohort, Inputs, Refit, Splits, Subject
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     from rai_bigmodel.training.checkpoint import Run
 
@@ -19,7 +23,8 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
 
     Its ``predict`` takes a dict of raw columns, picks the run's features by name and gives the scores of the
     positive label ``(rows,)``. Its ``card`` is the run's card as plain values; ``card["ledger"]`` is a
-    ``Ledger`` for a private run.
+    ``Ledger`` for a private run. A plain run can be trained again (`refit`); a private one cannot, because
+    training again on the same rows spends privacy that its ledger does not count.
 
     Raises:
         InputError: the folder holds no run; in ``predict``, a column is missing or not made of numbers.
@@ -41,5 +46,35 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         decision=run.decision,
         predict=predict,
         module=module,
+        refit=None if run.card.ledger is not None else _refit(run),
         card=msgspec.to_builtins(run.card),
     )
+
+
+def _refit(run: Run) -> Callable[[Cohort, np.random.Generator, Refit], Subject]:
+    """The run's recipe on other rows.
+
+    All rows handed over are trained on: none are set aside to stop early, so the new training takes as many
+    epochs as the step that the run kept. Its threshold is set on those same rows. The seed decides first
+    weights and batches, so the generator goes unused.
+    """
+    from rai_bigmodel.training import fit
+
+    card = run.card
+    each = math.ceil(card.data["train"].rows / card.recipe.train.batch_size)
+    epochs = max(1, math.ceil(card.kept_step / each))
+
+    def refit(cohort: Cohort, rng: np.random.Generator, how: Refit) -> Subject:  # noqa: ARG001 - the seed says it all
+        if how.probes:
+            msg = f"{run.name}: probes cannot be planted in a refit of this kind, got {how.probes}"
+            raise InputError(msg)
+        if (got := cohort.roles.get("feature", ())) != card.features:
+            msg = f"{cohort.name}: a refit of {run.name} needs the features it was trained on, got {list(got)[:8]}"
+            raise InputError(msg)
+        settings = msgspec.structs.replace(card.recipe.train, epochs=epochs, patience=None)
+        recipe = msgspec.structs.replace(card.recipe, train=settings, seed=how.seed, name=f"{run.name} again")
+        splits = Splits(train=cohort, calibrate=cohort, held_out=cohort)
+        weights = None if how.weights is None else np.asarray(how.weights)
+        return of_run(fit.train_recipe(recipe, splits=splits, weights=weights))
+
+    return refit

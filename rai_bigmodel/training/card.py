@@ -34,7 +34,7 @@ class Card(Record):
         inputs: column → the constants that fill and scale it, in the order of the net's features.
         constants_from: where those constants come from.
         decision_from: where the threshold comes from.
-        data: ``train`` and ``calibrate``, by digest.
+        data: ``train`` and ``calibrate``, by digest; ``weights`` too where the training rows were weighted.
         versions: of what computed it; with `threads` and the seed they give the same bytes again.
         history: losses on the way.
         kept_step: the step whose weights were kept.

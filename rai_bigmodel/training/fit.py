@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
 from rai_bigmodel import accounting
-from rai_bigmodel.errors import TrainingDiverged
+from rai_bigmodel.errors import InputError, TrainingDiverged
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import data_id
 from rai_bigmodel.training import private
@@ -29,7 +29,7 @@ from rai_bigmodel.training.card import Card, Moment, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of, weights
 from rai_bigmodel.training.inputs import stack
 from rai_bigmodel.training.recipe import Net, Recipe, Train, learning_rate
-from rai_bigmodel.training.rows import Rows, constants, labels, usable
+from rai_bigmodel.training.rows import Rows, constants, labels, usable, weights_id
 from rai_bigmodel.training.threshold import matching
 
 if TYPE_CHECKING:
@@ -48,15 +48,21 @@ OnStep = Callable[[int, int, float | None], None]
 """Called with the step, how many there are at most, and the last loss known (null when none may be shown)."""
 
 
-def train_recipe(recipe: Recipe, *, splits: Splits, on_step: OnStep | None = None) -> Run:
+def train_recipe(
+    recipe: Recipe, *, splits: Splits, weights: Array | None = None, on_step: OnStep | None = None
+) -> Run:
     """Train what a recipe describes, on `splits`: ``datasets.by_name(recipe.data)``, or others of its kind.
 
+    Args:
+        weights: how much each training row counts in the loss of a plain training, ``(rows,)``; only their
+            ratios matter. The calibration rows, which stop the training and set the threshold, are not weighted.
+
     Raises:
-        InputError: the data do not fit the recipe.
+        InputError: the data or the weights do not fit the recipe.
         TrainingDiverged: the loss stopped being a number.
     """
     with _threads(recipe.train.threads):
-        return _train(recipe, splits, on_step)
+        return _train(recipe, splits, weights, on_step)
 
 
 def train(
@@ -73,6 +79,7 @@ def train(
     batch_size: int = 64,
     weight_decay: float = 0.0,
     patience: int | None = None,
+    weights: Array | None = None,
     on_step: OnStep | None = None,
 ) -> Run:
     """Train a network on the training rows of `splits`.
@@ -85,6 +92,7 @@ def train(
         lr: the learning rate; ``None`` is 0.001, and 0.01 with privacy.
         batch_size: rows a step of a plain training.
         patience: epochs without a better calibration loss after which a plain training stops.
+        weights: how much each training row counts, ``(rows,)``, as in `train_recipe`.
         on_step: called after every step with (step, steps, loss); the loss of a private training is that of
             the calibration rows, because the loss of training rows would spend privacy outside the ledger.
 
@@ -111,7 +119,7 @@ def train(
         name=name,
     )
     with _threads(recipe.train.threads):
-        return _train(recipe, splits, on_step)
+        return _train(recipe, splits, weights, on_step)
 
 
 @contextlib.contextmanager
@@ -125,7 +133,7 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train(recipe: Recipe, splits: Splits, on_step: OnStep | None) -> Run:
+def _train(recipe: Recipe, splits: Splits, counting: Array | None, on_step: OnStep | None) -> Run:
     started = time.perf_counter()
     settings, privacy = recipe.train, recipe.privacy
     rows, calibrate = usable(splits)
@@ -136,6 +144,14 @@ def _train(recipe: Recipe, splits: Splits, on_step: OnStep | None) -> Run:
     generator = torch.Generator().manual_seed(recipe.seed)
     module = recipe.net.mlp.build(inputs, generator=generator).train()
     train_rows, calibration = Rows.of(rows, features), Rows.of(calibrate, features)
+    data = {"train": data_id(rows), "calibrate": data_id(calibrate)}
+    if counting is not None:
+        if privacy is not None:
+            msg = (
+                "weights do not go with privacy: how far one row may move the sum would depend on its weight"
+            )
+            raise InputError(msg)
+        train_rows, data["weights"] = train_rows.weighted(counting), weights_id(counting)
     lr = learning_rate(recipe)
     optimizer = _optimizer(module, settings, lr)
     if privacy is None:
@@ -176,7 +192,7 @@ def _train(recipe: Recipe, splits: Splits, on_step: OnStep | None) -> Run:
         features=features,
         constants_from=constants_from,
         decision_from=f"as many yeses on the {calibrate.rows:,} calibration rows as in truth ({approved:,})",
-        data={"train": data_id(rows), "calibrate": data_id(calibrate)},
+        data=data,
         versions=versions(private_too=privacy is not None),
         threads=settings.threads,
         history=tuple(history),
@@ -213,7 +229,11 @@ def _plain(
         for batch in torch.randperm(len(rows.x_NF), generator=generator).split(settings.batch_size):
             step += 1
             optimizer.zero_grad()
-            loss = F.binary_cross_entropy_with_logits(module(rows.x_NF[batch]), rows.y_NK[batch])
+            loss = F.binary_cross_entropy_with_logits(
+                module(rows.x_NF[batch]),
+                rows.y_NK[batch],
+                weight=None if rows.w_NK is None else rows.w_NK[batch],
+            )
             loss.backward()
             optimizer.step()
             value = loss.item()

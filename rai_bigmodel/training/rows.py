@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from rai_bigmodel import files
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import DataId
 from rai_bigmodel.nets import Input
 from rai_bigmodel.subject import truth_of
 from rai_bigmodel.tables import canonical
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Raw rows ``(N, F)`` with NaN for missing, and outcomes ``(N, 1)``."""
+    """Raw rows ``(N, F)`` with NaN for missing, outcomes ``(N, 1)``, and what each counts, mean 1 ``(N, 1)``."""
 
     x_NF: Tensor
     y_NK: Tensor
+    w_NK: Tensor | None = None
 
     @classmethod
     def of(cls, cohort: Cohort, features: tuple[str, ...]) -> Rows:
@@ -37,6 +40,33 @@ class Rows:
         x_NF = stack(cohort.arrays(*features), features, where=cohort.name)
         y_NK = truth_of(cohort)[:, None].astype(np.float32)
         return cls(torch.from_numpy(x_NF), torch.from_numpy(y_NK))
+
+    def weighted(self, weights: Array) -> Rows:
+        """The same rows, each counting by its weight over the mean weight, so that lr keeps its meaning.
+
+        Raises:
+            InputError: there is not one weight a row, or one is negative or not finite, or all are 0.
+        """
+        given = np.asarray(weights, dtype=np.float64)
+        if given.shape != (len(self.x_NF),):
+            msg = (
+                f"weights: one for each of the {len(self.x_NF):,} training rows is needed, got {given.shape}"
+            )
+            raise InputError(msg)
+        if bad := int((~(np.isfinite(given) & (given >= 0))).sum()):
+            msg = f"weights: must be finite and not negative, {bad:,} of {len(given):,} are not"
+            raise InputError(msg)
+        if not given.any():
+            msg = f"weights: all {len(given):,} are 0, so there is nothing to learn from"
+            raise InputError(msg)
+        mean_one = (given / given.mean()).astype(np.float32)[:, None]
+        return Rows(self.x_NF, self.y_NK, torch.from_numpy(mean_one))
+
+
+def weights_id(weights: Array) -> DataId:
+    """What the card keeps of the weights of rows: their digest."""
+    given = np.asarray(weights, dtype="<f8")
+    return DataId(name="weights of the training rows", digest=files.digest(given.tobytes()), rows=len(given))
 
 
 def usable(splits: Splits) -> tuple[Cohort, Cohort]:

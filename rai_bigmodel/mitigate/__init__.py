@@ -1,0 +1,1 @@
+"""A fairer model, and what it costs."""
