@@ -8,7 +8,7 @@ import numpy as np
 
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import intervals, scores
-from rai_bigmodel.subject import column_of
+from rai_bigmodel.subject import column_of, decision_in, in_memory
 from rai_bigmodel.words import number, percent, plural
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ PURE_SHARE = 0.05
 PURE_ALPHA = 0.001
 PURER_THAN_BASE = 3.0
 MOST_LEVELS = 200
+NEEDS_ROWS = "the rows stay in their engine, and this is measured on single rows"
 
 
 class Data(Record, omit_defaults=True):
@@ -41,12 +42,14 @@ class Data(Record, omit_defaults=True):
         parts = [part for part in (data.train, data.calibrate, held_out) if part is not None]
         truth = column_of(held_out, "truth")
         features = tuple(f for f in held_out.roles.get("feature", ()) if f != truth)
+        if not in_memory(held_out):
+            return _in_engine(subject, held_out, features, truth)
         leaks = _leaks(parts, features, truth)
         found = [m for leak in leaks for m in leak.measurements]
         found += _missing(parts, features)
         found += _repeats(data, features)
         for attribute in held_out.roles.get("sensitive", ()):
-            found += _groups(held_out, attribute, truth)
+            found += _groups(subject, held_out, attribute, truth)
         exhibits: list[Table | Bars] = []
         if leaks:
             exhibits.append(_ranked(leaks))
@@ -228,8 +231,45 @@ def _rows(cohort: Cohort, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
     return list(zip(*lists, strict=True))
 
 
-def _groups(cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
-    counts = cohort.count((attribute,), truth=truth, decision=np.zeros(cohort.rows, dtype=bool))
+def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], truth: str) -> Findings:
+    """What can be counted where the rows are; the rest is null, with why."""
+    found = [
+        Measurement(
+            metric=f"data.{name}",
+            kind="exact",
+            value=None,
+            n=cohort.rows,
+            labels={"feature": f},
+            why=NEEDS_ROWS,
+        )
+        for f in features
+        for name in ("leak_auc", "leak_purity")
+    ]
+    counted = getattr(cohort, "missing", None)
+    gone: dict[str, int] = counted(features) if counted else {}
+    found += [
+        Measurement(
+            metric="data.missing_rate",
+            kind="exact",
+            value=n / cohort.rows,
+            n=cohort.rows,
+            labels={"feature": f},
+        )
+        for f, n in gone.items()
+    ]
+    found += [
+        Measurement(metric=f"data.{name}", kind="exact", value=None, n=cohort.rows, why=NEEDS_ROWS)
+        for name in ("duplicate_rate", "train_test_overlap")
+    ]
+    for attribute in cohort.roles.get("sensitive", ()):
+        found += _groups(subject, cohort, attribute, truth)
+    return Findings(measurements=tuple(found))
+
+
+def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
+    # In an engine, the decisions that were counted already; in memory none are needed.
+    decision = np.zeros(cohort.rows, dtype=bool) if in_memory(cohort) else decision_in(subject, cohort)
+    counts = cohort.count((attribute,), truth=truth, decision=decision)
     total = int(counts.n.sum())
     out = []
     for group, n, positives in zip(counts.groups, counts.n.tolist(), counts.positives.tolist(), strict=True):
