@@ -301,7 +301,8 @@ class Frame:
                 return [tuple(row) for row in native.collect()]
             return [tuple(row) for row in frame.collect().rows()]
         except duckdb.Error as error:
-            msg = f"{self.name}: {visible(str(error).splitlines()[0])[:200]}"
+            kind = "csv" if self.untyped else "a table"
+            msg = f"{self.name}: cannot be read as {kind} ({visible(str(error).splitlines()[0])[:200]})"
             raise InputError(msg) from None
 
     # --- naming and checking what came back -----------------------------------------------------------
@@ -318,6 +319,9 @@ class Frame:
         self, by: Sequence[str], found: list[tuple[str, ...]], rows: int
     ) -> dict[tuple[str, ...], int]:
         """The parts of each group's name → its place: in the order of the parts, as in memory."""
+        if not rows:
+            msg = f"{self.name}: has no rows"
+            raise InputError(msg)
         for i, column in enumerate(by):
             check_groups(self.name, column, {parts[i] for parts in found}, rows)
         groups = sorted(set(found)) if by else [()]

@@ -73,7 +73,12 @@ def read_table(
 
 
 def open_table(
-    path: str | os.PathLike[str], *, roles: Roles, positive: str = "", name: str = "", memory: int = IN_MEMORY
+    path: str | os.PathLike[str],
+    *,
+    roles: Roles,
+    positive: str = "",
+    name: str = "",
+    memory: int | None = None,
 ) -> Table | Frame:
     """A csv or parquet file, or a folder of parquet, as a cohort: in memory if it is small, else left in DuckDB.
 
@@ -81,7 +86,7 @@ def open_table(
 
     Args:
         roles, positive: as in `read_table`.
-        memory: how many bytes of a csv, or of the columns that are read from parquet, are still small.
+        memory: how many bytes of a csv, or of the columns that are read from parquet, are still small (256 MiB).
 
     Raises:
         InputError: as `read_table`; what only shows when rows are read is said then.
@@ -96,7 +101,7 @@ def open_table(
     try:
         rows = 0 if _kind(path) == "csv" else engine.sql(f"SELECT count(*) FROM {source}").fetchall()[0][0]  # noqa: S608 - quoted
         size = path.stat().st_size if _kind(path) == "csv" else rows * len(wanted) * 8
-        if size <= memory:
+        if size <= (IN_MEMORY if memory is None else memory):
             engine.close()
             return read_table(path, roles=roles, positive=positive, name=name)
         if _kind(path) != "csv" and not rows:
@@ -179,25 +184,36 @@ def _source(path: Path) -> str:
         raise InputError(msg)
     if kind == "parquet":
         return f"read_parquet({_quoted(str(path))})"
-    _refuse_repeated_header(path)
-    # Everything as text first: what is a number is settled column by column, so "NA" is never lost.
+    header, separator = _header(path)
+    names = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in header)
+    # Everything as text first: what is a number is settled column by column, so "NA" is never lost. And nothing
+    # guessed: a sniffer that meets a short row takes the file for one of a single column.
     return (
-        f"read_csv({_quoted(str(path))}, all_varchar = true, header = true, skip = 0, nullstr = '', "
-        "allow_quoted_nulls = false, sample_size = -1)"
+        f"read_csv({_quoted(str(path))}, auto_detect = false, columns = {{{names}}}, header = true, "
+        f"delim = {_quoted(separator)}, quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false)"
     )
 
 
-def _refuse_repeated_header(path: Path) -> None:
-    """DuckDB renames a repeated column; a reader of the audit could not tell which one was used."""
+def _header(path: Path) -> tuple[list[str], str]:
+    """The names of a csv's columns, and what separates them: of , ; tab and | the one that the first line has most of.
+
+    DuckDB renames a repeated column; a reader of the audit could not tell which one was used, so it is refused.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            header = next(csv.reader(lines), [])
+            separator = max(",;\t|", key=lines.readline().count)
+            lines.seek(0)
+            header = next(csv.reader(lines, delimiter=separator), [])
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         msg = f"{path}: cannot be read as csv in UTF-8 ({visible(str(error))[:120]})"
         raise InputError(msg) from None
-    if twice := sorted({c for c in header if header.count(c) > 1}):
+    if twice := sorted({c for c in header if c and header.count(c) > 1}):
         msg = f"{path}: the column {visible(twice[0])!r} stands twice in the header"
         raise InputError(msg)
+    if len(header) > MAX_COLUMNS:
+        msg = f"{path}: has {len(header):,} columns, at most {MAX_COLUMNS:,} are read"
+        raise InputError(msg)
+    return [name or f"column{i}" for i, name in enumerate(header)] or ["column0"], separator
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Do a real Spark, a real Dask cluster and Ibis give the same integers as memory? (Run by make smoke.)"""
+"""Do a real Spark, a real Dask cluster and Ibis give the same integers as memory?"""
 
 from __future__ import annotations
 
