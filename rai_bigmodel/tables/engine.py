@@ -172,9 +172,8 @@ class Frame:
             cells = self._cells(columns, score)
             if cells is None:
                 self._too_many(columns)
-        # What _cells adds behind the keys: whether the score is one, whether it is at or above the threshold.
-        flags = [(bool(c[len(columns)]), bool(c[len(columns) + 1])) for c in cells] if score else []
-        if score and (bad := sum(c[-1] for c, (valid, _) in zip(cells, flags, strict=True) if not valid)):
+        # What _cells adds behind the keys: 1 at or above the threshold, 0 below it, −1 where there is no score.
+        if score and (bad := sum(c[-1] for c in cells if c[-2] not in {0, 1})):
             self._bad_scores(score.column, bad, sum(c[-1] for c in cells))
         names = [names_of({c[i] for c in cells}, untyped=self.untyped) for i in range(len(columns))]
         place = {c: i for i, c in enumerate(columns)}
@@ -185,10 +184,10 @@ class Frame:
             None if score else self._positive(str(decision), names[place[last[-1]]], cells, place[last[-1]])
         )
         out = np.zeros((len(groups), 4), dtype=np.int64)
-        for i, cell in enumerate(cells):
+        for cell in cells:
             group = groups[tuple(names[place[b]][cell[place[b]]] for b in by)]
             positive = names[place[truth]][cell[place[truth]]] == outcome
-            at = flags[i][1] if score else names[place[last[-1]]][cell[place[last[-1]]]] == chosen
+            at = cell[-2] == 1 if score else names[place[last[-1]]][cell[place[last[-1]]]] == chosen
             out[group, 2 * positive + at] += cell[-1]
         return GroupCounts.of_cells([joined(parts) if parts else "all" for parts in groups], out)
 
@@ -235,11 +234,14 @@ class Frame:
             frame, extra = self.frame, []
             if score is not None:
                 value = nw.col(score.column).cast(nw.Float64)
-                extra = [self._unused("valid"), self._unused("at_least")]
-                # NaN is larger than 1 in DuckDB, Polars and Spark, and never compares in pandas: False in all.
-                frame = frame.with_columns(
-                    ((value >= 0) & (value <= 1)).alias(extra[0]), (value >= score.threshold).alias(extra[1])
+                extra = [self._unused("decision")]
+                # NaN is larger than 1 in DuckDB, Polars and Spark, and never compares in pandas: −1 in all.
+                decision = (
+                    nw.when((value >= 0) & (value <= 1))
+                    .then((value >= score.threshold).cast(nw.Int64))
+                    .otherwise(nw.lit(-1))
                 )
+                frame = frame.with_columns(decision.alias(extra[0]))
             self._counted[key] = self._grouped(frame, [*columns, *extra], MAX_CELLS)
         return self._counted[key]
 
