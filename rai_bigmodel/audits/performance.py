@@ -8,13 +8,14 @@ import numpy as np
 
 from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
 from rai_bigmodel.stats import intervals, scores
-from rai_bigmodel.stats.counts import GroupCounts
-from rai_bigmodel.subject import decisions_of, has_scores, scores_of, truth_of
+from rai_bigmodel.subject import column_of, decision_in, has_scores, in_memory, scores_of, truth_of
 
 if TYPE_CHECKING:
+    from rai_bigmodel.stats.counts import GroupCounts
     from rai_bigmodel.subject import Array, Splits, Subject
 
 ONLY_DECISIONS = "only decisions were given, no scores"
+NEEDS_ROWS = "the rows stay in their engine, and this is measured on single rows"
 CURVE_POINTS = 60
 
 
@@ -31,9 +32,7 @@ class Performance(Record, omit_defaults=True):
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
         """Measure on ``data.held_out``."""
         cohort = data.held_out
-        truth = truth_of(cohort)
-        decision = decisions_of(subject, cohort)
-        counts = GroupCounts.of(np.zeros(cohort.rows, dtype=int), truth, decision, groups=1)
+        counts = cohort.count((), truth=column_of(cohort, "truth"), decision=decision_in(subject, cohort))
         n, positives, tp = int(counts.n[0]), int(counts.positives[0]), int(counts.true_positives[0])
         tn = n - positives - int(counts.selected[0]) + tp
         found = [
@@ -41,7 +40,10 @@ class Performance(Record, omit_defaults=True):
             _balanced(tp, positives, tn, n - positives),
         ]
         exhibits: list[Table | Curve] = [_confusion(counts)]
-        if has_scores(subject, cohort):
+        if not in_memory(cohort):
+            found += [_unmeasured(name, NEEDS_ROWS, n) for name in ("roc_auc", "brier", "log_loss")]
+        elif has_scores(subject, cohort):
+            truth = truth_of(cohort)
             s = scores_of(subject, cohort)
             found += _of_scores(s, truth)
             if 0 < positives < n:

@@ -8,17 +8,17 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
-from rai_bigmodel.subject import Subject
-from rai_bigmodel.tables import canonical
+from rai_bigmodel.subject import AtLeast, Subject
+from rai_bigmodel.tables import Table
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Inputs
-    from rai_bigmodel.tables import Table
+    from rai_bigmodel.tables import Frame
 
 DEFAULT_THRESHOLD = 0.5
 
 
-def of_table(table: Table, *, name: str = "", threshold: float | None = None) -> Subject:
+def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = None) -> Subject:
     """A table with the role ``score`` or ``prediction`` as a subject of kind ``table``.
 
     Decisions are those recorded under ``prediction``; without them, a score at `threshold` or more
@@ -38,13 +38,17 @@ def of_table(table: Table, *, name: str = "", threshold: float | None = None) ->
     if threshold is not None and prediction:
         msg = f"{table.name}: give either predictions or a threshold for the scores, not both"
         raise InputError(msg)
-    if score:
-        _check(table, score)
     truth = table.roles.get("truth", ("",))[0]
-    labels = tuple(sorted(set(canonical(table.columns[truth]).tolist()))) if truth else ()
+    at_least = AtLeast(column=score, threshold=DEFAULT_THRESHOLD if threshold is None else threshold)
+    if score and isinstance(table, Table):
+        table.scores(score)
+    elif truth and not isinstance(table, Table):
+        # Rows in an engine are checked while they are counted; what is asked of them later comes from this count.
+        table.count((), truth=truth, decision=prediction or at_least)
+    labels = table.labels(truth) if truth else ()
     decision = Decision(
         kind="threshold",
-        threshold=None if prediction else DEFAULT_THRESHOLD if threshold is None else threshold,
+        threshold=None if prediction else at_least.threshold,
         positive=table.positive or ("true" if "true" in labels else "1"),
         labels=labels,
     )
@@ -58,16 +62,3 @@ def of_table(table: Table, *, name: str = "", threshold: float | None = None) ->
     return Subject(
         name=name or table.name, kind="table", digest=table.digest, decision=decision, predict=predict
     )
-
-
-def _check(table: Table, column: str) -> None:
-    values = table.arrays(column)[column]
-    if values.dtype == object:
-        msg = f"{table.name}: {column!r} holds text, scores must be numbers from 0 to 1"
-        raise InputError(msg)
-    if bad := int((~np.isfinite(values)).sum()):
-        msg = f"{table.name}: {column!r} is missing or not finite in {bad:,} of {table.rows:,} rows"
-        raise InputError(msg)
-    if bad := int(((values < 0) | (values > 1)).sum()):
-        msg = f"{table.name}: {column!r} lies outside 0 to 1 in {bad:,} of {table.rows:,} rows"
-        raise InputError(msg)

@@ -1,6 +1,9 @@
-"""How does any table become a cohort? Columns in memory today; other engines come in by the same door."""
+"""How does any table become a cohort? In memory where it fits, in the user's own engine where it does not."""
 
-from rai_bigmodel.tables.files import read_table
-from rai_bigmodel.tables.memory import Table, canonical
+from rai_bigmodel.tables.engine import Frame
+from rai_bigmodel.tables.files import open_table, read_table
+from rai_bigmodel.tables.frames import of
+from rai_bigmodel.tables.memory import Table
+from rai_bigmodel.tables.names import canonical
 
-__all__ = ["Table", "canonical", "read_table"]
+__all__ = ["Frame", "Table", "canonical", "of", "open_table", "read_table"]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
+from rai_bigmodel.tables.engine import Frame
+from rai_bigmodel.tables.frames import NAMES, spread
 from rai_bigmodel.tables.memory import Table
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Roles
 
 MAX_COLUMNS = 5_000
+IN_MEMORY = 256 << 20
+"""Bytes of a csv, or of the columns that are read from parquet, up to which a file is read into memory."""
 _ENDINGS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
@@ -49,30 +54,112 @@ def read_table(
     path = Path(path)
     source = _source(path)
     with duckdb.connect(":memory:") as engine:
-        engine.execute("SET enable_progress_bar = false")
-        try:
-            described = engine.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - quoted
-        except duckdb.Error as error:
-            msg = f"{path}: cannot be read as {_kind(path)} ({visible(str(error).splitlines()[0])[:200]})"
-            raise InputError(msg) from None
-        types = {row[0]: str(row[1]) for row in described}
-        if len(types) > MAX_COLUMNS:
-            msg = f"{path}: has {len(types):,} columns, at most {MAX_COLUMNS:,} are read"
-            raise InputError(msg)
-        roles = _spread(roles, types, path)
-        wanted = list(dict.fromkeys(c for columns in roles.values() for c in columns))
-        as_text = {*text, *roles.get("sensitive", ()), *roles.get("truth", ()), *roles.get("prediction", ())}
-        select = ", ".join(_expression(c, types[c], text=c in as_text) for c in wanted)
+        types, roles, wanted = _described(engine, source, path, roles)
+        named = {*text, *(c for role in NAMES for c in roles.get(role, ()))}
+        select = ", ".join(_expression(c, types[c], text=c in named) for c in wanted)
         try:
             found = engine.sql(f"SELECT {select} FROM {source}").fetchnumpy()  # noqa: S608 - names are quoted
         except duckdb.Error as error:
-            msg = f"{path}: cannot be read as {_kind(path)} ({visible(str(error).splitlines()[0])[:200]})"
-            raise InputError(msg) from None
-    columns = {c: _array(found[c], text=c in as_text) for c in wanted}
+            raise _unreadable(path, error) from None
+    # A text of a parquet file is meant as text; a csv has nothing else.
+    kept = {c for c in named if _kind(path) != "csv" and types[c].startswith(("VARCHAR", "ENUM"))}
+    columns = {c: _array(found[c], text=c in named, kept=c in kept) for c in wanted}
     if not len(next(iter(columns.values()))):
         msg = f"{path}: has no rows"
         raise InputError(msg)
-    return Table(name=name or path.name, columns=columns, roles=roles, positive=positive)
+    return Table(
+        name=name or path.name, columns=columns, roles=roles, positive=positive, file_digest=_digest(path)
+    )
+
+
+def open_table(
+    path: str | os.PathLike[str],
+    *,
+    roles: Roles,
+    positive: str = "",
+    name: str = "",
+    memory: int | None = None,
+) -> Table | Frame:
+    """A csv or parquet file, or a folder of parquet, as a cohort: in memory if it is small, else left in DuckDB.
+
+    A file that is left is streamed in constant memory each time it is asked; only counts come out.
+
+    Args:
+        roles, positive: as in `read_table`.
+        memory: how many bytes of a csv, or of the columns that are read from parquet, are still small (256 MiB).
+
+    Raises:
+        InputError: as `read_table`; what only shows when rows are read is said then.
+    """
+    import duckdb
+    import narwhals as nw
+
+    path = Path(path)
+    source = _source(path)
+    engine = duckdb.connect(":memory:")
+    _, spread_roles, wanted = _described(engine, source, path, roles)
+    try:
+        rows = 0 if _kind(path) == "csv" else engine.sql(f"SELECT count(*) FROM {source}").fetchall()[0][0]  # noqa: S608 - quoted
+        size = path.stat().st_size if _kind(path) == "csv" else rows * len(wanted) * 8
+        if size <= (IN_MEMORY if memory is None else memory):
+            engine.close()
+            return read_table(path, roles=roles, positive=positive, name=name)
+        if _kind(path) != "csv" and not rows:
+            msg = f"{path}: has no rows"
+            raise InputError(msg)
+        numbers = {c for role in ("score", "weight") for c in spread_roles.get(role, ())}
+        select = ", ".join(
+            f"TRY_CAST({_column(c)} AS DOUBLE) AS {_column(c)}" if c in numbers else _column(c)
+            for c in wanted
+        )
+        # Keeping rows in order costs memory, and nobody asks a count which row came first.
+        engine.execute("SET preserve_insertion_order = false")
+        relation = engine.sql(f"SELECT {select} FROM {source}")  # noqa: S608 - names are quoted
+    except duckdb.Error as error:
+        raise _unreadable(path, error) from None
+    return Frame(
+        name=name or path.name,
+        frame=nw.from_native(relation),
+        roles=spread_roles,
+        positive=positive,
+        file_digest=_digest(path),
+        untyped=_kind(path) == "csv",
+    )
+
+
+def _described(
+    engine: Any, source: str, path: Path, roles: Roles
+) -> tuple[dict[str, str], dict[str, tuple[str, ...]], list[str]]:
+    """The types of a file's columns, the roles written out, and the columns that have one."""
+    import duckdb
+
+    engine.execute("SET enable_progress_bar = false")
+    try:
+        described = engine.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - quoted
+    except duckdb.Error as error:
+        raise _unreadable(path, error) from None
+    types = {row[0]: str(row[1]) for row in described}
+    if len(types) > MAX_COLUMNS:
+        msg = f"{path}: has {len(types):,} columns, at most {MAX_COLUMNS:,} are read"
+        raise InputError(msg)
+    roles = spread(roles, list(types), str(path))
+    return types, roles, list(dict.fromkeys(c for columns in roles.values() for c in columns))
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"{path}: cannot be read as {_kind(path)} ({visible(str(error).splitlines()[0])[:200]})"
+    )
+
+
+def _digest(path: Path) -> str:
+    """The digest of a file's bytes; of a folder's, in the order of the names."""
+    if path.is_dir():
+        shards = sorted(path.rglob("*.parquet"))
+        lines = "".join(f"{_digest(p)} {p.relative_to(path).as_posix()}\n" for p in shards)
+        return f"sha256:{hashlib.sha256(lines.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    with path.open("rb") as content:
+        return f"sha256:{hashlib.file_digest(content, 'sha256').hexdigest()}"
 
 
 def _kind(path: Path) -> str:
@@ -97,25 +184,36 @@ def _source(path: Path) -> str:
         raise InputError(msg)
     if kind == "parquet":
         return f"read_parquet({_quoted(str(path))})"
-    _refuse_repeated_header(path)
-    # Everything as text first: what is a number is settled column by column, so "NA" is never lost.
+    header, separator = _header(path)
+    names = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in header)
+    # Everything as text first: what is a number is settled column by column, so "NA" is never lost. And nothing
+    # guessed: a sniffer that meets a short row takes the file for one of a single column.
     return (
-        f"read_csv({_quoted(str(path))}, all_varchar = true, header = true, skip = 0, nullstr = '', "
-        "allow_quoted_nulls = false, sample_size = -1)"
+        f"read_csv({_quoted(str(path))}, auto_detect = false, columns = {{{names}}}, header = true, "
+        f"delim = {_quoted(separator)}, quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false)"
     )
 
 
-def _refuse_repeated_header(path: Path) -> None:
-    """DuckDB renames a repeated column; a reader of the audit could not tell which one was used."""
+def _header(path: Path) -> tuple[list[str], str]:
+    """The names of a csv's columns, and what separates them: of , ; tab and | the one that the first line has most of.
+
+    DuckDB renames a repeated column; a reader of the audit could not tell which one was used, so it is refused.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as lines:
-            header = next(csv.reader(lines), [])
+            separator = max(",;\t|", key=lines.readline().count)
+            lines.seek(0)
+            header = next(csv.reader(lines, delimiter=separator), [])
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         msg = f"{path}: cannot be read as csv in UTF-8 ({visible(str(error))[:120]})"
         raise InputError(msg) from None
-    if twice := sorted({c for c in header if header.count(c) > 1}):
+    if twice := sorted({c for c in header if c and header.count(c) > 1}):
         msg = f"{path}: the column {visible(twice[0])!r} stands twice in the header"
         raise InputError(msg)
+    if len(header) > MAX_COLUMNS:
+        msg = f"{path}: has {len(header):,} columns, at most {MAX_COLUMNS:,} are read"
+        raise InputError(msg)
+    return [name or f"column{i}" for i, name in enumerate(header)] or ["column0"], separator
 
 
 def _quoted(text: str) -> str:
@@ -139,31 +237,19 @@ def _expression(name: str, kind: str, *, text: bool) -> str:
     return f"{column}::VARCHAR AS {column}"
 
 
-def _spread(roles: Roles, types: dict[str, str], path: Path) -> dict[str, tuple[str, ...]]:
-    out = {role: tuple(columns) for role, columns in roles.items() if columns}
-    if out.get("feature") == ("*",):
-        taken = {c for role, columns in out.items() if role != "feature" for c in columns}
-        out["feature"] = tuple(c for c in types if c not in taken)
-    for role, columns in out.items():
-        for column in columns:
-            if column not in types:
-                what = f"{path}: column for {role}"
-                raise InputError.unknown(what, column, types)
-    return out
-
-
-def _array(values: np.ndarray, *, text: bool) -> np.ndarray:
+def _array(values: np.ndarray, *, text: bool, kept: bool = False) -> np.ndarray:
     """DuckDB's array as the table keeps it: float64 with NaN, or objects with None.
 
     Args:
         text: whether the values are names; then they become numbers only where the text is a number's own
             (``1`` and ``1.0`` are, ``01`` and ``1e3`` are not).
+        kept: whether text stays text whatever it looks like.
     """
     plain, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
     if plain.dtype.kind == "f":
         return np.where(mask, np.nan, plain)
     texts = [None if gone or v is None else v for v, gone in zip(plain.tolist(), mask.tolist(), strict=True)]
-    numbers = _numbers(texts, exact=text)
+    numbers = None if kept else _numbers(texts, exact=text)
     if numbers is not None:
         return numbers
     out = np.empty(len(texts), dtype=object)

@@ -5,20 +5,26 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.files import visible
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
+from rai_bigmodel.subject import AtLeast
+from rai_bigmodel.tables.names import (
+    canonical,
+    check_crossed,
+    check_groups,
+    joined,
+    name_of,
+    positive_label,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rai_bigmodel.subject import Array, Roles
-
-MAX_GROUPS = 400
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +37,7 @@ class Table:
         roles: role → columns (``feature truth sensitive score prediction weight id``).
         positive: the outcome that counts as positive, as canonical text; needed where labels are not 0 and 1.
         notes: what was settled while reading, in words.
+        file_digest: of rows that are a whole file: the digest of its bytes, which then tells them from others.
     """
 
     name: str
@@ -38,6 +45,7 @@ class Table:
     roles: Roles = field(default_factory=dict)
     positive: str = ""
     notes: tuple[str, ...] = ()
+    file_digest: str = ""
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.columns.items()}
@@ -57,7 +65,9 @@ class Table:
 
     @cached_property
     def digest(self) -> str:
-        """The digest of column names, types and canonical values, in the order of the names."""
+        """The digest of column names, types and canonical values, in the order of the names; a file's of its bytes."""
+        if self.file_digest:
+            return self.file_digest
         whole = hashlib.sha256()
         for name in sorted(self.columns):
             values = self.columns[name]
@@ -90,55 +100,62 @@ class Table:
         columns = {k: v[rows] for k, v in self.columns.items()}
         return Table(name=name, columns=columns, roles=self.roles, positive=self.positive, notes=self.notes)
 
+    @cached_property
+    def _encoded(self) -> dict[str, tuple[Array, tuple[str, ...]]]:
+        return {}
+
+    def codes(self, column: str) -> tuple[Array, tuple[str, ...]]:
+        """Codes ``(rows,)`` of a column and what they stand for: its canonical names, sorted. Worked out once."""
+        if column not in self._encoded:
+            self._encoded[column] = _encode(self.arrays(column)[column])
+        return self._encoded[column]
+
+    def labels(self, column: str) -> tuple[str, ...]:
+        """The canonical labels that a column has, sorted; without ``(missing)``."""
+        return tuple(name for name in self.codes(column)[1] if name != MISSING)
+
     def groups(self, by: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
         """Codes ``(rows,)`` and canonical names of the groups of one attribute or an intersection.
 
         Raises:
             InputError: a column is not there, has one value, or has so many that it must be an id.
         """
-        parts = []
-        for column in by:
-            text = canonical(self.arrays(column)[column])
-            names, codes = np.unique(text, return_inverse=True)
-            if len(names) > MAX_GROUPS or len(names) == self.rows or len(names) > max(20, self.rows // 2):
-                msg = (
-                    f"{self.name}: {column!r} has {len(names):,} different values in {self.rows:,} rows; "
-                    "an attribute needs few groups (is it an id, or should it be given as bins?)"
-                )
-                raise InputError(msg)
-            if len(names) < 2:
-                only = repr(str(names[0])) if len(names) else "no value"
-                msg = f"{self.name}: the attribute {column!r} has one value ({only}), so there is nothing to compare"
-                raise InputError(msg)
-            parts.append((codes, names))
+        parts = [self.codes(column) for column in by]
+        for column, (_, names) in zip(by, parts, strict=True):
+            check_groups(self.name, column, names, self.rows)
+        if not parts:
+            return np.zeros(self.rows, dtype=np.int64), ("all",)
         if len(parts) == 1:
-            codes, names = parts[0]
-            return codes, tuple(str(n) for n in names)
-        keys = np.stack([codes for codes, _ in parts], axis=1)
-        cells, joint = np.unique(keys, axis=0, return_inverse=True)
-        if len(cells) > MAX_GROUPS:
-            msg = (
-                f"{self.name}: {'*'.join(by)} makes {len(cells):,} groups; at most {MAX_GROUPS} are compared"
-            )
-            raise InputError(msg)
-        joined = tuple(
-            "*".join(escape(str(parts[i][1][code])) for i, code in enumerate(cell)) for cell in cells
+            return parts[0]
+        # Only the combinations that occur, in the order of their parts.
+        joint, sizes = parts[0][0], [len(names) for _, names in parts]
+        for (codes, _), size in zip(parts[1:], sizes[1:], strict=True):
+            joint = joint * size + codes
+        occurs = np.bincount(joint) > 0 if np.prod(sizes) <= 1_000_000 else None
+        cells = np.unique(joint) if occurs is None else np.nonzero(occurs)[0]
+        check_crossed(self.name, by, len(cells))
+        names = tuple(
+            joined([part[1][i] for part, i in zip(parts, np.unravel_index(cell, sizes), strict=True)])
+            for cell in cells
         )
-        return joint.reshape(-1), joined
+        if occurs is None:
+            return np.searchsorted(cells, joint), names
+        return (np.cumsum(occurs) - 1)[joint], names
 
     def count(
         self,
         by: tuple[str, ...] | list[str],
         *,
         truth: str | Array,
-        decision: str | Array,
+        decision: str | AtLeast | Array,
         weight: str | None = None,
     ) -> GroupCounts:
         """How many rows, positives, selected and true positives each group has.
 
         Args:
-            by: the attribute, or the attributes of an intersection.
-            truth, decision: a column whose values are compared with `positive`, or booleans ``(rows,)``.
+            by: the attribute, or the attributes of an intersection; none for all rows together.
+            truth, decision: a column whose values are compared with `positive`, or booleans ``(rows,)``; a
+                decision may also be `AtLeast`, a threshold on a column of scores.
             weight: not yet supported in memory.
         """
         if weight is not None:
@@ -147,8 +164,43 @@ class Table:
         codes, names = self.groups(by)
         return GroupCounts.of(codes, self._flags(truth), self._flags(decision), groups=names)
 
-    def _flags(self, values: str | Array) -> Array:
+    def _flags(self, values: str | AtLeast | Array) -> Array:
+        if isinstance(values, AtLeast):
+            return self.scores(values.column) >= values.threshold
         return self.binary(values) if isinstance(values, str) else values
+
+    def scores(self, column: str) -> Array:
+        """A column of scores, checked: numbers from 0 to 1 in every row ``(rows,)``.
+
+        Raises:
+            InputError: it holds text, or values that are missing, not finite or outside 0 to 1.
+        """
+        values = self.arrays(column)[column]
+        if values.dtype == object:
+            msg = f"{self.name}: {column!r} holds text, scores must be numbers from 0 to 1"
+            raise InputError(msg)
+        if bad := int((~np.isfinite(values)).sum()):
+            msg = f"{self.name}: {column!r} is missing or not finite in {bad:,} of {self.rows:,} rows"
+            raise InputError(msg)
+        if bad := int(((values < 0) | (values > 1)).sum()):
+            msg = f"{self.name}: {column!r} lies outside 0 to 1 in {bad:,} of {self.rows:,} rows"
+            raise InputError(msg)
+        return values
+
+    def histogram(
+        self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
+    ) -> tuple[Array, tuple[str, ...]]:
+        """How many rows of each group and outcome have a score in each bin.
+
+        Returns:
+            counts ``(groups, 2, bins)``, int64: bin i holds scores from i/bins up to, not including, (i+1)/bins;
+            the last one holds 1 as well. And the names of the groups.
+        """
+        codes, names = self.groups(by)
+        place = np.minimum(np.floor(self.scores(score) * float(bins)), bins - 1).astype(np.int64)
+        cell = (codes * 2 + self._flags(truth)) * bins + place
+        counts = np.bincount(cell, minlength=len(names) * 2 * bins).reshape(len(names), 2, bins)
+        return counts.astype(np.int64), names
 
     def binary(self, column: str) -> Array:
         """Whether each row has the positive label, as booleans ``(rows,)``.
@@ -156,66 +208,56 @@ class Table:
         Raises:
             InputError: labels are missing, are not two, or none of them is declared positive.
         """
-        text = canonical(self.arrays(column)[column])
-        if gone := int((text == MISSING).sum()):
-            msg = f"{self.name}: {column!r} is missing in {gone:,} of {self.rows:,} rows"
-            raise InputError(msg)
-        labels = set(text.tolist())
-        shown = ", ".join(visible(repr(v)) for v in sorted(labels)[:6]) + (" …" if len(labels) > 6 else "")
-        if len(labels) > 2:
-            msg = f"{self.name}: {column!r} must have two labels, it has {len(labels):,} ({shown})"
-            raise InputError(msg)
-        positive = self.positive or next((p for n, p in _USUAL if labels <= {n, p}), "")
-        usual = any(positive == p and labels <= {n, p} for n, p in _USUAL)
-        elsewhere = len(labels) == 1 and any(
-            c != column and positive in canonical(self.columns[c]) for c in self.roles.get("truth", ())
+        codes, names = self.codes(column)
+        gone = int((codes == names.index(MISSING)).sum()) if MISSING in names else 0
+        positive = positive_label(
+            self.name,
+            column,
+            names,
+            declared=self.positive,
+            others={label for c in self.roles.get("truth", ()) if c != column for label in self.labels(c)},
+            missing=f"{gone:,} of {self.rows:,}" if gone else "",
         )
-        if not positive or not (positive in labels or usual or elsewhere):
-            said = f"{self.positive!r} is not one of them" if self.positive else "none is declared positive"
-            msg = (
-                f"{self.name}: {column!r} has the labels {shown} and {said} "
-                "(--positive LABEL, or positive: in audit.yaml)"
-            )
-            raise InputError(msg)
-        return text == positive
+        return codes == (names.index(positive) if positive in names else -1)
 
 
-_USUAL = (("0", "1"), ("false", "true"))
-"""Labels that say themselves which is positive."""
+def _encode(values: Array) -> tuple[Array, tuple[str, ...]]:
+    """Codes and sorted canonical names of a column: a dictionary for text, a table for small whole numbers."""
+    distinct, codes = _distinct(values)
+    names = [name_of(v) for v in distinct]
+    ordered = sorted(set(names))
+    place = {name: i for i, name in enumerate(ordered)}
+    return np.array([place[name] for name in names] or [0], dtype=np.int64)[codes], tuple(ordered)
 
 
-def canonical(values: Any) -> Array:
-    """The canonical text of each value ``(rows,)``; null and NaN become ``(missing)``.
-
-    A whole number reads the same whether it came as 1, 1.0 or "1"; the text "NA" stays.
-    """
-    values = np.asarray(values)
-    if values.dtype == bool:
-        return np.where(values, "true", "false").astype(object)
-    if values.dtype.kind in "iu":
-        return values.astype(str).astype(object)
-    if values.dtype.kind == "f":
-        distinct, codes = np.unique(values, return_inverse=True)
-        return np.array([_number(v) for v in distinct.tolist()] or [""], dtype=object)[codes]
-    return np.array([_text(v) for v in values.tolist()], dtype=object)
-
-
-def _number(value: float) -> str:
-    if value != value:  # noqa: PLR0124 - NaN is the one number that differs from itself
-        return MISSING
-    return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
-
-
-def _text(value: object) -> str:
-    if value is None:
-        return MISSING
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    if isinstance(value, float | np.floating):
-        return _number(float(value))
-    return str(value)
-
-
-def escape(name: str) -> str:
-    """A part of an intersection's name, with ``%`` and ``*`` percent-escaped."""
-    return name.replace("%", "%25").replace("*", "%2A")
+def _distinct(values: Array) -> tuple[list[object], Array]:
+    if values.dtype == object:
+        index: dict[object, int] = {}
+        codes = np.fromiter(
+            (index.setdefault(v, len(index)) for v in values.tolist()), dtype=np.int64, count=len(values)
+        )
+        if all(v is None or isinstance(v, str) for v in index):
+            return list(index), codes
+        # True, 1 and 1.0 are one key of a dictionary, and two names here.
+        index = {}
+        named = canonical(values).tolist()
+        codes = np.fromiter(
+            (index.setdefault(v, len(index)) for v in named), dtype=np.int64, count=len(named)
+        )
+        return list(index), codes
+    if values.dtype.kind == "f" and len(values):
+        # Codes and years, as floats: no sort needed where a table of all whole numbers in between is small.
+        low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
+        if -(2**53) < low <= high < 2**53 and high - low < 10_000:
+            gone = np.isnan(values)
+            whole = np.where(gone, high + 1, values) if gone.any() else values
+            small = (whole - low).astype(np.int64)
+            if (small == whole - low).all():
+                occurs = np.bincount(small, minlength=int(high - low) + 2) > 0
+                there = np.nonzero(occurs)[0]
+                found: list[object] = [
+                    float("nan") if i > high - low else float(low + i) for i in there.tolist()
+                ]
+                return found, (np.cumsum(occurs) - 1)[small]
+    found_values, codes = np.unique(values, return_inverse=True)
+    return found_values.tolist(), codes.reshape(-1)

@@ -1,0 +1,386 @@
+"""How are rows counted where they are? One GROUP BY in the user's own engine; nothing but the cells leaves it.
+
+Through Narwhals: Polars (also lazy), pandas, PyArrow, DuckDB, Dask, PySpark, Ibis. Engines differ in what they call
+missing (null, None, NaN, NA), true and one, and in whether NaN is larger than a number; so an engine only groups, a
+score counts only where it lies from 0 to 1, and every value is named here (`names.py`), after the counting.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+import numpy as np
+
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.files import visible
+from rai_bigmodel.stats.counts import MISSING, GroupCounts
+from rai_bigmodel.subject import AtLeast
+from rai_bigmodel.tables.names import check_crossed, check_groups, joined, names_of, positive_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rai_bigmodel.subject import Array, Roles
+
+MAX_CELLS = 200_000
+MAX_BINNED_CELLS = 1_000_000
+_DIGEST_BINS = 4096
+
+Cells = list[tuple[Any, ...]]
+"""Rows of a GROUP BY: the values of its keys, and how many rows have them."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """Rows that stay in their engine.
+
+    Args:
+        name: what a reader calls these rows.
+        frame: a Narwhals LazyFrame.
+        roles: role → columns (``feature truth sensitive score prediction weight id``).
+        positive: the outcome that counts as positive, as canonical text.
+        notes: what was settled while reading, in words.
+        file_digest: of a file: the digest of its bytes. Without one, the rows are told from others by their cells.
+        untyped: the rows come from a csv, where everything is text.
+    """
+
+    name: str
+    frame: Any
+    roles: Roles = field(default_factory=dict)
+    positive: str = ""
+    notes: tuple[str, ...] = ()
+    file_digest: str = ""
+    untyped: bool = False
+
+    stays: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        for role, names in self.roles.items():
+            for column in names:
+                if column not in self._columns:
+                    what = f"{self.name}: column for {role}"
+                    raise InputError.unknown(what, column, self._columns)
+
+    @cached_property
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(self.frame.collect_schema().names())
+
+    @cached_property
+    def _counted(self) -> dict[tuple[tuple[str, ...], AtLeast | None], Cells | None]:
+        return {}
+
+    @cached_property
+    def rows(self) -> int:
+        """How many rows there are: of what was counted already, or asked of the engine."""
+        import narwhals as nw
+
+        for cells in self._counted.values():
+            if cells is not None:
+                return sum(cell[-1] for cell in cells)
+        return int(self._fetch(self.frame.select(nw.len().alias("rows")))[0][0])
+
+    @cached_property
+    def digest(self) -> str:
+        """The digest of a file's bytes; else of the column names and of the cells: `kind: cells`.
+
+        The cells are those of every sensitive column, outcome and prediction together; of scores, how many of
+        each outcome lie in each of 4,096 bins.
+        """
+        if self.file_digest:
+            return self.file_digest
+        keys = tuple(c for role in ("sensitive", "truth", "prediction") for c in self.roles.get(role, ()))
+        found: list[Any] = []
+        # Together where that is a table of moderate size, one by one where it is not.
+        for columns in [keys] if self._cells(keys) is not None else [(key,) for key in keys]:
+            named = self._named(columns, self._cells(columns) or [])
+            found.append([columns, sorted([*key, n] for key, n in named.items())])
+        for score in self.roles.get("score", ()):
+            counts, _ = self._binned((), score, None, _DIGEST_BINS, checked=False)
+            found.append([score, counts.tolist()])
+        whole = json.dumps([sorted(self._columns), self.rows, found], ensure_ascii=True)
+        return f"sha256:{hashlib.sha256(b'cells' + whole.encode()).hexdigest()}"
+
+    def arrays(self, *columns: str) -> NoReturn:
+        """Refuses: rows do not leave their engine.
+
+        Raises:
+            InputError: always; the message says what would do.
+        """
+        what = ", ".join(map(repr, columns)) or "rows"
+        msg = (
+            f"{self.name}: {what} asked for row by row, and these rows stay in their engine; hand over a table in "
+            "memory (a Polars or pandas DataFrame, a smaller file) for what needs single rows"
+        )
+        raise InputError(msg)
+
+    def binary(self, column: str) -> NoReturn:
+        """Refuses, as `arrays` does."""
+        self.arrays(column)
+
+    def labels(self, column: str) -> tuple[str, ...]:
+        """The canonical labels that a column has, sorted; without ``(missing)``."""
+        for (columns, _), known in self._counted.items():
+            if known is not None and column in columns:
+                values = {cell[columns.index(column)] for cell in known}
+                break
+        else:
+            cells = self._cells((column,))
+            if cells is None:
+                self._too_many((column,))
+            values = {cell[0] for cell in cells}
+        return tuple(sorted(set(names_of(values, untyped=self.untyped).values()) - {MISSING}))
+
+    def count(
+        self,
+        by: tuple[str, ...] | list[str],
+        *,
+        truth: str | Array,
+        decision: str | AtLeast | Array,
+        weight: str | None = None,
+    ) -> GroupCounts:
+        """One GROUP BY: how many rows, positives, selected and true positives each group has.
+
+        The engine is asked once for all sensitive columns together where that is a table of moderate size; what is
+        then asked of any of them is added up from it.
+
+        Args:
+            by: the attribute, or the attributes of an intersection; none for all rows together.
+            truth: the column of outcomes.
+            decision: the column of decisions, or a threshold on a column of scores.
+            weight: not yet supported.
+
+        Raises:
+            InputError: rows were handed over instead of a column, labels are not two, scores are not numbers
+                from 0 to 1, or the groups cannot be compared.
+        """
+        if weight is not None:
+            msg = f"{self.name}: weighted counts are not available yet, got weight={weight!r}"
+            raise InputError(msg)
+        if not isinstance(truth, str) or not isinstance(decision, str | AtLeast):
+            msg = f"{self.name}: rows stay in their engine: truth and decision must be columns (or AtLeast), not rows"
+            raise InputError(msg)
+        score = decision if isinstance(decision, AtLeast) else None
+        last = (truth,) if score else (truth, str(decision))
+        columns = tuple(dict.fromkeys((*self.roles.get("sensitive", ()), *by, *last)))
+        cells = self._cells(columns, score)
+        if cells is None:
+            columns = tuple(dict.fromkeys((*by, *last)))
+            cells = self._cells(columns, score)
+            if cells is None:
+                self._too_many(columns)
+        # What _cells adds behind the keys: 1 at or above the threshold, 0 below it, −1 where there is no score.
+        if score and (bad := sum(c[-1] for c in cells if c[-2] not in {0, 1})):
+            self._bad_scores(score.column, bad, sum(c[-1] for c in cells))
+        names = [names_of({c[i] for c in cells}, untyped=self.untyped) for i in range(len(columns))]
+        place = {c: i for i, c in enumerate(columns)}
+        rows = sum(c[-1] for c in cells)
+        groups = self._groups(by, [tuple(names[place[b]][c[place[b]]] for b in by) for c in cells], rows)
+        outcome = self._positive(truth, names[place[truth]], cells, place[truth])
+        chosen = (
+            None if score else self._positive(str(decision), names[place[last[-1]]], cells, place[last[-1]])
+        )
+        out = np.zeros((len(groups), 4), dtype=np.int64)
+        for cell in cells:
+            group = groups[tuple(names[place[b]][cell[place[b]]] for b in by)]
+            positive = names[place[truth]][cell[place[truth]]] == outcome
+            at = cell[-2] == 1 if score else names[place[last[-1]]][cell[place[last[-1]]]] == chosen
+            out[group, 2 * positive + at] += cell[-1]
+        return GroupCounts.of_cells([joined(parts) if parts else "all" for parts in groups], out)
+
+    def histogram(
+        self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
+    ) -> tuple[Array, tuple[str, ...]]:
+        """How many rows of each group and outcome have a score in each bin, in one GROUP BY.
+
+        Returns:
+            counts ``(groups, 2, bins)``, int64: bin i holds scores from i/bins up to, not including, (i+1)/bins;
+            the last one holds 1 as well. And the names of the groups.
+
+        Raises:
+            InputError: as `count`.
+        """
+        if not isinstance(truth, str):
+            msg = f"{self.name}: rows stay in their engine: truth must be a column, not rows"
+            raise InputError(msg)
+        return self._binned(tuple(by), score, truth, bins)
+
+    def missing(self, columns: Sequence[str]) -> dict[str, int]:
+        """In how many rows each column has no value: null, or not a number."""
+        import narwhals as nw
+
+        if not columns:
+            return {}
+        kinds = self.frame.collect_schema()
+        gone = [
+            (nw.col(c).is_null() | nw.col(c).is_nan()) if kinds[c].is_float() else nw.col(c).is_null()
+            for c in columns
+        ]
+        asked = [g.cast(nw.Int64).sum().alias(c) for g, c in zip(gone, columns, strict=True)]
+        found = self._fetch(self.frame.select(*asked))[0]
+        return {c: int(n or 0) for c, n in zip(columns, found, strict=True)}
+
+    # --- asking the engine --------------------------------------------------------------------------
+
+    def _cells(self, columns: tuple[str, ...], score: AtLeast | None = None) -> Cells | None:
+        """The cells of some columns, and of a threshold on a score; None where there are too many."""
+        import narwhals as nw
+
+        key = (columns, score)
+        if key not in self._counted:
+            frame, extra = self.frame, []
+            if score is not None:
+                value = nw.col(score.column).cast(nw.Float64)
+                extra = [self._unused("decision")]
+                # NaN is larger than 1 in DuckDB, Polars and Spark, and never compares in pandas: −1 in all.
+                decision = (
+                    nw.when((value >= 0) & (value <= 1))
+                    .then((value >= score.threshold).cast(nw.Int64))
+                    .otherwise(nw.lit(-1))
+                )
+                frame = frame.with_columns(decision.alias(extra[0]))
+            self._counted[key] = self._grouped(frame, [*columns, *extra], MAX_CELLS)
+        return self._counted[key]
+
+    def _grouped(self, frame: Any, keys: list[str], limit: int) -> Cells | None:
+        import narwhals as nw
+
+        self._known(*(k for k in keys if not k.startswith("_rai_")))
+        if not keys:
+            return self._fetch(frame.select(nw.len().alias("rows")))
+        counted = frame.group_by(*keys).agg(nw.len().alias(self._unused("n")))
+        # Told before fetching: an id as attribute has a cell for each row.
+        cells = self._fetch(counted.head(limit + 1))
+        if len(cells) > limit:
+            return None
+        return [(*(_plain(v) for v in cell[:-1]), int(cell[-1])) for cell in cells]
+
+    def _binned(
+        self, by: tuple[str, ...], score: str, truth: str | None, bins: int, *, checked: bool = True
+    ) -> tuple[Array, tuple[str, ...]]:
+        import narwhals as nw
+
+        self._known(score)
+        value = nw.col(score).cast(nw.Float64)
+        place = self._unused("bin")
+        scaled = (value * float(bins)).floor()
+        frame = self.frame.with_columns(
+            nw.when((value >= 0) & (value <= 1)).then(scaled).otherwise(nw.lit(-1.0)).alias(place)
+        )
+        columns = (*dict.fromkeys((*by, *([truth] if truth else []))),)
+        cells = self._grouped(frame, [*columns, place], MAX_BINNED_CELLS)
+        if cells is None:
+            self._too_many(columns)
+        rows = sum(c[-1] for c in cells)
+        if checked and (bad := sum(c[-1] for c in cells if c[-2] is None or not c[-2] >= 0)):
+            self._bad_scores(score, bad, rows)
+        names = {
+            c: names_of({cell[i] for cell in cells}, untyped=self.untyped) for i, c in enumerate(columns)
+        }
+        at = {c: i for i, c in enumerate(columns)}
+        groups = self._groups(by, [tuple(names[b][c[at[b]]] for b in by) for c in cells], rows)
+        positive = self._positive(truth, names[truth], cells, at[truth]) if truth else ""
+        out = np.zeros((len(groups), 2, bins), dtype=np.int64)
+        for cell in cells:
+            group = groups[tuple(names[b][cell[at[b]]] for b in by)]
+            outcome = int(truth is not None and names[truth][cell[at[truth]]] == positive)
+            if cell[-2] is not None and cell[-2] >= 0:
+                out[group, outcome, min(int(cell[-2]), bins - 1)] += cell[-1]
+        return out, tuple(joined(parts) if parts else "all" for parts in groups)
+
+    def _fetch(self, frame: Any) -> Cells:
+        """The few rows of an answer, without asking for a library that the engine does not need."""
+        import duckdb
+
+        native = frame.to_native()
+        try:
+            if isinstance(native, duckdb.DuckDBPyRelation):
+                return native.fetchall()
+            if hasattr(frame, "implementation") and frame.implementation.is_pyspark():
+                return [tuple(row) for row in native.collect()]
+            return [tuple(row) for row in frame.collect().rows()]
+        except duckdb.Error as error:
+            kind = "csv" if self.untyped else "a table"
+            msg = f"{self.name}: cannot be read as {kind} ({visible(str(error).splitlines()[0])[:200]})"
+            raise InputError(msg) from None
+
+    # --- naming and checking what came back -----------------------------------------------------------
+
+    def _named(self, columns: tuple[str, ...], cells: Cells) -> dict[tuple[str, ...], int]:
+        names = [names_of({c[i] for c in cells}, untyped=self.untyped) for i in range(len(columns))]
+        out: dict[tuple[str, ...], int] = {}
+        for cell in cells:
+            key = tuple(names[i][cell[i]] for i in range(len(columns)))
+            out[key] = out.get(key, 0) + cell[-1]
+        return out
+
+    def _groups(
+        self, by: Sequence[str], found: list[tuple[str, ...]], rows: int
+    ) -> dict[tuple[str, ...], int]:
+        """The parts of each group's name → its place: in the order of the parts, as in memory."""
+        if not rows:
+            msg = f"{self.name}: has no rows"
+            raise InputError(msg)
+        for i, column in enumerate(by):
+            check_groups(self.name, column, {parts[i] for parts in found}, rows)
+        groups = sorted(set(found)) if by else [()]
+        if len(by) > 1:
+            check_crossed(self.name, by, len(groups))
+        return {parts: i for i, parts in enumerate(groups)}
+
+    def _positive(self, column: str, names: dict[object, str], cells: Cells, at: int) -> str:
+        gone = sum(c[-1] for c in cells if names[c[at]] == MISSING)
+        labels = set(names.values()) - {MISSING}
+        truths = [c for c in self.roles.get("truth", ()) if c != column]
+        return positive_label(
+            self.name,
+            column,
+            labels,
+            declared=self.positive,
+            others={x for c in truths for x in self.labels(c)} if len(labels) == 1 else (),
+            missing=f"{gone:,} of {sum(c[-1] for c in cells):,}" if gone else "",
+        )
+
+    def _known(self, *columns: str) -> None:
+        for column in columns:
+            if column not in self._columns:
+                what = f"{self.name}: column"
+                raise InputError.unknown(what, column, self._columns)
+
+    def _unused(self, word: str) -> str:
+        name = f"_rai_{word}"
+        while name in self._columns:
+            name += "_"
+        return name
+
+    def _bad_scores(self, column: str, bad: int, rows: int) -> NoReturn:
+        msg = (
+            f"{self.name}: {column!r} is missing, not a number or outside 0 to 1 in {bad:,} of {rows:,} rows"
+        )
+        raise InputError(msg)
+
+    def _too_many(self, columns: Sequence[str]) -> NoReturn:
+        """Say which column it is that has a value of its own for nearly every row."""
+        import narwhals as nw
+
+        found = self._fetch(self.frame.select(*(nw.col(c).n_unique().alias(c) for c in columns)))[0]
+        counts = dict(zip(columns, map(int, found), strict=True))
+        worst = max(counts, key=counts.__getitem__)
+        if worst in self.roles.get("truth", ()) or worst in self.roles.get("prediction", ()):
+            msg = f"{self.name}: {worst!r} must have two labels, it has {counts[worst]:,}"
+            raise InputError(msg)
+        check_groups(self.name, worst, range(counts[worst]), self.rows)
+        msg = f"{self.name}: {', '.join(columns)} make more cells than the {MAX_CELLS:,} that are counted"
+        raise InputError(msg)
+
+
+def _plain(value: Any) -> Any:
+    """One None for everything that is missing, one 0 for both zeros: keys of a dictionary from here on."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
+        return None
+    if isinstance(value, float | np.floating):
+        return None if np.isnan(value) else float(value) + 0.0
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,301 @@
+"""The same integers from every engine: what each calls missing, true and one must not matter."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from decimal import Decimal
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rai_bigmodel import api, tables
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.stats.counts import GroupCounts
+from rai_bigmodel.subject import AtLeast
+
+ROLES = {"truth": ("y",), "sensitive": ("g", "h"), "prediction": ("d",), "score": ("s",)}
+ENGINES = {
+    "polars": lambda f: f,
+    "polars lazy": lambda f: f.lazy(),
+    "pandas": lambda f: f.to_pandas(),
+    "pandas nullable": lambda f: f.to_pandas(use_pyarrow_extension_array=True),
+    "arrow": lambda f: f.to_arrow(),
+    "duckdb": lambda f: duckdb.connect(":memory:").from_arrow(f.to_arrow()),
+}
+
+MISSING = "(missing)"
+NAMES = st.sampled_from(["NA", "nan", "None", "", "a*b", "%", "é", "01", "1.0", None])
+NUMBERS = st.sampled_from([0.0, -0.0, 1.0, 2.5, -3.0, float("nan"), None])
+GROUPS = {
+    "text": (pl.String, NAMES),
+    "float": (pl.Float64, NUMBERS),
+    "small float": (pl.Float32, NUMBERS),
+    "whole": (pl.Int32, st.sampled_from([0, 1, -7, 2000, None])),
+    "boolean": (pl.Boolean, st.sampled_from([True, False, None])),
+    "category": (pl.Categorical, NAMES),
+}
+
+
+def frame(rows: int = 400, *, seed: int = 0) -> pl.DataFrame:
+    """Two attributes with missing values, an outcome, a score that says its decision."""
+    rng = np.random.default_rng(seed)
+    score = np.r_[0.0, 1.0, 0.5, 0.25, rng.random(rows - 4)]
+    return pl.DataFrame(
+        {
+            "g": rng.choice(np.array(["a", "NA", "b", None], dtype=object), rows).tolist(),
+            "h": [None if x > 2 else float(x) for x in rng.integers(0, 4, rows)],
+            "y": rng.integers(0, 2, rows),
+            "d": score >= 0.5,
+            "s": score,
+        }
+    )
+
+
+def engine(name: str, native: object) -> tables.Frame | tables.Table:
+    """The rows as they are when they stay in their engine, whatever their size."""
+    import narwhals as nw
+
+    if name == "table":
+        return tables.of(native, roles=ROLES)
+    lazy = nw.from_native(ENGINES[name](native)).lazy()
+    return tables.Frame(name=name, frame=lazy, roles=ROLES)
+
+
+def naive(rows: list[tuple[str, int, bool]]) -> GroupCounts:
+    """Counting with a loop: names, outcome, decision."""
+    names = sorted({r[0] for r in rows})
+    cells = np.zeros((len(names), 4), dtype=np.int64)
+    for name, y, d in rows:
+        cells[names.index(name), 2 * y + d] += 1
+    return GroupCounts.of_cells(names, cells)
+
+
+def said(value: object) -> str:
+    """What the contract says a group of one value is called."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data(), st.sampled_from(sorted(GROUPS)))
+def test_every_engine_gives_the_integers_of_a_loop(data, kind) -> None:
+    """Text that looks missing, NaN beside null, both zeros, booleans, categories: one GROUP BY, one answer."""
+    dtype, values = GROUPS[kind]
+    rows = data.draw(st.lists(st.tuples(values, st.integers(0, 1), st.booleans()), min_size=24, max_size=40))
+    rows += [(rows[0][0], 0, True), (rows[0][0], 1, False)]
+    groups = [r[0] for r in rows]
+    if len({said(g) for g in groups}) < 2:
+        return
+    native = pl.DataFrame(
+        {"g": pl.Series(groups, dtype=dtype), "y": [r[1] for r in rows], "d": [r[2] for r in rows]}
+    )
+    roles = {"truth": ("y",), "sensitive": ("g",), "prediction": ("d",)}
+    want = naive([(said(g), y, d) for g, y, d in rows])
+    import narwhals as nw
+
+    found = {
+        "table": tables.of(native, roles=roles),
+        "table from pandas": tables.of(native.to_pandas(), roles=roles),
+    }
+    for name, make in ENGINES.items():
+        found[name] = tables.Frame(name=name, frame=nw.from_native(make(native)).lazy(), roles=roles)
+    counts = {name: cohort.count(["g"], truth="y", decision="d") for name, cohort in found.items()}
+
+    assert {name: c for name, c in counts.items() if c != want} == {}
+    assert len({c.digest for name, c in found.items() if not name.startswith("table")}) == 1
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_intersections_thresholds_and_histograms_are_those_of_the_table(name) -> None:
+    """What is counted in memory is counted in the engine, in the same order, to the last integer."""
+    native = frame()
+    table, there = tables.of(native, roles=ROLES), engine(name, native)
+    cut = AtLeast(column="s", threshold=0.5)
+    counted, names = there.histogram(["g"], score="s", truth="y", bins=64)
+    known, same = table.histogram(["g"], score="s", truth="y", bins=64)
+
+    assert there.rows == table.rows == 400
+    for by in ([], ["g"], ["h"], ["g", "h"], ["h", "g"]):
+        assert there.count(by, truth="y", decision=cut) == table.count(by, truth="y", decision=cut)
+        assert there.count(by, truth="y", decision="d") == there.count(by, truth="y", decision=cut)
+    assert names == same == ("(missing)", "NA", "a", "b")
+    assert (counted == known).all()
+    assert counted.shape == (4, 2, 64)
+    assert there.labels("y") == ("0", "1")
+    assert there.missing(("g", "h")) == {"g": native["g"].null_count(), "h": native["h"].null_count()}
+
+
+def test_bins_are_closed_on_the_left_and_the_last_one_on_both_sides() -> None:
+    """By hand: 0, 0.25, 0.5 and 1 in four bins."""
+    native = pl.DataFrame({"g": ["a", "b"] * 2, "y": [0, 1, 0, 1], "s": [0.0, 0.25, 0.5, 1.0]})
+    roles = {"truth": ("y",), "sensitive": ("g",), "score": ("s",)}
+    for cohort in (tables.of(native, roles=roles), tables.of(native.lazy(), roles=roles)):
+        counts, names = cohort.histogram((), score="s", truth="y", bins=4)
+
+        assert names == ("all",)
+        assert counts.tolist() == [[[1, 0, 1, 0], [0, 1, 0, 1]]]
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.permutations(range(4)))
+def test_shards_in_any_order_add_up_to_the_whole(order) -> None:
+    """Exactly, whichever engine counted which."""
+    native = frame()
+    shards = [native[i * 100 : (i + 1) * 100] for i in range(4)]
+    names = ["polars", "pandas", "duckdb", "arrow"]
+    counts = [engine(names[i], shards[i]).count(["g", "h"], truth="y", decision="d") for i in order]
+    whole = engine("polars lazy", native).count(["g", "h"], truth="y", decision="d")
+
+    assert sorted(sum(counts).groups) == sorted(whole.groups)
+    assert {g: c.tolist() for g, c in zip(sum(counts).groups, sum(counts).cells, strict=True)} == {
+        g: c.tolist() for g, c in zip(whole.groups, whole.cells, strict=True)
+    }
+
+
+def test_one_group_by_serves_every_attribute_and_intersection() -> None:
+    """The engine is asked once; a counter in the pipe proves it."""
+    asked = []
+
+    def seen(part: pl.DataFrame) -> pl.DataFrame:
+        asked.append(part.height)
+        return part
+
+    there = tables.of(frame().lazy().map_batches(seen), roles=ROLES)
+    for by in ([], ["g"], ["h"], ["g", "h"]):
+        there.count(by, truth="y", decision="d")
+
+    assert there.rows == 400
+    assert len(asked) == 1
+
+
+def test_an_attribute_too_fine_to_cross_is_counted_alone(monkeypatch) -> None:
+    """Where all attributes together make too many cells, each is asked for by itself."""
+    monkeypatch.setattr("rai_bigmodel.tables.engine.MAX_CELLS", 24)
+    table, there = tables.of(frame(), roles=ROLES), engine("duckdb", frame())
+
+    assert there.count(["g"], truth="y", decision="d") == table.count(["g"], truth="y", decision="d")
+    assert there.digest
+
+
+@pytest.mark.parametrize("name", ["polars lazy", "pandas", "duckdb"])
+@pytest.mark.parametrize(
+    ("change", "call", "message"),
+    [
+        ({"s": 1.5}, {}, "outside 0 to 1 in 400 of 400 rows"),
+        ({"s": float("nan")}, {}, "not a number or outside 0 to 1 in 400"),
+        ({"y": 2}, {"truth": "y"}, "none is declared positive"),
+        ({}, {"truth": "yy"}, "'yy' is not there.*Did you mean 'y'"),
+        ({"g": "a"}, {}, "one value"),
+        ({"g": None}, {}, "one value"),
+        ({}, {"by": ["id"]}, "400 different values in 400 rows.*is it an id"),
+        ({}, {"truth": "h"}, "'h' is missing in"),
+        ({}, {"truth": np.zeros(400)}, "must be columns"),
+        ({}, {"weight": "s"}, "weighted counts are not available"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_counted_in_an_engine_is_one_line(name, change, call, message) -> None:
+    """As in memory, and with how many rows are wrong."""
+    native = frame().with_columns(id=pl.int_range(400).cast(pl.String))
+    native = native.with_columns(**{k: pl.lit(v) for k, v in change.items()})
+    asked = {"by": ["g"], "truth": "y", "decision": AtLeast(column="s", threshold=0.5)} | call
+    there, by = engine(name, native), asked.pop("by")
+    with pytest.raises(InputError, match=message) as caught:
+        there.count(by, **asked)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_do_not_leave_an_engine_and_the_refusal_says_what_would_do() -> None:
+    """Neither columns nor labels row by row."""
+    there = engine("duckdb", frame())
+    for ask in (lambda: there.arrays("g"), lambda: there.binary("y")):
+        with pytest.raises(InputError, match=r"stay in their engine; hand over a table in memory"):
+            ask()
+
+
+def test_what_is_no_dataframe_is_refused() -> None:
+    """With the type that was got."""
+    with pytest.raises(InputError, match=r"a dataframe is needed .*got builtins\.list"):
+        tables.of([1, 2], roles=ROLES)
+    with pytest.raises(InputError, match="has no rows"):
+        tables.of(frame()[:0], roles=ROLES)
+    with pytest.raises(InputError, match="column for truth: 'yy' is not there"):
+        tables.of(frame(), roles={"truth": ("yy",)})
+
+
+def test_odd_types_have_names_too() -> None:
+    """Decimals are numbers, dates say themselves, whole numbers that a float cannot hold keep every digit."""
+    big = 2**60 + 1
+    native = pl.DataFrame(
+        {
+            "dec": [Decimal("1.00"), Decimal("2.50"), None] * 8,
+            "day": [dt.date(2024, 1, 2), None, dt.date(2023, 1, 2)] * 8,
+            "big": [big, big + 1, None] * 8,
+            "y": [0, 1] * 12,
+        }
+    )
+    expected = {
+        "dec": ("(missing)", "1", "2.5"),
+        "day": ("(missing)", "2023-01-02", "2024-01-02"),
+        "big": ("(missing)", str(big), str(big + 1)),
+    }
+    for column, names in expected.items():
+        roles = {"truth": ("y",), "sensitive": (column,)}
+        for native_ in (native, native.lazy(), duckdb.connect(":memory:").from_arrow(native.to_arrow())):
+            assert tables.of(native_, roles=roles).count([column], truth="y", decision="y").groups == names
+
+
+@pytest.mark.parametrize(
+    "make", [lambda f: f, lambda f: f.lazy(), lambda f: f.to_pandas(), lambda f: f.to_arrow()]
+)
+def test_a_dataframe_of_predictions_is_audited_like_the_file(make, tmp_path) -> None:
+    """The same accuracy and the same gap from a dataframe as from the csv it was written to."""
+    native = frame(600)
+    native.write_csv(tmp_path / "rows.csv")
+    given = {"truth": "y", "score": "s", "sensitive": ("g", "h")}
+    dossiers = [api.audit_predictions(rows, **given) for rows in (tmp_path / "rows.csv", make(native))]
+    values = [
+        {
+            (m.metric, str(sorted(m.labels.items()))): (m.value, m.n)
+            for e in d.evidence
+            for m in e.measurements
+            if e.audit in {"fairness", "performance"} and m.metric != "fairness.any_disparity_p"
+        }
+        for d in dossiers
+    ]
+    lazy = isinstance(make(native), pl.LazyFrame)
+    there = {k for k, (value, _) in values[1].items() if value is not None}
+
+    assert all(not e.failure for d in dossiers for e in d.evidence)
+    assert lazy or there == {k for k, (value, _) in values[0].items() if value is not None}
+    assert ("performance.accuracy", "[]") in there
+    assert all(values[0][k] == values[1][k] for k in there)
+
+
+def test_pandas_missing_markers_are_one_group() -> None:
+    """None, NaN and NA in a column of objects."""
+    native = pd.DataFrame({"g": ["a", None, float("nan"), pd.NA] * 5, "y": [0, 1] * 10})
+    cohort = tables.of(native, roles={"truth": ("y",), "sensitive": ("g",)})
+
+    assert cohort.count(["g"], truth="y", decision="y").n.tolist() == [15, 5]
+
+
+def test_a_dictionary_of_arrow_is_text() -> None:
+    """Categories read as what they stand for."""
+    column = pa.array(["x", "y", None, "NA"] * 5).dictionary_encode()
+    native = pa.table({"g": column, "y": [0, 1] * 10})
+    cohort = tables.of(native, roles={"truth": ("y",), "sensitive": ("g",)})
+
+    assert cohort.count(["g"], truth="y", decision="y").groups == ("(missing)", "NA", "x", "y")
