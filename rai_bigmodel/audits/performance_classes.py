@@ -120,8 +120,9 @@ def _ranking(answers: Labelled, chances: Array) -> list[Measurement]:
         out.append(estimate("roc_auc", area, n, interval=interval, labels={"class": label}))
         areas.append(area)
         above, below = scores.placements(chances[:, i], own)
-        pull[own] += (above - area) / own.mean()
-        pull[~own] += (below - area) / (1 - own.mean())
+        for rows, placed in ((np.flatnonzero(own), above), (np.flatnonzero(~own), below)):
+            # Placements come in the order of the scores; rows of several labels are summed in their own.
+            pull[rows[np.argsort(chances[rows, i])]] += (placed - area) * n / len(rows)
     if not areas:
         return [estimate("roc_auc", None, n, why="only one label occurs"), *out]
     average = float(np.mean(areas))

@@ -216,7 +216,10 @@ def auc_interval(scores: Array, truth: Array) -> Interval | None:
 
 
 def placements(scores: Array, truth: Array) -> tuple[Array, Array]:
-    """For each positive the share of negatives it outranks, and for each negative the other way round."""
+    """For each positive the share of negatives it outranks, for each negative the share of positives that do it.
+
+    Each in the order of the scores, not of the rows.
+    """
     truth = np.asarray(truth, dtype=bool)
     high, low = np.sort(scores[truth]), np.sort(scores[~truth])
     if not len(high) or not len(low):
