@@ -67,8 +67,8 @@ class Calibration(Record, omit_defaults=True):
             notes=(
                 (
                     f"Scores are read as the probability of {said.of}, in {fits} bins of about equal size. "
-                    "Undebiased, the mean calibration error would read "
-                    f"{number(calibration.ece_plug_in(found.bins))}, part of it by chance alone."
+                    f"Before chance is taken off, the error would read {number(_before(found.bins))}; "
+                    f"its plain mean, as others print it, {number(calibration.ece_plug_in(found.bins))}."
                 ),
             ),
         )
@@ -81,6 +81,10 @@ def _nothing(why: str, n: int) -> Findings:
             Measurement(metric="calibration.consistency_p", kind="p_value", value=None, n=n, why=why),
         )
     )
+
+
+def _before(bins: calibration.Bins) -> float:
+    return float(np.sqrt(bins.n @ bins.gap**2 / bins.n.sum()))
 
 
 def _curve(bins: calibration.Bins, said: Confidence) -> Curve:

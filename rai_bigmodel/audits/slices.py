@@ -31,7 +31,7 @@ class Slices(Record, omit_defaults=True):
 
     Args:
         depth: conditions at most, 1 to 3.
-        share: of the rows, the least that a slice holds (and never fewer than 30).
+        share: of the rows, the least that a slice holds (and never fewer than 30); at most it holds half.
         candidates: how many slices are taken to the other half.
         discovery_rate: the share of significant slices that may be false, on average.
         yardstick: also the worst leaf of a decision tree of depth 3.
@@ -195,7 +195,8 @@ def _said(columns: int, searched: int, confirmed: int, least: int, found: int) -
     )
     return (
         f"{plural(columns, 'column')} searched in {plural(searched, 'row')} for slices of at least {least}; "
-        f"{plural(found, 'candidate')} confirmed on {confirmed:,} other rows.{limited}"
+        f"{plural(found, 'candidate')} confirmed on {confirmed:,} other rows.{limited} "
+        "The worst slice is the one whose gap was surest, not the one whose gap was largest."
     )
 
 

@@ -69,7 +69,7 @@ def strongest(
     Args:
         happened: booleans ``(rows,)``.
         depth: how many conditions at most, 1 to 3.
-        least: rows that a slice holds at least.
+        least: rows that a slice holds at least; at most it holds half of them.
         most: how many to give.
     """
     alone = _of_size([(i,) for i in range(len(columns))], columns, happened, least=least)
@@ -107,7 +107,8 @@ def _best(
     rows = np.bincount(cell, minlength=size)
     hits = np.bincount(cell[happened], minlength=size)
     strength = _strength(rows, hits, len(happened), int(happened.sum()), z=z)
-    strength[rows < least] = -np.inf
+    # What holds most of the rows is not a subgroup; its complement is, and is looked at by itself.
+    strength[(rows < least) | (2 * rows > len(happened))] = -np.inf
     strength = strength.reshape(shape)
     for axis in range(len(which)):
         np.moveaxis(strength, axis, 0)[0] = -np.inf

@@ -48,7 +48,7 @@ def test_z32_twin_calibrated_by_construction_is_left_in_peace(seed: int) -> None
 
     assert found["calibration.ece_debiased"].interval.low == 0
     assert found["calibration.consistency_p"].value > 0.05
-    assert "Undebiased" in findings.notes[0]
+    assert "Before chance is taken off, the error would read 0.0" in findings.notes[0]
 
 
 @pytest.mark.zoo

@@ -60,11 +60,15 @@ def test_a_planted_slice_is_found_and_its_drop_is_covered(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_twin_without_it_is_left_in_peace(seed: int) -> None:
-    """Errors spread evenly: nothing is significant, and the worst slice's drop may be zero."""
+    """Errors spread evenly: nothing is significant, and the worst slice's drop may be zero.
+
+    At 99.9 %: at 95 % one seed in twenty misses by design, which is measured over 200 seeds below.
+    """
     drop, count = _found(seed, planted=False)
+    _, low, high, *_ = drop.interval.rung(0.001)
 
     assert count.value == 0
-    assert drop.interval.low <= 0 <= drop.interval.high
+    assert low <= 0 <= high
 
 
 @pytest.mark.zoo
@@ -75,7 +79,18 @@ def test_planted_slices_and_twins_over_twenty_seeds() -> None:
 
     assert sum(c.value >= 1 and "race is B" in d.labels["slice"] for d, c in planted) >= 19
     assert sum(c.value > 0 for _, c in twins) <= 3
-    assert sum(not d.interval.low <= 0 <= d.interval.high for d, _ in twins) <= 3
+
+
+@pytest.mark.zoo
+def test_the_drop_of_the_worst_slice_is_covered_though_it_was_the_worst() -> None:
+    """200 models whose errors are even: 95 % intervals miss zero in at most 18, and at most 14 are accused.
+
+    Measured over 400: 19 misses, 11 above and 8 below, and 10 accused (nominal 20 and 20).
+    """
+    found = [_found(s, planted=False) for s in range(1000, 1200)]
+
+    assert sum(not d.interval.low <= 0 <= d.interval.high for d, _ in found) <= 18
+    assert sum(c.value > 0 for _, c in found) <= 14
 
 
 def test_the_worst_drop_is_measured_on_rows_that_were_not_searched() -> None:
@@ -100,11 +115,15 @@ def test_the_worst_drop_is_measured_on_rows_that_were_not_searched() -> None:
 def test_the_yardstick_is_the_worst_leaf_of_a_tree() -> None:
     """A row of the table, not among those that are tested."""
     pytest.importorskip("sklearn")
-    table = Slices()(_model(), _rows(0, planted=True), rng()).exhibits[0]
+    data = _rows(0, planted=False)
+    f2 = data.held_out.columns["f2"]
+    y = np.where(f2 < -1, np.random.default_rng(1).integers(0, 2, 4000), data.held_out.columns["y"])
+    table = Table(name="rows", columns={**data.held_out.columns, "y": y}, roles=data.held_out.roles)
+    words, *_, tested = Slices()(_model(), Splits(held_out=table), rng()).exhibits[0].rows[-1]
 
-    assert table.rows[-1][0].startswith("Yardstick, worst leaf of a tree: ")
-    assert table.rows[-1][-1] == "not tested"
-    assert "race is B" in table.rows[-1][0]
+    assert words.startswith("Yardstick, worst leaf of a tree: ")
+    assert "f2 is at most -" in words
+    assert tested == "not tested"
 
 
 def test_without_scikit_learn_the_yardstick_is_left_out_with_a_note(monkeypatch) -> None:
