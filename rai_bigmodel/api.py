@@ -331,7 +331,7 @@ def _of_predictions(
     return of_table(table, name=table.name, threshold=threshold), Splits(held_out=table)
 
 
-PREDICTION_AUDITS = ("performance", "fairness", "data")
+PREDICTION_AUDITS = ("performance", "calibration", "fairness", "slices", "data")
 """What can be asked of a table of predictions."""
 
 

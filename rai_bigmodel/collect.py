@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 NOT_INSTALLED = {
     "robustness": "no audit of robustness to corrupted or adversarial input is installed",
     "language": "no audit of language models is installed",
-    "calibration": "no audit of calibration is installed",
-    "slices": "no audit of weak slices is installed",
     "sustainability": "no audit of energy is installed",
 }
 """Questions that a reader may expect an answer to, and why there is none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -186,6 +186,12 @@ def attributes_of(
         raise InputError(msg)
     pairs = itertools.combinations(sensitive, 2) if intersections else ()
     return (*sensitive, *("*".join(pair) for pair in pairs))
+
+
+def task_of(subject: Subject) -> Literal["binary", "classes", "number"]:
+    """What a subject decides between: two labels, several, or none at all, because it predicts a number."""
+    labels = len(subject.decision.labels)
+    return "classes" if labels > 2 else "binary" if labels or subject.decision.positive else "number"
 
 
 def scores_of(subject: Subject, cohort: Cohort) -> Array:

@@ -160,13 +160,15 @@ def predictions(tmp_path):
 
 
 def test_a_table_of_predictions_is_audited_judged_and_reported(tmp_path, predictions, capsys) -> None:
-    """Performance, fairness and data; no module, no torch; the planted gap fails a rule."""
+    """Five audits; no module, no torch; the planted gap fails a rule."""
     out = tmp_path / "out"
     args = ["audit", "--predictions", str(predictions), "--truth", "y", "--score", "p", "--sensitive", "g"]
     assert cli._run([*args, "--id", "row", "--out", str(out)]) == 0
     assert {p.name for p in (out / "evidence").iterdir()} == {
         "performance.json",
+        "calibration.json",
         "fairness.json",
+        "slices.json",
         "data.json",
     }
     policy = tmp_path / "policy.yaml"

@@ -65,12 +65,21 @@ def test_the_folder_holds_what_the_contract_names(demo) -> None:
 
 
 def test_no_audit_broke_and_every_question_was_put(demo) -> None:
-    """Six audits of the primary, none with a failure."""
+    """Eight audits of the primary, none with a failure."""
     _, dossier, _, _ = demo
 
     assert not [e.failure for e in dossier.evidence if e.failure]
     asked = {e.audit for e in dossier.evidence if e.subject.role == "primary"}
-    assert asked == {"performance", "fairness", "explainability", "privacy", "deployment", "data"}
+    assert asked == {
+        "performance",
+        "calibration",
+        "fairness",
+        "slices",
+        "explainability",
+        "privacy",
+        "deployment",
+        "data",
+    }
 
 
 def test_progress_is_told_step_by_step(demo) -> None:

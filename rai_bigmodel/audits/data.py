@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+from rai_bigmodel.audits.answers import NEEDS_ROWS
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import exact, intervals, scores
 from rai_bigmodel.subject import column_of, decision_in, in_memory
@@ -21,7 +22,6 @@ PURE_SHARE = 0.05
 PURE_ALPHA = 0.001
 PURER_THAN_BASE = 3.0
 MOST_LEVELS = 200
-NEEDS_ROWS = "the rows stay in their engine, and this is measured on single rows"
 
 
 class Data(Record, omit_defaults=True):

@@ -6,51 +6,95 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from rai_bigmodel.audits import answers, performance_classes, performance_numbers
+from rai_bigmodel.audits.answers import NEEDS_ROWS
+from rai_bigmodel.audits.performance_classes import estimate, f1
 from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
-from rai_bigmodel.stats import intervals, scores
-from rai_bigmodel.subject import column_of, decision_in, has_scores, in_memory, scores_of, truth_of
+from rai_bigmodel.stats import intervals, regression, scores
+from rai_bigmodel.subject import (
+    column_of,
+    decision_in,
+    has_scores,
+    in_memory,
+    scores_of,
+    task_of,
+    truth_of,
+)
 
 if TYPE_CHECKING:
     from rai_bigmodel.stats.counts import GroupCounts
-    from rai_bigmodel.subject import Array, Splits, Subject
+    from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 ONLY_DECISIONS = "only decisions were given, no scores"
-NEEDS_ROWS = "the rows stay in their engine, and this is measured on single rows"
 CURVE_POINTS = 60
 
 
 class Performance(Record, omit_defaults=True):
-    """Accuracy, ranking and probabilistic scores on the held-out rows.
+    """Accuracy, ranking and probabilistic scores on the held-out rows; errors where a number is predicted.
 
     Accuracy by Clopper–Pearson, balanced accuracy by MOVER on Wilson limits, AUC by the wider of DeLong and
-    Newcombe's method 5, Brier score and log loss by Student's t.
+    Newcombe's method 5, Brier score and log loss by Student's t, F1 by resampling the cells. Where training rows
+    were given, the generalisation gap says how much better they do.
     """
 
     question: ClassVar[str] = "How often is the model right?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
 
-    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
-        """Measure on ``data.held_out``."""
-        cohort = data.held_out
-        counts = cohort.count((), truth=column_of(cohort, "truth"), decision=decision_in(subject, cohort))
-        n, positives, tp = int(counts.n[0]), int(counts.positives[0]), int(counts.true_positives[0])
-        tn = n - positives - int(counts.selected[0]) + tp
-        found = [
-            _measured("accuracy", (tp + tn) / n, n, intervals.proportion(tp + tn, n)),
-            _balanced(tp, positives, tn, n - positives),
-        ]
-        exhibits: list[Table | Curve] = [_confusion(counts)]
-        if not in_memory(cohort):
-            found += [_unmeasured(name, NEEDS_ROWS, n) for name in ("roc_auc", "brier", "log_loss")]
-        elif has_scores(subject, cohort):
-            truth = truth_of(cohort)
-            s = scores_of(subject, cohort)
-            found += _of_scores(s, truth)
-            if 0 < positives < n:
-                exhibits.append(_roc(s, truth))
+    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
+        """Measure on ``data.held_out``; the generalisation gap on ``data.train`` as well."""
+        task = task_of(subject)
+        if task == "classes":
+            found = performance_classes.measure(answers.labelled(subject, data.held_out), rng)
+        elif task == "number":
+            found = performance_numbers.measure(answers.numbers(subject, data.held_out))
         else:
-            found += [_unmeasured(name, ONLY_DECISIONS, n) for name in ("roc_auc", "brier", "log_loss")]
-        return Findings(measurements=tuple(found), exhibits=tuple(exhibits))
+            found = _of_two_labels(subject, data.held_out, rng)
+        measurements = (*found.measurements, _generalisation_gap(subject, data))
+        return Findings(measurements=measurements, exhibits=found.exhibits)
+
+
+def _of_two_labels(subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Findings:
+    counts = cohort.count((), truth=column_of(cohort, "truth"), decision=decision_in(subject, cohort))
+    n, positives, tp = int(counts.n[0]), int(counts.positives[0]), int(counts.true_positives[0])
+    tn = n - positives - int(counts.selected[0]) + tp
+    found = [
+        _measured("accuracy", (tp + tn) / n, n, intervals.proportion(tp + tn, n)),
+        _balanced(tp, positives, tn, n - positives),
+    ]
+    exhibits: list[Table | Curve] = [_confusion(counts)]
+    if not in_memory(cohort):
+        found += [_unmeasured(name, NEEDS_ROWS, n) for name in ("roc_auc", "brier", "log_loss")]
+    elif has_scores(subject, cohort):
+        truth = truth_of(cohort)
+        s = scores_of(subject, cohort)
+        found += _of_scores(s, truth)
+        if 0 < positives < n:
+            exhibits.append(_roc(s, truth))
+    else:
+        found += [_unmeasured(name, ONLY_DECISIONS, n) for name in ("roc_auc", "brier", "log_loss")]
+    found.append(f1(counts.cells[0].reshape(2, 2), rng))
+    return Findings(measurements=tuple(found), exhibits=tuple(exhibits))
+
+
+def _generalisation_gap(subject: Subject, data: Splits) -> Measurement:
+    """How much better training rows do than held-out ones: in accuracy, or in the mean absolute error."""
+    name, train, n = "generalisation_gap", data.train, data.held_out.rows
+    if train is None:
+        return estimate(name, None, n, why="no training rows were given")
+    if task_of(subject) == "number":
+        seen, fresh = (
+            np.abs(a.predicted - a.truth)
+            for a in (answers.numbers(subject, c) for c in (train, data.held_out))
+        )
+        gap, interval = float(fresh.mean() - seen.mean()), regression.welch(fresh, seen)
+        of = "of the mean absolute error"
+    else:
+        right = [answers.correct(subject, c) for c in (train, data.held_out)]
+        (a, m), (b, k) = ((int(r.sum()), len(r)) for r in right)
+        gap, interval = a / m - b / k, intervals.rate_difference((a, m), (b, k))
+        of = "of accuracy"
+    why = f"the one number here for which the model's own training rows were looked at: a difference {of}"
+    return estimate(name, gap, n + train.rows, interval=interval, why=why)
 
 
 def _measured(name: str, value: float, n: int, interval: Interval | None, why: str = "") -> Measurement:

@@ -120,8 +120,8 @@ _KNOWN: dict[str, Phrase] = {
     ),
     "fairness.minimum_detectable_difference": _share("Smallest gap these rows can show"),
     "fairness.rows_needed": _amount("Rows needed to show a gap at the limit"),
-    "slices.worst_accuracy_drop": _share(
-        "Worst drop in accuracy", "Accuracy drops by {limit} in the worst slice"
+    "slices.worst_accuracy_drop": Phrase(
+        "Drop in accuracy in the worst slice", "Accuracy drops by {limit} in the worst slice", -1.0, 1.0
     ),
     "slices.count_significant": _amount("Slices that stand out", "Slices that stand out: {limit}"),
     "explainability.attribution_share": _share(

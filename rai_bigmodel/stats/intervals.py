@@ -342,6 +342,21 @@ def paired_difference(only_first: int, only_second: int, rows: int) -> Interval 
     return climb(ends, method="tango")
 
 
+def rate_difference(first: tuple[int, int], second: tuple[int, int]) -> Interval:
+    """The difference of two independent proportions, first minus second (Newcombe 1998, method 10).
+
+    Args:
+        first, second: successes and trials, at least one trial each.
+    """
+    x, n = np.array([first[0], second[0]]), np.array([first[1], second[1]])
+
+    def ends(alpha: float) -> Ends:
+        low, high = newcombe(Limits.wilson(x, n, z_two_sided(alpha)))
+        return float(low[0, 1]), float(high[0, 1])
+
+    return climb(ends, method="newcombe")
+
+
 def average_of(parts: list[tuple[int, int]]) -> Interval | None:
     """The plain average of independent proportions (MOVER on Wilson limits; Zou and Donner 2008).
 

@@ -1,17 +1,183 @@
-"""How well do scores rank and predict? Statistics of one score for each row."""
+"""How well do scores rank and predict? Of one score for each row exactly; of any number of rows by histograms.
+
+`ScoreCounts` holds integers only, so that parts counted anywhere, in any order, add up to the whole exactly.
+What it costs is said beside each number: two scores in one bin cannot be told apart.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.intervals import climb, z_two_sided
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rai_bigmodel.evidence import Interval
 
     Array = np.ndarray
+
+BINS = 4096
+"""Bins from 0 to 1: a power of two, so that a score times their number is exact and lies in one bin for sure."""
+
+# --- histograms of scores -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreCounts:
+    """Group × truth × score, as integers: bin i covers [i/bins, (i+1)/bins), the last one its end as well.
+
+    Args:
+        groups: the canonical names.
+        counts: rows ``(groups, 2, bins)``, int64; of the negatives first, then of the positives.
+    """
+
+    groups: tuple[str, ...]
+    counts: Array
+
+    @classmethod
+    def of(
+        cls, group: Array, truth: Array, score: Array, *, groups: int | Sequence[str], bins: int = BINS
+    ) -> ScoreCounts:
+        """Count rows.
+
+        Args:
+            group: codes ``(rows,)`` from 0 to ``len(groups) − 1``.
+            truth: whether the outcome is positive, booleans or 0/1 ``(rows,)``.
+            score: from 0 to 1 ``(rows,)``.
+            groups: the names of the codes, or how many there are.
+            bins: a power of two.
+
+        Raises:
+            InputError: lengths differ, a code is out of range, an outcome is not 0 or 1, a score is not
+                from 0 to 1 (with the number of rows), or `bins` is not a power of two.
+        """
+        names = tuple(str(i) for i in range(groups)) if isinstance(groups, int) else tuple(groups)
+        if bins < 2 or bins & (bins - 1):
+            msg = f"bins must be a power of two, such as {BINS:,}, got {bins:,}"
+            raise InputError(msg)
+        group, truth, score = np.asarray(group), np.asarray(truth), np.asarray(score)
+        if group.ndim != 1 or not group.shape == truth.shape == score.shape:
+            msg = (
+                "group, truth and score must be columns of one length, "
+                f"got {group.shape}, {truth.shape} and {score.shape}"
+            )
+            raise InputError(msg)
+        if group.size and not (group.min() >= 0 and group.max() < len(names)):
+            msg = f"group codes must lie from 0 to {len(names) - 1}, got {group.min()} to {group.max()}"
+            raise InputError(msg)
+        # Smallest and largest first: two quick passes, and NaN fails both comparisons.
+        if score.size and not (score.min() >= 0 and score.max() <= 1):
+            bad = int((~((score >= 0) & (score <= 1))).sum())
+            msg = f"scores must lie from 0 to 1, {bad:,} of {len(score):,} do not"
+            raise InputError(msg)
+        if truth.dtype != bool and truth.size and not ((truth == 0) | (truth == 1)).all():
+            msg = f"truth must be 0 or 1 in every row, got {np.unique(truth)[:5].tolist()}"
+            raise InputError(msg)
+        cell = (score * bins).astype(np.int64)
+        np.minimum(cell, bins - 1, out=cell)
+        cell += truth.astype(np.int64) * bins
+        if len(names) > 1:
+            cell += group.astype(np.int64) * (2 * bins)
+        counts = np.bincount(cell, minlength=2 * bins * len(names)).reshape(len(names), 2, bins)
+        return cls(names, counts.astype(np.int64, copy=False))
+
+    def __add__(self, other: ScoreCounts) -> ScoreCounts:
+        """Groups of the same name are added; others stand side by side, in the order of their names.
+
+        Raises:
+            InputError: the two were counted in different numbers of bins.
+        """
+        if not isinstance(other, ScoreCounts):
+            return NotImplemented
+        if self.bins != other.bins:
+            msg = f"scores counted in {self.bins:,} and in {other.bins:,} bins cannot be added"
+            raise InputError(msg)
+        if self.groups == other.groups:
+            return ScoreCounts(self.groups, self.counts + other.counts)
+        names = tuple(sorted({*self.groups, *other.groups}))
+        counts = np.zeros((len(names), 2, self.bins), dtype=np.int64)
+        for part in (self, other):
+            np.add.at(counts, [names.index(g) for g in part.groups], part.counts)
+        return ScoreCounts(names, counts)
+
+    def __radd__(self, other: int) -> ScoreCounts:
+        """So that ``sum`` can start from its 0."""
+        return self if other == 0 else NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, ScoreCounts)
+            and self.groups == other.groups
+            and np.array_equal(self.counts, other.counts)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.groups, self.counts.tobytes()))
+
+    @property
+    def bins(self) -> int:
+        """How many bins there are."""
+        return int(self.counts.shape[2])
+
+    @property
+    def total(self) -> ScoreCounts:
+        """All groups as one."""
+        return ScoreCounts(("all",), self.counts.sum(axis=0, keepdims=True))
+
+
+class Bounded(NamedTuple):
+    """Numbers from a histogram ``(groups,)``: those of the rows themselves lie within `error` of `value`.
+
+    NaN where a group lacks one of the two outcomes.
+    """
+
+    value: Array
+    error: Array
+
+
+def binned_auc(counts: ScoreCounts) -> Bounded:
+    """The area under the ROC curve of each group; pairs tied inside a bin count half and make up the error."""
+    negatives, positives = (counts.counts[:, i].astype(float) for i in (0, 1))
+    below = np.cumsum(negatives, axis=1) - negatives
+    pairs = negatives.sum(axis=1) * positives.sum(axis=1)
+    tied = (positives * negatives).sum(axis=1) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return Bounded(((positives * below).sum(axis=1) + tied) / pairs, tied / pairs)
+
+
+def binned_tpr_at(counts: ScoreCounts, fpr: float) -> Bounded:
+    """The largest true positive rate of each group at a false positive rate of at most `fpr`."""
+    # Rates of "score at or above the lower edge of bin i", and of deciding nobody positive at the far end.
+    above = np.cumsum(counts.counts[:, :, ::-1], axis=2)[:, :, ::-1]
+    above = np.concatenate([above, np.zeros_like(above[:, :, :1])], axis=2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        false, true = (above[:, i] / above[:, i, :1] for i in (0, 1))
+    # The first edge that keeps the limit; the rows' own threshold may lie inside the bin before it.
+    edge = np.argmax(false <= fpr, axis=1)
+    row = np.arange(len(edge))
+    low, high = true[row, edge], true[row, np.maximum(edge - 1, 0)]
+    gone = np.isnan(false[:, 0])
+    value = np.where(gone, np.nan, (low + high) / 2)
+    return Bounded(value, np.where(gone, np.nan, (high - low) / 2))
+
+
+# --- rows in memory: exact ----------------------------------------------------------------------
+
+
+def tpr_at(scores: Array, truth: Array, fpr: float) -> float | None:
+    """The largest true positive rate at a false positive rate of at most `fpr`; ``None`` without both outcomes."""
+    truth = np.asarray(truth, dtype=bool)
+    low = np.sort(scores[~truth])[::-1]
+    if not len(low) or len(low) == len(truth):
+        return None
+    allowed = int(np.floor(fpr * len(low) + 1e-9))
+    # A score above that of the first negative that may not be taken in; with none left, everybody is.
+    return float((scores[truth] > low[allowed]).mean()) if allowed < len(low) else 1.0
 
 
 def auc(scores: Array, truth: Array) -> float | None:
@@ -19,7 +185,7 @@ def auc(scores: Array, truth: Array) -> float | None:
 
     ``None`` where one of the two outcomes is absent.
     """
-    positive, negative = _placements(scores, truth)
+    positive, negative = placements(scores, truth)
     return float(positive.mean()) if len(positive) and len(negative) else None
 
 
@@ -29,7 +195,7 @@ def auc_interval(scores: Array, truth: Array) -> Interval | None:
     DeLong, DeLong and Clarke-Pearson 1988 on the logit scale follows the data; Newcombe 2006 (part 2,
     method 5) keeps its width where DeLong's variance vanishes, near 0 and 1. ``None`` without both outcomes.
     """
-    positive, negative = _placements(scores, truth)
+    positive, negative = placements(scores, truth)
     m, n = len(positive), len(negative)
     if m == 0 or n == 0:
         return None
@@ -49,8 +215,11 @@ def auc_interval(scores: Array, truth: Array) -> Interval | None:
     return climb(ends, method="delong, newcombe")
 
 
-def _placements(scores: Array, truth: Array) -> tuple[Array, Array]:
-    """For each positive the share of negatives it outranks, and for each negative the other way round."""
+def placements(scores: Array, truth: Array) -> tuple[Array, Array]:
+    """For each positive the share of negatives it outranks, for each negative the share of positives that do it.
+
+    Each in the order of the scores, not of the rows.
+    """
     truth = np.asarray(truth, dtype=bool)
     high, low = np.sort(scores[truth]), np.sort(scores[~truth])
     if not len(high) or not len(low):

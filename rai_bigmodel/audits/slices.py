@@ -1,0 +1,230 @@
+"""Where does the model do worst? Subgroups of one to three conditions, found in one half and confirmed in the other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+import numpy as np
+
+from rai_bigmodel.audits.answers import NEEDS_ROWS, correct
+from rai_bigmodel.audits.slice_conditions import conditions_of, worst_leaf
+from rai_bigmodel.errors import InputError, MissingExtra
+from rai_bigmodel.evidence import Findings, Interval, Measurement, Record, Rung, Table
+from rai_bigmodel.stats import intervals, slices
+from rai_bigmodel.subject import in_memory, task_of
+from rai_bigmodel.words import percent, plural
+
+if TYPE_CHECKING:
+    from rai_bigmodel.subject import Array, Cohort, Splits, Subject
+
+FEWEST_ROWS = 200
+SEARCHED = 50_000
+
+
+class Slices(Record, omit_defaults=True):
+    """The subgroups of features and sensitive columns in which decisions are wrong most often.
+
+    Half of the rows is searched: numbers in quarters, text by its values, every conjunction of up to `depth`
+    conditions. The other half decides: the slice that was worst is measured there, with an interval that
+    needs no correction because it was chosen on other rows; and of all candidates those count as significant
+    that Fisher's exact test shows with the false discovery rate held (Benjamini and Yekutieli 2001).
+
+    Args:
+        depth: conditions at most, 1 to 3.
+        share: of the rows, the least that a slice holds (and never fewer than 30); at most it holds half.
+        candidates: how many slices are taken to the other half.
+        discovery_rate: the share of significant slices that may be false, on average.
+        yardstick: also the worst leaf of a decision tree of depth 3.
+    """
+
+    depth: int = 3
+    share: float = 0.01
+    candidates: int = 20
+    discovery_rate: float = 0.05
+    yardstick: bool = True
+
+    question: ClassVar[str] = "Where does the model do worst?"
+    needs: ClassVar[tuple[str, ...]] = ("predict",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, ok, what in (
+            ("depth", 1 <= self.depth <= 3, "from 1 to 3"),
+            ("share", 0 <= self.share < 0.5, "from 0 to below 0.5"),
+            ("candidates", 1 <= self.candidates <= 200, "from 1 to 200"),
+            ("discovery_rate", 0 < self.discovery_rate < 1, "between 0 and 1"),
+        ):
+            if not ok:
+                msg = f"slices: {name} must lie {what}, got {getattr(self, name)}"
+                raise InputError(msg)
+
+    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
+        """Search and confirm on ``data.held_out``."""
+        cohort = data.held_out
+        if task_of(subject) == "number":
+            return _nothing("slices are compared by accuracy, and the subject predicts a number", cohort.rows)
+        if not in_memory(cohort):
+            return _nothing(NEEDS_ROWS, cohort.rows)
+        if cohort.rows < FEWEST_ROWS:
+            why = f"{plural(cohort.rows, 'row')} cannot be halved and searched; at least {FEWEST_ROWS} are needed"
+            return _nothing(why, cohort.rows)
+        columns = conditions_of(cohort)
+        if not columns:
+            return _nothing("no feature or sensitive column takes two values that can be named", cohort.rows)
+        wrong = ~correct(subject, cohort)
+        shuffled = rng.permutation(cohort.rows)
+        search, confirm = np.array_split(shuffled, 2)
+        search, confirm = np.sort(search[:SEARCHED]), np.sort(confirm)
+        halves = [[c._replace(codes=c.codes[part]) for c in columns] for part in (search, confirm)]
+        least = max(30, int(np.ceil(self.share * len(search))))
+        found = slices.strongest(
+            halves[0], wrong[search], depth=self.depth, least=least, most=self.candidates
+        )
+        there = [_seen(one.words(columns), one.mask(halves[1]), wrong[confirm]) for one in found]
+        significant = slices.benjamini_yekutieli([s.p for s in there], rate=self.discovery_rate)
+        notes = [_said(len(columns), len(search), len(confirm), least, len(found))]
+        tree, note = self._tree(cohort, wrong, search=search, confirm=confirm, least=least, rng=rng)
+        notes += [note] if note else []
+        n = len(confirm)
+        count = Measurement(
+            metric="slices.count_significant", kind="exact", value=float(sum(significant)), n=n
+        )
+        return Findings(
+            measurements=(_drop(there, n), count),
+            exhibits=(_table(there, significant, tree),),
+            notes=tuple(notes),
+        )
+
+    def _tree(
+        self,
+        cohort: Cohort,
+        wrong: Array,
+        *,
+        search: Array,
+        confirm: Array,
+        least: int,
+        rng: np.random.Generator,
+    ) -> tuple[_Seen | None, str]:
+        if not self.yardstick or not wrong[search].any():
+            return None, ""
+        try:
+            leaf = worst_leaf(cohort, wrong, search=search, confirm=confirm, least=least, rng=rng)
+        except MissingExtra as error:
+            return None, f"The yardstick, a decision tree, is left out: {error}"
+        return _seen(*leaf, wrong[confirm]), ""
+
+
+class _Seen(NamedTuple):
+    """A slice as the confirming half shows it."""
+
+    words: str
+    rows: int
+    wrong: int
+    whole: int
+    all_wrong: int
+    p: float
+
+    @property
+    def accuracy(self) -> float | None:
+        return 1 - self.wrong / self.rows if self.rows else None
+
+    @property
+    def drop(self) -> float | None:
+        """The accuracy over all rows less that in the slice."""
+        return None if self.accuracy is None else (1 - self.all_wrong / self.whole) - self.accuracy
+
+
+def _seen(words: str, mask: Array, wrong: Array) -> _Seen:
+    rows, hits, whole, all_hits = (int(v) for v in (mask.sum(), wrong[mask].sum(), len(mask), wrong.sum()))
+    p = slices.more_than_chance(hits, rows, all_hits, whole) if rows else 1.0
+    return _Seen(words, rows, hits, whole, all_hits, p)
+
+
+def _nothing(why: str, n: int) -> Findings:
+    return Findings(
+        measurements=(
+            Measurement(metric="slices.worst_accuracy_drop", kind="estimate", value=None, n=n, why=why),
+            Measurement(metric="slices.count_significant", kind="exact", value=None, n=n, why=why),
+        )
+    )
+
+
+def _drop(there: list[_Seen], n: int) -> Measurement:
+    """The first candidate's drop: it was worst where it was searched for, so nothing was picked on these rows."""
+    name = "slices.worst_accuracy_drop"
+    if not there:
+        why = "no slice does worse than the rest of the rows that were searched"
+        return Measurement(metric=name, kind="estimate", value=None, n=n, why=why)
+    worst = there[0]
+    labels = {"slice": worst.words}
+    if worst.drop is None or worst.rows == worst.whole:
+        why = "the slice that was worst where it was searched for holds none of the rows it was to be confirmed on"
+        return Measurement(metric=name, kind="estimate", value=None, n=n, labels=labels, why=why)
+    return Measurement(
+        metric=name, kind="estimate", value=worst.drop, n=n, labels=labels, interval=_drop_interval(worst)
+    )
+
+
+def _drop_interval(one: _Seen) -> Interval:
+    """All rows less the slice is the share outside it times (outside less slice): two independent proportions."""
+    rest = one.whole - one.rows
+    outside = intervals.rate_difference(
+        (rest - (one.all_wrong - one.wrong), rest), (one.rows - one.wrong, one.rows)
+    )
+    share = rest / one.whole
+
+    def times(value: float | None) -> float | None:
+        return None if value is None else value * share
+
+    ladder: tuple[Rung, ...] = tuple(
+        (r[0], times(r[1]), times(r[2]), times(r[3]), times(r[4])) for r in outside.ladder
+    )
+    return Interval(
+        low=times(outside.low),
+        high=times(outside.high),
+        level=outside.level,
+        method=outside.method,
+        ladder=ladder,
+    )
+
+
+def _said(columns: int, searched: int, confirmed: int, least: int, found: int) -> str:
+    limited = (
+        f" Pairs were searched over the {slices.PAIRED} columns that are strongest alone, "
+        f"triples over {slices.TRIPLED}."
+        if columns > slices.TRIPLED
+        else ""
+    )
+    return (
+        f"{plural(columns, 'column')} searched in {plural(searched, 'row')} for slices of at least {least}; "
+        f"{plural(found, 'candidate')} confirmed on {confirmed:,} other rows.{limited} "
+        "The worst slice is the one whose gap was surest, not the one whose gap was largest."
+    )
+
+
+def _table(there: list[_Seen], significant: list[bool], tree: _Seen | None) -> Table:
+    """The slices in words, as the confirming half shows them."""
+    rows = [_row(s, "yes" if yes else "no") for s, yes in zip(there, significant, strict=True)]
+    if tree is not None:
+        rows.append(_row(tree._replace(words=f"Yardstick, worst leaf of a tree: {tree.words}"), "not tested"))
+    return Table(
+        title="Slices that did worst where they were searched for, on the other half",
+        columns=("slice", "rows", "accuracy", "95 % interval", "drop", "significant"),
+        rows=tuple(rows),
+        caption="Found in one half of the rows, measured in the other. Each interval is for its slice alone; "
+        "significant: false discoveries among all slices shown are held.",
+    )
+
+
+def _row(one: _Seen, significant: str) -> tuple[str | int | float | None, ...]:
+    if one.accuracy is None or one.drop is None:
+        return (one.words, 0, None, "", None, significant)
+    low, high = intervals.clopper_pearson(one.rows - one.wrong, one.rows, 1 - intervals.LEVEL)
+    return (
+        one.words,
+        one.rows,
+        round(one.accuracy, 4),
+        f"{percent(round(low, 3))} to {percent(round(high, 3))}",
+        round(one.drop, 4),
+        significant,
+    )

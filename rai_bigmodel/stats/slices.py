@@ -1,0 +1,188 @@
+"""In which subgroups does something happen more often? Every conjunction of up to three conditions is counted.
+
+Looking everywhere finds something always; so what is found here is a candidate, to be confirmed on other rows:
+`more_than_chance` and `benjamini_yekutieli` do that.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from scipy import special
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Array = np.ndarray
+
+PAIRED, TRIPLED = 60, 24
+"""Columns, the strongest alone first, that conditions are paired and tripled over: work grows as their cube."""
+BEST_EACH = 5
+MOST_ALIKE = 0.5
+LOOKED_AT = 2_000
+
+
+class Column(NamedTuple):
+    """One column as codes, and what each code means in words; code 0 is no condition that can be named."""
+
+    name: str
+    codes: Array
+    words: tuple[str, ...]
+
+
+class Slice(NamedTuple):
+    """Rows that meet one to three conditions.
+
+    Args:
+        conditions: positions in the columns, and the code in each.
+        rows, hits: of the rows it was found in, how many it holds and in how many the thing happens.
+        strength: how much more often it happens inside than outside, less what the luckiest of as many slices
+            would show by chance.
+    """
+
+    conditions: tuple[tuple[int, int], ...]
+    rows: int
+    hits: int
+    strength: float
+
+    def words(self, columns: Sequence[Column]) -> str:
+        """The conditions, as a person says them."""
+        return " and ".join(f"{columns[i].name} {columns[i].words[code]}" for i, code in self.conditions)
+
+    def mask(self, columns: Sequence[Column]) -> Array:
+        """Which rows it holds, as booleans ``(rows,)``."""
+        return np.logical_and.reduce([columns[i].codes == code for i, code in self.conditions])
+
+
+def strongest(
+    columns: Sequence[Column], happened: Array, *, depth: int = 3, least: int = 30, most: int = 20
+) -> list[Slice]:
+    """The slices in which something happens most surely more often than outside, the surest first.
+
+    Ordered by the gap less z standard errors, z = √(2 ln m): about what the luckiest of m slices reaches where
+    nothing differs. More conditions make more slices, so each must be worth its words; neither a handful of rows
+    nor a sliver of a difference comes first. A slice of which more than half lies in slices before it is left
+    out: it says little that is new.
+
+    Args:
+        happened: booleans ``(rows,)``.
+        depth: how many conditions at most, 1 to 3.
+        least: rows that a slice holds at least; at most it holds half of them.
+        most: how many to give.
+    """
+    alone = _of_size([(i,) for i in range(len(columns))], columns, happened, least=least)
+    best = dict.fromkeys(range(len(columns)), -np.inf)
+    for one in alone:
+        best[one.conditions[0][0]] = max(best[one.conditions[0][0]], one.strength)
+    order = sorted(best, key=lambda i: (-best[i], i))
+    found = alone
+    for size, reach in ((2, PAIRED), (3, TRIPLED)):
+        if size <= depth:
+            which = list(combinations(sorted(order[:reach]), size))
+            found = found + _of_size(which, columns, happened, least=least)
+    found.sort(key=lambda s: (-s.strength, len(s.conditions), s.conditions))
+    return _unlike(found, columns, most)
+
+
+def _of_size(
+    which: list[tuple[int, ...]], columns: Sequence[Column], happened: Array, *, least: int
+) -> list[Slice]:
+    """The best slices over each of these sets of columns."""
+    cells = sum(int(np.prod([len(columns[i].words) - 1 for i in some])) for some in which)
+    z = float(np.sqrt(2 * np.log(max(cells, 2))))
+    return [one for some in which for one in _best(columns, some, happened, least=least, z=z)]
+
+
+def _best(
+    columns: Sequence[Column], which: tuple[int, ...], happened: Array, *, least: int, z: float
+) -> list[Slice]:
+    """The best slices with one code of each of these columns, from one pass of counting."""
+    shape = tuple(len(columns[i].words) for i in which)
+    cell = columns[which[0]].codes.astype(np.int32)
+    for i in which[1:]:
+        cell = cell * np.int32(len(columns[i].words)) + columns[i].codes
+    size = int(np.prod(shape))
+    rows = np.bincount(cell, minlength=size)
+    hits = np.bincount(cell[happened], minlength=size)
+    strength = _strength(rows, hits, len(happened), int(happened.sum()), z=z)
+    # What holds most of the rows is not a subgroup; its complement is, and is looked at by itself.
+    strength[(rows < least) | (2 * rows > len(happened))] = -np.inf
+    strength = strength.reshape(shape)
+    for axis in range(len(which)):
+        np.moveaxis(strength, axis, 0)[0] = -np.inf
+    strength = strength.ravel()
+    good = np.flatnonzero(strength > -np.inf)
+    good = good[np.argsort(-strength[good], kind="stable")][:BEST_EACH]
+    out = []
+    for c in good.tolist():
+        codes = [int(v) for v in np.unravel_index(c, shape)]
+        conditions = tuple(zip(which, codes, strict=True))
+        out.append(Slice(conditions, int(rows[c]), int(hits[c]), float(strength[c])))
+    return out
+
+
+def _strength(rows: Array, hits: Array, whole: int, all_hits: int, *, z: float) -> Array:
+    """The gap between inside and outside, less z standard errors; −∞ where it is no gap.
+
+    The spread inside is that with one hit and one miss added, so that a few rows all alike are not taken for sure.
+    """
+    inside = (hits + 1) / (rows + 2)
+    rest = np.maximum(whole - rows, 1)
+    outside = (all_hits - hits) / rest
+    spread = inside * (1 - inside) / (rows + 2) + outside * (1 - outside) / rest
+    gap = hits / np.maximum(rows, 1) - outside
+    strength: Array = np.where((rows < whole) & (gap > 0), gap - z * np.sqrt(spread), -np.inf)
+    return strength
+
+
+def _unlike(found: list[Slice], columns: Sequence[Column], most: int) -> list[Slice]:
+    kept: list[Slice] = []
+    covered = np.zeros(len(columns[0].codes), dtype=bool)
+    for one in found[:LOOKED_AT]:
+        mask = one.mask(columns)
+        if (mask & covered).sum() <= MOST_ALIKE * one.rows:
+            kept.append(one)
+            covered |= mask
+            if len(kept) == most:
+                break
+    return kept
+
+
+def more_than_chance(hits: int, rows: int, all_hits: int, whole: int) -> float:
+    """The one-sided p-value that something happens in a slice no more often than outside (Fisher 1935, exact).
+
+    Args:
+        hits, rows: inside the slice.
+        all_hits, whole: of all rows, those of the slice among them.
+    """
+    x = np.arange(hits, min(rows, all_hits) + 1, dtype=float)
+
+    def log_choose(n: float, k: Array | float) -> Array:
+        value: Array = (
+            special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - np.asarray(k) + 1)
+        )
+        return value
+
+    # Draws that need more misses than there are do not exist.
+    x = x[rows - x <= whole - all_hits]
+    terms = log_choose(all_hits, x) + log_choose(whole - all_hits, rows - x) - log_choose(whole, rows)
+    return float(min(1.0, np.exp(special.logsumexp(terms)))) if len(terms) else 0.0
+
+
+def benjamini_yekutieli(p: Sequence[float], *, rate: float) -> list[bool]:
+    """Which hypotheses are rejected, with the false discovery rate held at `rate` (Benjamini and Yekutieli 2001).
+
+    Under any dependence: slices overlap, and exclude one another, so that their p-values may move together or
+    apart, which the milder rule of Benjamini and Hochberg 1995 does not allow for.
+    """
+    m = len(p)
+    if not m:
+        return []
+    order = np.argsort(p, kind="stable")
+    steps = np.arange(1, m + 1) * rate / (m * np.sum(1 / np.arange(1, m + 1)))
+    below = np.flatnonzero(np.asarray(p)[order] <= steps)
+    out = np.zeros(m, dtype=bool)
+    out[order[: below[-1] + 1 if len(below) else 0]] = True
+    return [bool(v) for v in out]

@@ -1,0 +1,73 @@
+"""Multinomial resampling of cells against resampling of rows, and F1 against scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rai_bigmodel.stats import resampling
+
+
+def _rows(n: int, rng: np.random.Generator, labels: int = 3):
+    truth = rng.integers(0, labels, n)
+    return truth, np.where(rng.random(n) < 0.7, truth, rng.integers(0, labels, n))
+
+
+@pytest.mark.parametrize("labels", [2, 3, 7])
+def test_f1_is_that_of_scikit_learn(labels: int) -> None:
+    """The macro average, also where a label is never decided."""
+    from sklearn.metrics import confusion_matrix, f1_score
+
+    truth, decided = _rows(300, np.random.default_rng(labels), labels)
+    decided[decided == 1] = 0
+    cells = confusion_matrix(truth, decided)
+
+    assert resampling.f1_macro(cells) == pytest.approx(f1_score(truth, decided, average="macro"), abs=1e-12)
+
+
+def test_cells_drawn_again_are_rows_drawn_again() -> None:
+    """Mean and spread of F1 over draws agree with those of a bootstrap that draws rows one by one."""
+    rng = np.random.default_rng(0)
+    truth, decided = _rows(200, rng)
+    code = truth * 3 + decided
+    cells = np.bincount(code, minlength=9).reshape(3, 3)
+    naive = [
+        float(resampling.f1_macro(np.bincount(code[rng.integers(0, 200, 200)], minlength=9).reshape(3, 3)))
+        for _ in range(2000)
+    ]
+    clever = resampling.f1_macro(resampling.resample(cells, rng, draws=2000))
+
+    assert np.mean(clever) == pytest.approx(np.mean(naive), abs=0.004)
+    assert np.std(clever) == pytest.approx(np.std(naive), rel=0.1)
+
+
+def test_a_rung_that_too_few_draws_reach_is_left_out() -> None:
+    """4,000 draws reach α = .005; the same seed gives the same ladder."""
+    cells = np.array([[40, 10], [10, 40]])
+    found = [
+        resampling.percentile(cells, resampling.f1_macro, np.random.default_rng(1), draws=4000)
+        for _ in range(2)
+    ]
+
+    assert found[0] == found[1]
+    assert min(rung[0] for rung in found[0].ladder) == 0.005
+    assert found[0].low < float(resampling.f1_macro(cells)) < found[0].high
+
+
+def test_rows_that_are_all_alike_say_nothing_about_the_spread() -> None:
+    """No interval of width zero."""
+    rng = np.random.default_rng(0)
+    assert resampling.percentile(np.array([[50, 0], [0, 50]]), resampling.f1_macro, rng, draws=500) is None
+
+
+def test_the_interval_of_f1_covers() -> None:
+    """200 rows of three labels, 150 draws: nominal .95."""
+    rng = np.random.default_rng(3)
+    p = np.array([[0.3, 0.05, 0.0], [0.05, 0.25, 0.05], [0.02, 0.08, 0.2]])
+    truth, covered = float(resampling.f1_macro(p)), 0
+    for _ in range(150):
+        cells = rng.multinomial(200, p.ravel()).reshape(3, 3)
+        found = resampling.percentile(cells, resampling.f1_macro, rng, draws=1000)
+        covered += found.low <= truth <= found.high
+
+    assert covered / 150 >= 0.9
