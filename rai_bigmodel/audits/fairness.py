@@ -103,7 +103,10 @@ class Fairness(Record, omit_defaults=True):
         parts = {"binary": self._binary, "classes": _classes, "number": _numbers}[outcome](asked, rng)
         notes = [note for part in parts for note in part.notes]
         if asked.weight is not None:
-            notes.append("Rows carry weights; intervals go by Kish's effective number of rows.")
+            notes.append(
+                "Rows count here by their weights, and intervals go by Kish's effective number of rows; tables of laws "
+                "and scores, and other audits, count every row alike."
+            )
         if (means := data.facts.get("label_means")) and outcome == "binary":
             notes.append(
                 f"The outcome is {means}: true and false positive rates, precision and accuracy measure "

@@ -97,7 +97,7 @@ def outcome_of(subject: Subject, cohort: Cohort) -> Outcome:
     true, said = columns[truth], columns[prediction[0]]
     if len(set(canonical(true).tolist())) <= 2:
         return "binary"
-    if object in {true.dtype, said.dtype}:
+    if "O" in {true.dtype.kind, said.dtype.kind}:
         return "classes"
     distinct = np.unique(true)
     few_whole = len(distinct) <= MAX_WHOLE_CLASSES and (distinct == np.round(distinct)).all()

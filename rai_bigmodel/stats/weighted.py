@@ -85,14 +85,15 @@ class WeightedCounts:
         Args:
             name: a key of `counts.RATES`.
         """
-        rows, sums, squares = (
-            RATES[name](GroupCounts.of_cells(self.groups, cells))
-            for cells in (self.counts.cells, self.weights, self.squares)
-        )
-        p = sums.successes / np.where(rows.trials, sums.trials, 1.0)
+        # Which cells a rate counts, asked of the rate itself; adding those cells alone loses no figures to
+        # the subtractions that integers can afford.
+        cell = RATES[name](GroupCounts.of_cells(("00", "01", "10", "11"), np.eye(4)))
+        rows = RATES[name](self.counts)
+        trials = self.weights @ cell.trials
+        p = self.weights @ cell.successes / np.where(rows.trials, trials, 1.0)
         # Rounding must not make "everybody" into "nearly everybody": Wilson's limit there is exactly 1.
         p = np.where(rows.successes == 0, 0.0, np.where(rows.successes == rows.trials, 1.0, p))
-        trials = kish(sums.trials, squares.trials)
+        trials = kish(trials, self.squares @ cell.trials)
         return Rate(self.groups, p * trials, trials, rows.trials)
 
 
