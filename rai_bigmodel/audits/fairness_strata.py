@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rai_bigmodel.stats.disparity import Compared
     from rai_bigmodel.subject import Array
 
+REVERSED = 0.01
+"""The level at which a reversal is told of: the pair was picked as the widest, so 5 % would tell of chance."""
 SHOWN_STRATA = 40
 SHOWN_GROUPS = 6
 
@@ -84,12 +86,12 @@ def _gap(labels: dict[str, str], groups: Compared, x: Array, n: Array) -> tuple[
 
 
 def _reversal(labels: dict[str, str], groups: Compared, pooled: Pooled, pair: tuple[int, int]) -> str:
-    """Simpson's reversal in words, where 95 % limits of either difference leave out zero."""
+    """Simpson's reversal in words, where 99 % limits of either difference leave out zero."""
     high, low = pair
     of_pair = np.array(pair)
-    limits = Limits.wilson(groups.successes[of_pair], groups.trials[of_pair], z_two_sided(0.05))
+    limits = Limits.wilson(groups.successes[of_pair], groups.trials[of_pair], z_two_sided(REVERSED))
     crude = float(limits.p[0] - limits.p[1])
-    if not (newcombe(limits)[1][0, 1] < 0 < pooled_ends(pooled, 0.05)[0][high, low]):
+    if not (newcombe(limits)[1][0, 1] < 0 < pooled_ends(pooled, REVERSED)[0][high, low]):
         return ""
     return (
         f"{labels['attribute']}: over all rows {groups.name(high)} is selected less often than "
