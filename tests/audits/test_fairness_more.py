@@ -408,3 +408,56 @@ def test_the_four_fifths_table_shows_the_ratio_and_the_line_and_judges_nothing()
     assert {row[0]: row[4] for row in table.rows} == {"m": 1.0, "f": 0.7757}
     assert f"{0.8 * 0.525:.4f}" in table.caption
     assert not {"yes", "no"} & {cell for row in table.rows for cell in row}
+
+
+# --- the whole path ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["binary", "classes", "number"])
+def test_what_the_audit_finds_is_judged_and_stands_on_the_page(kind, tmp_path) -> None:
+    """From collect to the page: the metric's words, and a rule about it, for yes and no, labels and numbers."""
+    from rai_bigmodel import api
+    from rai_bigmodel.collect import Asked, collect
+    from rai_bigmodel.policy import Policy, Rule
+
+    audit, rule = Fairness(), {"metric": "fairness.accuracy_difference", "where": {"attribute": "g"}}
+    if kind == "binary":
+        box, data = subject(), _applicants()
+        audit = Fairness(given={"sex": "race"}, laws=("nyc-ll144",), text=True)
+        rule = {"metric": "fairness.conditional_difference", "where": {"attribute": "sex", "given": "race"}}
+    elif kind == "classes":
+        group, truth, said = _three()
+        box, data = _predictions(g=group, y=truth, d=said)
+    else:
+        box, data = _numbers(3.0)
+        rule = {"metric": "fairness.mean_error_difference", "where": {"attribute": "g"}}
+    dossier = collect(box, data, [Asked("fairness", audit)])
+    policy = Policy(name="p", rules=(Rule(**rule, at_most=0.01, because="to see it"),))
+    verdict = api.judge(dossier, policy)
+    page = api.write_report(dossier, verdict, path=tmp_path / "report.html").read_text("utf-8")
+
+    assert dossier.evidence[0].failure == ""
+    assert verdict.rulings[0].outcome == "fail"
+    assert f'data-metric="{rule["metric"]}" data-outcome="fail"' in page
+    assert ("Local Law 144" in page) == (kind == "binary")
+
+
+def test_weights_come_by_the_command_line(tmp_path) -> None:
+    """--weight names the column, and the notes say that rows count by it."""
+    from click.testing import CliRunner
+
+    from rai_bigmodel.cli import cli
+
+    r = np.random.default_rng(0)
+    lines = [
+        "y,d,g,w",
+        *(f"{i % 2},{(i // 2) % 2},{'ab'[i % 3 % 2]},{w:.3f}" for i, w in enumerate(r.uniform(1, 2, 300))),
+    ]
+    (tmp_path / "p.csv").write_text("\n".join(lines))
+    columns = ["--truth", "y", "--prediction", "d", "--sensitive", "g", "--weight", "w"]
+    done = CliRunner().invoke(
+        cli, ["audit", "--predictions", str(tmp_path / "p.csv"), *columns, "--out", str(tmp_path / "out")]
+    )
+
+    assert done.exit_code == 0, done.output
+    assert "weights" in (tmp_path / "out" / "evidence" / "fairness.json").read_text("utf-8")
