@@ -31,8 +31,10 @@ from rai_bigmodel.evidence import Findings, Record
 from rai_bigmodel.stats.counts import GroupCounts, base_rate, selection_rate
 from rai_bigmodel.stats.disparity import differ_p, sized
 from rai_bigmodel.subject import attributes_of, column_of, decisions_of, has_scores, scores_of
+from rai_bigmodel.tables import Table
 
 if TYPE_CHECKING:
+    from rai_bigmodel.audits.fairness_groups import Grouping
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 BASE_RATES_DIFFER = 0.01
@@ -120,33 +122,49 @@ class Fairness(Record, omit_defaults=True):
 
     def _binary(self, asked: _Asked, rng: np.random.Generator) -> list[Findings]:
         subject, rows, cohort = asked.subject, asked.rows, asked.grouped
+        if not isinstance(cohort, Table):
+            return self._in_engine(asked, rng)
         decision = decisions_of(subject, rows)
-        truth = column_of(rows, "truth")
-        true = rows.binary(truth)  # two labels, or one line that says so
+        true = rows.binary(column_of(rows, "truth"))  # two labels, or one line that says so
         scores = scores_of(subject, rows) if has_scores(subject, rows) else None
         parts = []
         for attribute in asked.attributes:
-            plain = cohort.count(attribute.split("*"), truth=truth, decision=decision)
-            weighted = (
-                plain
-                if asked.weight is None
-                else count(groups_of(cohort, attribute), true, decision, asked.weight)
-            )
-            parts += [of_attribute(attribute, weighted, rng), self._tables(attribute, plain, cohort, scores)]
+            groups = groups_of(cohort, attribute)  # once: naming groups costs more than counting them
+            plain = GroupCounts.of(groups[0], true, decision, groups=groups[1])
+            weighted = plain if asked.weight is None else count(groups, true, decision, asked.weight)
+            parts += [of_attribute(attribute, weighted, rng), self._tables(attribute, plain, groups, scores)]
             if given := self.given.get(attribute):
                 strata = groups_of(cohort, given, role="given")
-                parts.append(of_strata(attribute, given, groups_of(cohort, attribute), strata, decision))
+                parts.append(of_strata(attribute, given, groups, strata, decision))
             if scores is not None:
-                groups, threshold = groups_of(cohort, attribute), subject.decision.threshold
+                threshold = subject.decision.threshold
                 parts.append(of_scores(attribute, groups, scores, true, threshold=threshold, text=self.text))
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, plain))
         return parts
 
-    def _tables(self, attribute: str, counts: GroupCounts, cohort: Cohort, scores: Array | None) -> Findings:
+    def _in_engine(self, asked: _Asked, rng: np.random.Generator) -> list[Findings]:
+        """Rows that stay in their engine: everything that follows from one GROUP BY an attribute, and nothing else."""
+        cohort, parts = asked.grouped, []
+        if self.given or asked.weight is not None:
+            msg = f"{cohort.name}: weights and given need the rows in memory; these stay in their engine"
+            raise InputError(msg)
+        truth, decision = column_of(cohort, "truth"), column_of(cohort, "prediction")
+        for attribute in asked.attributes:
+            counts = cohort.count(attribute.split("*"), truth=truth, decision=decision)
+            tables = law_tables(self.laws, attribute, selection_rate(counts), None)
+            parts += [of_attribute(attribute, counts, rng), Findings(measurements=(), exhibits=tables)]
+            if "*" not in attribute:
+                parts.append(_of_labels(attribute, counts))
+        note = "The rows stay in their engine: AUCs, scoring rates and thresholds, which need every score, were left out."
+        return [*parts, Findings(measurements=(), notes=(note,))]
+
+    def _tables(
+        self, attribute: str, counts: GroupCounts, groups: Grouping, scores: Array | None
+    ) -> Findings:
         if not self.laws:
             return Findings(measurements=())
-        scoring = None if scores is None else scoring_rate(*groups_of(cohort, attribute), scores)
+        scoring = None if scores is None else scoring_rate(*groups, scores)
         tables = law_tables(self.laws, attribute, selection_rate(counts), scoring)
         return Findings(measurements=(), exhibits=tables)
 

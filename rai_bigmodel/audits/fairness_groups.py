@@ -91,7 +91,7 @@ def outcome_of(subject: Subject, cohort: Cohort) -> Outcome:
         return "classes"
     truth = column_of(cohort, "truth")
     prediction = cohort.roles.get("prediction", ())
-    if subject.kind != "table" or not prediction:
+    if subject.kind != "table" or not prediction or not isinstance(cohort, Table):
         return "binary"
     columns = cohort.arrays(truth, prediction[0])
     true, said = columns[truth], columns[prediction[0]]

@@ -100,6 +100,34 @@ def test_a_zero_weight_is_refused_with_the_number_of_rows() -> None:
         Fairness()(subject(), data, rng())
 
 
+# --- rows that stay in an engine ---------------------------------------------------------------------
+
+
+class _Engine:
+    """A cohort that counts and hands out no row."""
+
+    def __init__(self, table: Rows) -> None:
+        self.table = table
+
+    def __getattr__(self, name: str) -> object:
+        if name in {"arrays", "binary", "groups", "columns"}:
+            msg = f"asked for {name}"
+            raise AssertionError(msg)
+        return getattr(self.table, name)
+
+
+def test_rows_that_stay_in_an_engine_are_counted_there_and_give_the_same_measurements() -> None:
+    """One GROUP BY an attribute is all that is asked for; what it gives equals the audit in memory."""
+    r = np.random.default_rng(0)
+    g, y, d = r.choice(np.array(["a", "b"], dtype=object), 500), *r.integers(0, 2, (2, 500)).astype(float)
+    box, data = _predictions(g=g, y=y, d=d)
+    assert isinstance(data.held_out, Rows)
+    there = Fairness()(box, Splits(held_out=_Engine(data.held_out)), rng())  # type: ignore[arg-type]
+
+    assert there.measurements == Fairness()(box, data, rng()).measurements
+    assert any("engine" in note for note in there.notes)
+
+
 # --- more than two labels ----------------------------------------------------------------------------
 
 
