@@ -156,7 +156,7 @@ class Fairness(Record, omit_defaults=True):
             parts += [of_attribute(attribute, counts, rng), Findings(measurements=(), exhibits=tables)]
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, counts))
-        note = "The rows stay in their engine: AUCs, scoring rates and thresholds, which need every score, were left out."
+        note = "Rows stay in their engine: AUCs, scoring rates and thresholds, which need every score, were left out."
         return [*parts, Findings(measurements=(), notes=(note,))]
 
     def _tables(
