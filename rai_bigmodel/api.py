@@ -276,9 +276,6 @@ def _splits(data: str | _Rows, where: str, here: Path) -> Splits:
 
 
 def _roles(data: _Rows, where: str) -> dict[str, tuple[str, ...]]:
-    if data.weight is not None:
-        msg = f"{where}: $.data.weight: sample weights are not available yet"
-        raise InputError(msg)
     features = ("*",) if data.features == "all" else data.features
     if isinstance(features, str):
         msg = f"{where}: $.data.features: must be 'all' or a list of columns, got {features!r}"
@@ -288,6 +285,7 @@ def _roles(data: _Rows, where: str) -> dict[str, tuple[str, ...]]:
         "sensitive": data.sensitive,
         "feature": tuple(features),
         "id": (data.id,) if data.id else (),
+        "weight": (data.weight,) if data.weight else (),
     }
 
 
@@ -345,6 +343,7 @@ def audit_predictions(
     threshold: float | None = None,
     positive: str = "",
     identifier: str | None = None,
+    weight: str | None = None,
     intersections: bool = True,
     seed: int = 0,
     on_audit: Progress | None = None,
@@ -362,6 +361,7 @@ def audit_predictions(
         threshold: a score at or above it is a positive decision; 0.5 where no predictions are given.
         positive: the label that counts as positive; needed where labels are not 0 and 1.
         identifier: a column that only names rows.
+        weight: a column of weights above 0, for the fairness audit.
 
     Raises:
         InputError: the file or a column cannot be used.
@@ -378,6 +378,7 @@ def audit_predictions(
         "prediction": (prediction,) if prediction else (),
         "score": (score,) if score else (),
         "id": (identifier,) if identifier else (),
+        "weight": (weight,) if weight else (),
         "feature": ("*",),
     }
     subject, splits = _of_predictions(frame_or_path, roles=roles, positive=positive, threshold=threshold)

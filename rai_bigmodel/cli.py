@@ -213,6 +213,7 @@ def export(run: str, out: str | None, *, quiet: bool) -> int:
     help="The label that counts as positive [default: 1 of 0 and 1].",
 )
 @click.option("--id", "identifier", metavar="COL", help="A column that only names rows.")
+@click.option("--weight", metavar="COL", help="A column of weights above 0, for the fairness audit.")
 @_quiet
 def audit(
     file: str | None,

@@ -108,7 +108,6 @@ _KNOWN: dict[str, Phrase] = {
     "fairness.mean_error_difference": _amount(
         "Widest gap in mean error",
         "Mean errors differ by {limit} between groups of {attribute}",
-        base="accuracy",
     ),
     "fairness.conditional_difference": Phrase(
         "Gap at equal {given}",

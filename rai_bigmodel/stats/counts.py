@@ -144,11 +144,21 @@ def _binary(values: Array, name: str) -> Array:
 
 @dataclass(frozen=True)
 class Rate:
-    """Successes out of trials for each group: what every group rate is made of."""
+    """Successes out of trials for each group: what every group rate is made of.
+
+    Args:
+        rows: the rows behind the trials, where rows carry weights and trials are effective ones.
+    """
 
     groups: tuple[str, ...]
     successes: Array
     trials: Array
+    rows: Array | None = None
+
+    @property
+    def counted(self) -> Array:
+        """The rows behind the trials ``(groups,)``."""
+        return self.trials if self.rows is None else self.rows
 
     @property
     def values(self) -> Array:

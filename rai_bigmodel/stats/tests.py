@@ -39,13 +39,13 @@ def any_disparity(successes: Array, trials: Array, rng: np.random.Generator) -> 
 
 
 def minimum_detectable_difference(
-    rate: float, first: int, second: int, *, compared: int, alpha: float = 0.05
+    rate: float, first: float, second: float, *, compared: int, alpha: float = 0.05
 ) -> float:
     """The smallest true difference of two groups' rates that is told from none four times in five.
 
     Args:
         rate: the pooled rate.
-        first, second: rows of the two groups.
+        first, second: rows of the two groups, effective ones where rows carry weights.
         compared: how many groups are looked at.
     """
     reach = simultaneous_z(alpha, compared) + float(special.ndtri(POWER))

@@ -1,0 +1,165 @@
+"""Who belongs to which group, what was decided about them, and how much does each row weigh?"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.stats.weighted import checked_weights
+from rai_bigmodel.subject import column_of
+from rai_bigmodel.tables import Table, canonical
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rai_bigmodel.subject import Array, Cohort, Subject
+
+Outcome = Literal["binary", "classes", "number"]
+Grouping = tuple[np.ndarray, tuple[str, ...]]
+"""Codes ``(rows,)`` and the names they stand for."""
+MAX_WHOLE_CLASSES = 20
+
+
+def groups_of(cohort: Cohort, attribute: str, *, role: str = "sensitive") -> Grouping:
+    """Codes ``(rows,)`` and names of the groups of an attribute or intersection, with the rows at hand.
+
+    Raises:
+        InputError: the rows are not at hand, a column is not there, or is no attribute.
+    """
+    if not isinstance(cohort, Table):
+        msg = f"{cohort.name}: {attribute!r} ({role}) needs the rows in memory; read them with tables.read_table"
+        raise InputError(msg)
+    return cohort.groups(attribute.split("*"))
+
+
+def binned(cohort: Cohort, bins: Mapping[str, tuple[float, ...]]) -> Cohort:
+    """The same rows with numbers put into the bins stated for their column; an edge belongs to the bin above it.
+
+    Raises:
+        InputError: a column is not there or holds text, or edges do not ascend.
+    """
+    if not bins:
+        return cohort
+    if not isinstance(cohort, Table):
+        msg = f"{cohort.name}: bins need the rows in memory"
+        raise InputError(msg)
+    columns = dict(cohort.columns)
+    for column, edges in bins.items():
+        values = cohort.arrays(column)[column]
+        if values.dtype == object:
+            msg = f"{cohort.name}: bins for {column!r}, which holds text; bins are for numbers"
+            raise InputError(msg)
+        at = np.asarray(edges, dtype=np.float64)
+        if not len(at) or not np.isfinite(at).all() or (np.diff(at) <= 0).any():
+            msg = f"bins for {column!r} must be ascending numbers, at least one, got {list(edges)}"
+            raise InputError(msg)
+        names = np.array(bin_names(edges), dtype=object)[np.searchsorted(at, values, side="right")]
+        names[np.isnan(values)] = None
+        columns[column] = names
+    return dataclasses.replace(cohort, columns=columns)
+
+
+def bin_names(edges: tuple[float, ...]) -> list[str]:
+    """``under 25``, ``25 to 40``, ``40 or more`` for the edges 25 and 40."""
+    said = [f"{edge:.12g}" for edge in edges]
+    between = [f"{a} to {b}" for a, b in itertools.pairwise(said)]
+    return [f"under {said[0]}", *between, f"{said[-1]} or more"]
+
+
+def weights_of(cohort: Cohort) -> Array | None:
+    """The weight of each row ``(rows,)``; ``None`` where no column has the role.
+
+    Raises:
+        InputError: a weight is missing, zero or negative, with how many are.
+    """
+    if not (columns := cohort.roles.get("weight")):
+        return None
+    return checked_weights(cohort.arrays(columns[0])[columns[0]], rows=cohort.rows, name=columns[0])
+
+
+def outcome_of(subject: Subject, cohort: Cohort) -> Outcome:
+    """What kind of outcome the columns show.
+
+    ``number`` where predictions and outcomes are numbers of more than two values and not a few whole ones;
+    ``classes`` where there are more than two labels and a decision among them; else ``binary``.
+    """
+    if subject.decision.kind == "argmax" and len(subject.decision.labels) > 2:
+        return "classes"
+    truth = column_of(cohort, "truth")
+    prediction = cohort.roles.get("prediction", ())
+    if subject.kind != "table" or not prediction or not isinstance(cohort, Table):
+        return "binary"
+    columns = cohort.arrays(truth, prediction[0])
+    true, said = columns[truth], columns[prediction[0]]
+    if len(set(canonical(true).tolist())) <= 2:
+        return "binary"
+    if "O" in {true.dtype.kind, said.dtype.kind}:
+        return "classes"
+    distinct = np.unique(true)
+    few_whole = len(distinct) <= MAX_WHOLE_CLASSES and (distinct == np.round(distinct)).all()
+    return "classes" if few_whole and np.isin(said, distinct).all() else "number"
+
+
+def text_of(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:
+    """Outcome and decision as canonical labels, each ``(rows,)``.
+
+    Raises:
+        InputError: an outcome is missing, or the decision is not among labels.
+    """
+    truth = column_of(cohort, "truth")
+    true = canonical(cohort.arrays(truth)[truth])
+    _refuse_missing(cohort, truth, true == "(missing)")
+    if subject.kind == "table":
+        column = column_of(cohort, "prediction")
+        said = canonical(cohort.arrays(column)[column])
+        _refuse_missing(cohort, column, said == "(missing)")
+        return true, said
+    asked = sorted({c for role in ("feature", "score") for c in cohort.roles.get(role, ())})
+    scores = np.asarray(subject.predict(cohort.arrays(*asked)), dtype=np.float64)
+    labels = subject.decision.labels
+    if scores.shape != (cohort.rows, len(labels)):
+        msg = f"{subject.name}: gave scores of shape {scores.shape} for {cohort.rows:,} rows and {len(labels)} labels"
+        raise InputError(msg)
+    if bad := int((~np.isfinite(scores)).any(axis=1).sum()):
+        msg = f"{subject.name}: scores are not finite in {bad:,} of {cohort.rows:,} rows"
+        raise InputError(msg)
+    return true, np.array(labels, dtype=object)[scores.argmax(axis=1)]
+
+
+def numbers_of(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:
+    """Outcome and prediction as finite numbers, each ``(rows,)``.
+
+    Raises:
+        InputError: one is text, missing or not finite, with how many rows are.
+    """
+    truth = column_of(cohort, "truth")
+    true = _finite(cohort, truth, cohort.arrays(truth)[truth])
+    if subject.kind == "table":
+        column = column_of(cohort, "prediction")
+        return true, _finite(cohort, column, cohort.arrays(column)[column])
+    asked = sorted({c for role in ("feature", "score") for c in cohort.roles.get(role, ())})
+    said = np.asarray(subject.predict(cohort.arrays(*asked)), dtype=np.float64).reshape(cohort.rows, -1)
+    if said.shape[1] != 1:
+        msg = f"{subject.name}: gave {said.shape[1]} numbers for each row, one was expected"
+        raise InputError(msg)
+    return true, _finite(cohort, subject.name, said[:, 0])
+
+
+def _finite(cohort: Cohort, column: str, values: Array) -> Array:
+    if values.dtype == object:
+        msg = f"{cohort.name}: {column!r} holds text, numbers are needed"
+        raise InputError(msg)
+    if bad := int((~np.isfinite(values)).sum()):
+        msg = f"{cohort.name}: {column!r} is missing or not finite in {bad:,} of {cohort.rows:,} rows"
+        raise InputError(msg)
+    return values
+
+
+def _refuse_missing(cohort: Cohort, column: str, gone: Array) -> None:
+    if count := int(gone.sum()):
+        msg = f"{cohort.name}: {column!r} is missing in {count:,} of {cohort.rows:,} rows"
+        raise InputError(msg)
