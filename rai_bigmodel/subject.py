@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Inputs = Any
 """A dict of column → array for tables and text, one array for images: raw, as a user has them."""
+Outcome = Literal["binary", "classes", "number"]
+"""Whether an outcome is a yes or no, one of several labels, or a number."""
 Roles = Mapping[str, tuple[str, ...]]
 """Role → columns. The roles: ``feature truth sensitive score prediction weight id``."""
 
@@ -188,7 +190,7 @@ def attributes_of(
     return (*sensitive, *("*".join(pair) for pair in pairs))
 
 
-def task_of(subject: Subject) -> Literal["binary", "classes", "number"]:
+def task_of(subject: Subject) -> Outcome:
     """What a subject decides between: two labels, several, or none at all, because it predicts a number."""
     labels = len(subject.decision.labels)
     return "classes" if labels > 2 else "binary" if labels or subject.decision.positive else "number"

@@ -13,7 +13,6 @@ import numpy as np
 
 from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
-    Outcome,
     binned,
     groups_of,
     numbers_of,
@@ -31,6 +30,7 @@ from rai_bigmodel.evidence import Findings, Record
 from rai_bigmodel.stats.counts import GroupCounts, base_rate, selection_rate
 from rai_bigmodel.stats.disparity import differ_p, sized
 from rai_bigmodel.subject import (
+    Outcome,
     attributes_of,
     column_of,
     decision_in,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,12 +16,10 @@ from rai_bigmodel.tables import Table, canonical
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rai_bigmodel.subject import Array, Cohort, Subject
+    from rai_bigmodel.subject import Array, Cohort, Outcome, Subject
 
-Outcome = Literal["binary", "classes", "number"]
 Grouping = tuple[np.ndarray, tuple[str, ...]]
 """Codes ``(rows,)`` and the names they stand for."""
-MAX_WHOLE_CLASSES = 20
 
 
 def groups_of(cohort: Cohort, attribute: str, *, role: str = "sensitive") -> Grouping:
@@ -82,26 +80,13 @@ def weights_of(cohort: Cohort) -> Array | None:
 
 
 def outcome_of(subject: Subject, cohort: Cohort) -> Outcome:
-    """What kind of outcome the columns show.
-
-    ``number`` where predictions and outcomes are numbers of more than two values and not a few whole ones;
-    ``classes`` where there are more than two labels and a decision among them; else ``binary``.
-    """
+    """What kind of outcome a subject gives: what its decision says, or what a table's columns show."""
     if subject.decision.kind == "argmax" and len(subject.decision.labels) > 2:
         return "classes"
-    truth = column_of(cohort, "truth")
     prediction = cohort.roles.get("prediction", ())
     if subject.kind != "table" or not prediction or not isinstance(cohort, Table):
         return "binary"
-    columns = cohort.arrays(truth, prediction[0])
-    true, said = columns[truth], columns[prediction[0]]
-    if len(set(canonical(true).tolist())) <= 2:
-        return "binary"
-    if "O" in {true.dtype.kind, said.dtype.kind}:
-        return "classes"
-    distinct = np.unique(true)
-    few_whole = len(distinct) <= MAX_WHOLE_CLASSES and (distinct == np.round(distinct)).all()
-    return "classes" if few_whole and np.isin(said, distinct).all() else "number"
+    return cohort.outcome(column_of(cohort, "truth"), prediction[0])
 
 
 def text_of(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rai_bigmodel.audits.fairness import SMALLEST_EXPECTED, SMALLEST_ROWS
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.stats import counts as c
+from rai_bigmodel.stats.disparity import SMALLEST_EXPECTED, SMALLEST_ROWS
 
 if TYPE_CHECKING:
     from rai_bigmodel.stats.counts import GroupCounts, Rate

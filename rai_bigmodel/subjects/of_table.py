@@ -45,11 +45,14 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
     elif truth and not isinstance(table, Table):
         # Rows in an engine are checked while they are counted; what is asked of them later comes from this count.
         table.count((), truth=truth, decision=prediction or at_least)
-    labels = table.labels(truth) if truth else ()
+    number = bool(
+        truth and prediction and isinstance(table, Table) and table.outcome(truth, prediction) == "number"
+    )
+    labels = table.labels(truth) if truth and not number else ()
     decision = Decision(
         kind="threshold",
         threshold=None if prediction else at_least.threshold,
-        positive=table.positive or ("true" if "true" in labels else "1"),
+        positive="" if number else table.positive or ("true" if "true" in labels else "1"),
         labels=labels,
     )
 

@@ -24,7 +24,10 @@ from rai_bigmodel.tables.names import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from rai_bigmodel.subject import Array, Roles
+    from rai_bigmodel.subject import Array, Outcome, Roles
+
+MAX_WHOLE_CLASSES = 20
+"""So many different whole numbers are still labels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -201,6 +204,22 @@ class Table:
         cell = (codes * 2 + self._flags(truth)) * bins + place
         counts = np.bincount(cell, minlength=len(names) * 2 * bins).reshape(len(names), 2, bins)
         return counts.astype(np.int64), names
+
+    def outcome(self, truth: str, prediction: str) -> Outcome:
+        """What kind of outcome two columns show.
+
+        ``number`` where predictions and outcomes are numbers of more than two values and not a few whole ones;
+        ``classes`` where there are more than two labels and a decision among them; else ``binary``.
+        """
+        columns = self.arrays(truth, prediction)
+        true, said = columns[truth], columns[prediction]
+        if len(set(canonical(true).tolist())) <= 2:
+            return "binary"
+        if "O" in {true.dtype.kind, said.dtype.kind}:
+            return "classes"
+        distinct = np.unique(true)
+        few_whole = len(distinct) <= MAX_WHOLE_CLASSES and (distinct == np.round(distinct)).all()
+        return "classes" if few_whole and np.isin(said, distinct).all() else "number"
 
     def binary(self, column: str) -> Array:
         """Whether each row has the positive label, as booleans ``(rows,)``.
