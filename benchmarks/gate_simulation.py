@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rai_bigmodel import dossier
 from rai_bigmodel import evidence as ev
 from rai_bigmodel.policy import Policy, Rule, judge
 from rai_bigmodel.stats.intervals import Limits, newcombe, simultaneous_z, wilson, z_two_sided
@@ -152,7 +153,7 @@ def policies(
         rates: for each rule the true rate of each group.
         n: rows in each group.
     """
-    manifest = ev.seal(
+    manifest = dossier.seal(
         [],
         produced={
             "subjects": (_SUBJECT,),
@@ -190,7 +191,7 @@ def policies(
             measurements=tuple(of_rule[run] for of_rule in by_rule),
         )
         outcomes.append(
-            judge(policy, ev.Dossier(manifest=manifest, evidence=(evidence,)), today=TODAY).outcome
+            judge(policy, dossier.Dossier(manifest=manifest, evidence=(evidence,)), today=TODAY).outcome
         )
     met, failed = outcomes.count("pass") / runs, outcomes.count("fail") / runs
     return Outcomes(met, failed, round(1 - met - failed, 12))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+from rai_bigmodel.audits.answers import NEEDS_ROWS
 from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
     binned,
@@ -21,7 +22,7 @@ from rai_bigmodel.audits.fairness_groups import (
     weights_of,
 )
 from rai_bigmodel.audits.fairness_means import of_means
-from rai_bigmodel.audits.fairness_rates import of_attribute
+from rai_bigmodel.audits.fairness_rates import measurement, of_attribute
 from rai_bigmodel.audits.fairness_scores import of_scores, scoring_rate
 from rai_bigmodel.audits.fairness_strata import of_strata
 from rai_bigmodel.audits.fairness_tables import Law, law_tables
@@ -160,7 +161,12 @@ class Fairness(Record, omit_defaults=True):
         for attribute in asked.attributes:
             counts = cohort.count(attribute.split("*"), truth=truth, decision=decision)
             tables = law_tables(self.laws, attribute, selection_rate(counts), None)
-            parts += [of_attribute(attribute, counts, rng), Findings(measurements=(), exhibits=tables)]
+            unseen = tuple(
+                measurement(name, {"attribute": attribute}, None, why=NEEDS_ROWS)
+                for name in ("roc_auc", "scoring_rate", "ece_debiased")
+                if has_scores(asked.subject, cohort)
+            )
+            parts += [of_attribute(attribute, counts, rng), Findings(measurements=unseen, exhibits=tables)]
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, counts))
         note = "Rows stay in their engine: AUCs, scoring rates and thresholds, which need every score, were left out."

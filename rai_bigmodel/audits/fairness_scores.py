@@ -13,6 +13,7 @@ import numpy as np
 
 from rai_bigmodel.audits.fairness_rates import group_rates, measurement
 from rai_bigmodel.evidence import Curve, Findings, Line
+from rai_bigmodel.stats import calibration
 from rai_bigmodel.stats import scores as ranking
 from rai_bigmodel.stats.counts import Rate
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
@@ -49,7 +50,7 @@ def of_scores(
     for i, group in enumerate(names):
         labels, inside = {"attribute": attribute, "group": group}, codes == i
         found.append(_auc("roc_auc", labels, scores[inside], truth[inside]))
-        # Debiased calibration error of a group: one line here, from stats/calibration.
+        found.append(_calibration(labels, scores[inside], truth[inside]))
         if text:
             found += _borkan(labels, inside, scores, truth)
     found += group_rates({"attribute": attribute}, "scoring_rate", scoring_rate(codes, names, scores))
@@ -71,6 +72,16 @@ def _auc(name: str, labels: dict[str, str], scores: Array, truth: Array) -> Meas
         why = "one of the two outcomes does not occur among these rows"
         return measurement(name, labels, None, n=n, why=why)
     return measurement(name, labels, area, n=n, interval=ranking.auc_interval(scores, truth))
+
+
+def _calibration(labels: dict[str, str], scores: Array, truth: Array) -> Measurement:
+    """The debiased calibration error of a group, each group on its own."""
+    n = len(scores)
+    if n and (scores.min() < 0 or scores.max() > 1):
+        why = "the scores are not probabilities: some lie outside 0 to 1"
+        return measurement("ece_debiased", labels, None, n=n, why=why)
+    seen = calibration.ece_debiased(scores, truth)
+    return measurement("ece_debiased", labels, seen.value, n=n, interval=seen.interval, why=seen.why)
 
 
 def _borkan(labels: dict[str, str], inside: Array, scores: Array, truth: Array) -> list[Measurement]:

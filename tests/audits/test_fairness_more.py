@@ -106,6 +106,8 @@ def test_a_zero_weight_is_refused_with_the_number_of_rows() -> None:
 class _Engine:
     """A cohort that counts and hands out no row."""
 
+    stays = True
+
     def __init__(self, table: Rows) -> None:
         self.table = table
 

@@ -183,7 +183,7 @@ def test_delongs_variance_is_that_of_its_textbook_definition() -> None:
     rng = np.random.default_rng(0)
     high, low = np.sort(rng.normal(1, 1, 12)), np.sort(rng.normal(0, 1, 17))
     psi = (high[:, None] > low[None, :]) + 0.5 * (high[:, None] == low[None, :])
-    up, down = scores._placements(np.r_[high, low], np.r_[np.ones(12), np.zeros(17)])
+    up, down = scores.placements(np.r_[high, low], np.r_[np.ones(12), np.zeros(17)])
 
     assert up == pytest.approx(psi.mean(axis=1))
     assert down == pytest.approx(psi.mean(axis=0))
