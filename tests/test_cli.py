@@ -304,3 +304,20 @@ def test_an_unmet_need_is_a_null_with_its_reason_and_no_crash() -> None:
     assert m.value is None
     assert "the network itself was not handed over" in m.why
     assert rng() is not None
+
+
+@pytest.mark.parametrize("kind", ["labels", "numbers"])
+def test_a_table_of_labels_or_numbers_is_audited_as_what_it_is(tmp_path, capsys, kind) -> None:
+    """Three labels, and predicted numbers: every audit answers or says why not, and the page is written."""
+    r = np.random.default_rng(0)
+    group = r.choice(["a", "b"], 400)
+    truth = r.choice(["cat", "dog", "owl"], 400) if kind == "labels" else np.round(r.normal(size=400), 4)
+    said = np.roll(truth, 1)
+    path, out = tmp_path / "rows.csv", tmp_path / "out"
+    path.write_text("g,t,p\n" + "".join(f"{g},{t},{p}\n" for g, t, p in zip(group, truth, said, strict=True)))
+    args = ["--truth", "t", "--prediction", "p", "--sensitive", "g", "--out", str(out)]
+
+    assert cli._run(["audit", "--predictions", str(path), *args]) == 0
+    assert cli._run(["report", str(out)]) == 0
+    found = json.loads((out / "evidence" / "data.json").read_text())["measurements"]
+    assert [m["why"] for m in found if m["metric"] == "data.leak_auc" and m["value"] is None]

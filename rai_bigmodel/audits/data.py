@@ -9,12 +9,13 @@ import numpy as np
 from rai_bigmodel.audits.answers import NEEDS_ROWS
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import exact, intervals, scores
-from rai_bigmodel.subject import column_of, decision_in, in_memory
+from rai_bigmodel.subject import column_of, decision_in, in_memory, task_of
 from rai_bigmodel.words import number, percent, plural
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
+NEEDS_TWO = "this is measured where the outcome is a yes or no"
 LEAK_AUC = 0.98
 PURE_VALUE = 0.95
 PURE_INTERVAL = 0.985
@@ -44,8 +45,14 @@ class Data(Record, omit_defaults=True):
         features = tuple(f for f in held_out.roles.get("feature", ()) if f != truth)
         if not in_memory(held_out):
             return _in_engine(subject, held_out, features, truth)
-        leaks = _leaks(parts, features, truth)
+        yes_or_no = task_of(subject) == "binary"
+        leaks = _leaks(parts, features, truth) if yes_or_no else []
         found = [m for leak in leaks for m in leak.measurements]
+        if not yes_or_no:
+            found += [
+                Measurement(metric=f"data.{name}", kind="exact", value=None, why=NEEDS_TWO)
+                for name in ("leak_auc", "leak_purity", "label_rate")
+            ]
         found += _missing(parts, features)
         found += _repeats(data, features)
         for attribute in held_out.roles.get("sensitive", ()):
@@ -270,12 +277,14 @@ def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], trut
 def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
     # In an engine, the decisions that were counted already; in memory none are needed.
     decision = np.zeros(cohort.rows, dtype=bool) if in_memory(cohort) else decision_in(subject, cohort)
-    counts = cohort.count((attribute,), truth=truth, decision=decision)
+    yes_or_no = task_of(subject) == "binary"
+    outcome = truth if yes_or_no else np.zeros(cohort.rows, dtype=bool)
+    counts = cohort.count((attribute,), truth=outcome, decision=decision)
     total = int(counts.n.sum())
     out = []
     for group, n, positives in zip(counts.groups, counts.n.tolist(), counts.positives.tolist(), strict=True):
         labels = {"attribute": attribute, "group": group}
-        for name, x, of in (("group_share", n, total), ("label_rate", positives, n)):
+        for name, x, of in (("group_share", n, total), ("label_rate", positives, n))[: 1 + yes_or_no]:
             out.append(
                 Measurement(
                     metric=f"data.{name}",

@@ -49,6 +49,8 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
         truth and prediction and isinstance(table, Table) and table.outcome(truth, prediction) == "number"
     )
     labels = table.labels(truth) if truth and not number else ()
+    if len(labels) > 2 and not prediction:
+        table.binary(truth)  # scores of one label need two; this says so
     decision = Decision(
         kind="threshold",
         threshold=None if prediction else at_least.threshold,
@@ -60,6 +62,9 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
         if score:
             scores: Array = inputs[score]
             return scores
+        if number:
+            told: Array = inputs[prediction]
+            return told
         return table.binary(prediction).astype(np.float64)
 
     return Subject(
