@@ -64,6 +64,10 @@ class Data(Record, omit_defaults=True):
         if leaks and not notes:
             notes = [f"None of {plural(len(leaks), 'feature')} gives the outcome away."]
         notes += [note for note in getattr(held_out, "notes", ()) if note]
+        if subject.card.get("ledger") and data.train is not None:
+            notes.append(
+                "ε covers the model. It does not cover this section, which counts training rows exactly."
+            )
         return Findings(measurements=tuple(found), exhibits=tuple(exhibits), notes=tuple(notes))
 
 

@@ -81,6 +81,9 @@ def _generalisation_gap(subject: Subject, data: Splits) -> Measurement:
     name, train, n = "generalisation_gap", data.train, data.held_out.rows
     if train is None:
         return estimate(name, None, n, why="no training rows were given")
+    if subject.card.get("ledger"):
+        why = "the model is private, and what its training rows show would spend privacy that its ledger does not count"
+        return estimate(name, None, n, why=why)
     if task_of(subject) == "number":
         seen, fresh = (
             np.abs(a.predicted - a.truth)

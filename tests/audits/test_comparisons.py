@@ -7,6 +7,7 @@ import pytest
 from cohorts import logistic, rng, splits, subject
 
 from rai_bigmodel.audits.deployment import Deployment, _order_statistics
+from rai_bigmodel.audits.performance import Performance
 from rai_bigmodel.audits.privacy import Privacy
 
 LEDGER = {
@@ -53,6 +54,20 @@ def test_without_a_guarantee_there_is_no_epsilon(card, why) -> None:
 
     assert spent.value is None
     assert why in spent.why
+
+
+def test_the_training_rows_of_a_private_model_are_not_looked_at() -> None:
+    """How much better they do would be a release outside the ledger: null with why, for the private model alone."""
+    private, plain = (
+        {m.metric: m for m in Performance()(s, splits(), rng()).measurements}[
+            "performance.generalisation_gap"
+        ]
+        for s in (subject(card={"ledger": LEDGER}), subject())
+    )
+
+    assert private.value is None
+    assert "spend privacy" in private.why
+    assert plain.value is not None
 
 
 def test_what_privacy_cost_a_group_is_the_paired_difference_of_accuracy() -> None:
