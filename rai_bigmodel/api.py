@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from rai_bigmodel.policy import judge as hold_against
 from rai_bigmodel.rules import Policy, Ruling, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from rai_bigmodel.accounting import Privacy
     from rai_bigmodel.mitigate.search import Mitigation
@@ -130,86 +129,18 @@ def audit(
     Raises:
         InputError: an audit, a parameter or the data cannot be used.
     """
+    from rai_bigmodel.asking import audits_asked, subject_of
     from rai_bigmodel.collect import collect
 
-    related = {role: _subject(other) for role, other in (relatives or {}).items()}
+    related = {role: subject_of(other) for role, other in (relatives or {}).items()}
     return collect(
-        _subject(subject).related(**related), splits, _asked(audits), on=on, seed=seed, on_audit=on_audit
+        subject_of(subject).related(**related),
+        splits,
+        audits_asked(audits),
+        on=on,
+        seed=seed,
+        on_audit=on_audit,
     )
-
-
-def _asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, where: str = "") -> list[Any]:
-    from rai_bigmodel import plugins
-    from rai_bigmodel.collect import Asked
-
-    params = audits if isinstance(audits, Mapping) else {name: {} for name in audits}
-    out = []
-    for key, given in params.items():
-        name, _, label = key.partition("/")
-        rest = {k: v for k, v in given.items() if k != "use"}
-        used = given.get("use", name)
-        if used != name:
-            msg = f"{where or 'audits'}: $.audits.{key}: the part before '/' names the audit; it must be {used!r}"
-            raise InputError(msg)
-        one = plugins.load(name, rest, where=where, at=f"$.audits.{key}")
-        out.append(Asked(name, one, label))
-    if not out:
-        msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(plugins.installed())}"
-        raise InputError(msg)
-    return out
-
-
-def _subject(given: Subject | Run | PathLike) -> Subject:
-    from rai_bigmodel.subject import Subject
-
-    if isinstance(given, Subject):
-        return given
-    if isinstance(given, str | os.PathLike):
-        path = Path(given)
-        if path.suffix == ".onnx":
-            from rai_bigmodel.subjects.of_onnx import of_onnx
-
-            return of_onnx(path)
-        if path.is_file():
-            msg = f"{path}: a subject is the folder of a run or an .onnx file"
-            raise InputError(msg)
-    from rai_bigmodel.subjects.of_run import of_run
-
-    return of_run(given)
-
-
-class _Rows(Record):
-    """A file of rows, and what its columns are."""
-
-    file: str
-    truth: str
-    sensitive: tuple[str, ...]
-    positive: str | int | float | bool | None = None
-    features: tuple[str, ...] | str = "all"
-    id: str | None = None
-    weight: str | None = None
-
-
-class _Predictions(Record):
-    """A file of predictions in place of a model."""
-
-    table: str
-    score: str | None = None
-    prediction: str | None = None
-    threshold: float | None = None
-
-
-class _AuditFile(Record):
-    """What ``audit.yaml`` says."""
-
-    subject: str | _Predictions
-    audits: dict[str, dict[str, Any]]
-    data: str | _Rows | None = None
-    label_means: str = ""
-    attributes_from: str = ""
-    relatives: dict[str, str] = {}
-    on: tuple[str, ...] = ("primary",)
-    seed: int = 0
 
 
 def audit_file(path: PathLike, *, only: Sequence[str] = (), on_audit: Progress | None = None) -> Dossier:
@@ -221,11 +152,20 @@ def audit_file(path: PathLike, *, only: Sequence[str] = (), on_audit: Progress |
     Raises:
         InputError: the file, or something that it names, cannot be used.
     """
+    from rai_bigmodel.asking import (
+        AuditFile,
+        Predictions,
+        audits_asked,
+        predictions_of,
+        splits_of,
+        subject_of,
+        with_facts,
+    )
     from rai_bigmodel.collect import collect
 
     content = files.read_bytes(path)
     where, here = str(path), Path(path).parent
-    asked = files.parse_yaml(content, _AuditFile, where=where)
+    asked = files.parse_yaml(content, AuditFile, where=where)
     audits = asked.audits
     for name in only:
         if name not in audits:
@@ -233,18 +173,18 @@ def audit_file(path: PathLike, *, only: Sequence[str] = (), on_audit: Progress |
             raise InputError.unknown(what, name, audits)
     if only:
         audits = {name: given for name, given in audits.items() if name in only}
-    loaded = _asked(audits, where=where)
-    if isinstance(asked.subject, _Predictions):
-        subject, splits = _predictions_of(asked, where, here)
+    loaded = audits_asked(audits, where=where)
+    if isinstance(asked.subject, Predictions):
+        subject, splits = predictions_of(asked, where, here)
     else:
         if asked.data is None:
             msg = f"{where}: $.data: this key is required beside a model"
             raise InputError(msg)
-        splits = _splits(asked.data, where, here)
-        subject = _subject(here / asked.subject)
-    subject = subject.related(**{role: _subject(here / p) for role, p in asked.relatives.items()})
+        splits = splits_of(asked.data, where, here)
+        subject = subject_of(here / asked.subject)
+    subject = subject.related(**{role: subject_of(here / p) for role, p in asked.relatives.items()})
     facts = {"label_means": asked.label_means, "attributes_from": asked.attributes_from}
-    splits = _with_facts(splits, facts)
+    splits = with_facts(splits, facts)
     return collect(
         subject,
         splits,
@@ -254,79 +194,6 @@ def audit_file(path: PathLike, *, only: Sequence[str] = (), on_audit: Progress |
         configuration={"audit.yaml": files.digest(content)},
         on_audit=on_audit,
     )
-
-
-def _with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
-    from dataclasses import replace
-
-    return replace(splits, facts={**splits.facts, **{k: v for k, v in facts.items() if v}})
-
-
-def _splits(data: str | _Rows, where: str, here: Path) -> Splits:
-    from rai_bigmodel.subject import Splits
-
-    if isinstance(data, str):
-        from rai_bigmodel import datasets
-
-        return datasets.by_name(data)
-    from rai_bigmodel.tables import read_table
-
-    table = read_table(here / data.file, roles=_roles(data, where), positive=_label(data.positive))
-    return Splits(held_out=table)
-
-
-def _roles(data: _Rows, where: str) -> dict[str, tuple[str, ...]]:
-    features = ("*",) if data.features == "all" else data.features
-    if isinstance(features, str):
-        msg = f"{where}: $.data.features: must be 'all' or a list of columns, got {features!r}"
-        raise InputError(msg)
-    return {
-        "truth": (data.truth,),
-        "sensitive": data.sensitive,
-        "feature": tuple(features),
-        "id": (data.id,) if data.id else (),
-        "weight": (data.weight,) if data.weight else (),
-    }
-
-
-def _label(value: str | float | bool | None) -> str:  # noqa: FBT001 - a label may be a boolean
-    from rai_bigmodel.rules import label_text
-
-    return "" if value is None else label_text(value)
-
-
-def _predictions_of(asked: _AuditFile, where: str, here: Path) -> tuple[Subject, Splits]:
-    if not isinstance(asked.data, _Rows) or not isinstance(asked.subject, _Predictions):
-        msg = f"{where}: $.data: a table of predictions needs data: {{file, truth, sensitive, …}} that describe it"
-        raise InputError(msg)
-    table = asked.subject
-    if asked.data.file != table.table:
-        msg = f"{where}: $.data.file: must be the table of predictions itself, {table.table!r}"
-        raise InputError(msg)
-    return _of_predictions(
-        here / table.table,
-        roles=_roles(asked.data, where)
-        | {
-            "score": (table.score,) if table.score else (),
-            "prediction": (table.prediction,) if table.prediction else (),
-        },
-        positive=_label(asked.data.positive),
-        threshold=table.threshold,
-    )
-
-
-def _of_predictions(
-    given: Any, *, roles: Mapping[str, tuple[str, ...]], positive: str, threshold: float | None
-) -> tuple[Subject, Splits]:
-    from rai_bigmodel import tables
-    from rai_bigmodel.subject import Splits
-    from rai_bigmodel.subjects.of_table import of_table
-
-    if isinstance(given, str | os.PathLike):
-        table = tables.open_table(given, roles=roles, positive=positive)
-    else:
-        table = tables.of(given, roles=roles, positive=positive)
-    return of_table(table, name=table.name, threshold=threshold), Splits(held_out=table)
 
 
 PREDICTION_AUDITS = ("performance", "calibration", "fairness", "slices", "data")
@@ -366,6 +233,7 @@ def audit_predictions(
     Raises:
         InputError: the file or a column cannot be used.
     """
+    from rai_bigmodel.asking import audits_asked, of_predictions
     from rai_bigmodel.collect import collect
 
     if not sensitive:
@@ -381,14 +249,14 @@ def audit_predictions(
         "weight": (weight,) if weight else (),
         "feature": ("*",),
     }
-    subject, splits = _of_predictions(frame_or_path, roles=roles, positive=positive, threshold=threshold)
+    subject, splits = of_predictions(frame_or_path, roles=roles, positive=positive, threshold=threshold)
     fairness: dict[str, Any] = {"intersections": intersections}
     if any("*" in s for s in sensitive):
         singles = [s for s in sensitive if "*" not in s]
         pairs = [f"{a}*{b}" for i, a in enumerate(singles) for b in singles[i + 1 :]] if intersections else []
         fairness = {"attributes": tuple(dict.fromkeys([*columns, *pairs, *sensitive]))}
     asked = {name: fairness if name == "fairness" else {} for name in PREDICTION_AUDITS}
-    return collect(subject, splits, _asked(asked), seed=seed, on_audit=on_audit)
+    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
 
 
 # --- mitigating ------------------------------------------------------------------------------------
@@ -442,17 +310,18 @@ def mitigate_file(
     Raises:
         InputError: the file cannot be used, or the subject is not a run.
     """
+    from rai_bigmodel.asking import AuditFile, Predictions, splits_of
     from rai_bigmodel.training import checkpoint
 
     where, here = str(path), Path(path).parent
-    asked = files.read_yaml(path, _AuditFile)
+    asked = files.read_yaml(path, AuditFile)
     named = {"primary": asked.subject, **asked.relatives}
     if role not in named:
         what = f"{where}: role"
         raise InputError.unknown(what, role, named)
     subject = named[role]
-    if isinstance(subject, _Predictions) or not (here / subject).is_dir():
-        got = "a table of predictions" if isinstance(subject, _Predictions) else repr(subject)
+    if isinstance(subject, Predictions) or not (here / subject).is_dir():
+        got = "a table of predictions" if isinstance(subject, Predictions) else repr(subject)
         msg = f"{where}: only the folder of a run can be trained again; the subject of role {role!r} is {got}"
         raise InputError(msg)
     if asked.data is None:
@@ -461,7 +330,7 @@ def mitigate_file(
     if (here / subject).resolve() == Path(out).resolve():
         msg = f"{out}: is the folder of the run itself; the fairer model needs one of its own"
         raise InputError(msg)
-    splits = _splits(asked.data, where, here)
+    splits = splits_of(asked.data, where, here)
     made = mitigate(here / subject, splits, attribute=attribute, policy=policy, **how)
     folder = files.make_folder(out)
     # The card comes last: without it there is no run, so half of a result never looks like one.

@@ -225,7 +225,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
 
 def test_a_recipe_that_cannot_be_trained_leaves_no_folder(tmp_path, capsys) -> None:
     """Unknown data and an unknown key: exit 2, one line, nothing made."""
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="training needs the extra 'train'")
     recipe = tmp_path / "recipe.yaml"
     for text in ("data: loans\nnet: {mlp: {}}\n", "data: loan\nnet: {mlp: {hiden: [3]}}\n"):
         recipe.write_text(text)
@@ -295,7 +295,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path) -> None:
 
 def test_an_unmet_need_is_a_null_with_its_reason_and_no_crash() -> None:
     """A white-box audit of a black box."""
-    pytest.importorskip("captum")
+    pytest.importorskip("captum", reason="attributions need the extra 'explain'")
     (found,) = collect(
         subject(), splits(), [Asked("explainability", plugins.load("explainability"))]
     ).evidence

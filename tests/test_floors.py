@@ -44,6 +44,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (4, "audits", "numpy msgspec captum torch sklearn"),
     (4, "mitigate", "numpy msgspec fairlearn"),
     (5, "collect", "numpy msgspec"),
+    (5, "asking", ""),
     (5, "verify", "numpy msgspec"),
     (5, "compare", "msgspec"),
     (6, "api", ""),

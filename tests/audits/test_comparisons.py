@@ -31,7 +31,7 @@ def _only(findings, metric, **labels):
 
 def test_epsilon_is_recomputed_from_the_ledger_and_not_copied() -> None:
     """The PRV accountant's 1.8384 for σ = 1, q = 0.01, 1,000 steps, although the card claims 1.5."""
-    pytest.importorskip("opacus")
+    pytest.importorskip("opacus", reason="accounting needs the extra 'privacy'")
     findings = Privacy()(subject(card={"ledger": LEDGER}), splits(), rng())
     claimed, spent = (_only(findings, f"privacy.{n}")[0] for n in ("epsilon_claimed", "epsilon_spent"))
 

@@ -1,0 +1,173 @@
+"""What does ``audit.yaml`` ask for? The file, and what it names: a subject, rows, and audits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rai_bigmodel import plugins
+from rai_bigmodel.collect import Asked
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Record
+
+if TYPE_CHECKING:
+    from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.training.checkpoint import Run
+
+    PathLike = str | os.PathLike[str]
+
+
+def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, where: str = "") -> list[Asked]:
+    """Audits by name, or by name and parameters, loaded; ``name/label`` tells two runs of one audit apart.
+
+    Raises:
+        InputError: none is asked for, or one is not installed or has no such parameter.
+    """
+    params = audits if isinstance(audits, Mapping) else {name: {} for name in audits}
+    out = []
+    for key, given in params.items():
+        name, _, label = key.partition("/")
+        rest = {k: v for k, v in given.items() if k != "use"}
+        used = given.get("use", name)
+        if used != name:
+            msg = f"{where or 'audits'}: $.audits.{key}: the part before '/' names the audit; it must be {used!r}"
+            raise InputError(msg)
+        one = plugins.load(name, rest, where=where, at=f"$.audits.{key}")
+        out.append(Asked(name, one, label))
+    if not out:
+        msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(plugins.installed())}"
+        raise InputError(msg)
+    return out
+
+
+def subject_of(given: Subject | Run | PathLike) -> Subject:
+    """A subject as it is, a trained run, the folder of one, or an ONNX file that this package exported."""
+    from rai_bigmodel.subject import Subject
+
+    if isinstance(given, Subject):
+        return given
+    if isinstance(given, str | os.PathLike):
+        path = Path(given)
+        if path.suffix == ".onnx":
+            from rai_bigmodel.subjects.of_onnx import of_onnx
+
+            return of_onnx(path)
+        if path.is_file():
+            msg = f"{path}: a subject is the folder of a run or an .onnx file"
+            raise InputError(msg)
+    from rai_bigmodel.subjects.of_run import of_run
+
+    return of_run(given)
+
+
+class Rows(Record):
+    """A file of rows, and what its columns are."""
+
+    file: str
+    truth: str
+    sensitive: tuple[str, ...]
+    positive: str | int | float | bool | None = None
+    features: tuple[str, ...] | str = "all"
+    id: str | None = None
+    weight: str | None = None
+
+
+class Predictions(Record):
+    """A file of predictions in place of a model."""
+
+    table: str
+    score: str | None = None
+    prediction: str | None = None
+    threshold: float | None = None
+
+
+class AuditFile(Record):
+    """What ``audit.yaml`` says."""
+
+    subject: str | Predictions
+    audits: dict[str, dict[str, Any]]
+    data: str | Rows | None = None
+    label_means: str = ""
+    attributes_from: str = ""
+    relatives: dict[str, str] = {}
+    on: tuple[str, ...] = ("primary",)
+    seed: int = 0
+
+
+def with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
+    """The same rows with what people say of them, where they say something."""
+    from dataclasses import replace
+
+    return replace(splits, facts={**splits.facts, **{k: v for k, v in facts.items() if v}})
+
+
+def splits_of(data: str | Rows, where: str, here: Path) -> Splits:
+    """The rows that `data` names: a data set of ours, or a file beside ``audit.yaml``."""
+    from rai_bigmodel.subject import Splits
+
+    if isinstance(data, str):
+        from rai_bigmodel import datasets
+
+        return datasets.by_name(data)
+    from rai_bigmodel.tables import read_table
+
+    table = read_table(here / data.file, roles=_roles(data, where), positive=_label(data.positive))
+    return Splits(held_out=table)
+
+
+def _roles(data: Rows, where: str) -> dict[str, tuple[str, ...]]:
+    features = ("*",) if data.features == "all" else data.features
+    if isinstance(features, str):
+        msg = f"{where}: $.data.features: must be 'all' or a list of columns, got {features!r}"
+        raise InputError(msg)
+    return {
+        "truth": (data.truth,),
+        "sensitive": data.sensitive,
+        "feature": tuple(features),
+        "id": (data.id,) if data.id else (),
+        "weight": (data.weight,) if data.weight else (),
+    }
+
+
+def _label(value: str | float | bool | None) -> str:  # noqa: FBT001 - a label may be a boolean
+    from rai_bigmodel.rules import label_text
+
+    return "" if value is None else label_text(value)
+
+
+def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, Splits]:
+    """The table of predictions that ``audit.yaml`` names, as a subject and its rows."""
+    if not isinstance(asked.data, Rows) or not isinstance(asked.subject, Predictions):
+        msg = f"{where}: $.data: a table of predictions needs data: {{file, truth, sensitive, …}} that describe it"
+        raise InputError(msg)
+    table = asked.subject
+    if asked.data.file != table.table:
+        msg = f"{where}: $.data.file: must be the table of predictions itself, {table.table!r}"
+        raise InputError(msg)
+    return of_predictions(
+        here / table.table,
+        roles=_roles(asked.data, where)
+        | {
+            "score": (table.score,) if table.score else (),
+            "prediction": (table.prediction,) if table.prediction else (),
+        },
+        positive=_label(asked.data.positive),
+        threshold=table.threshold,
+    )
+
+
+def of_predictions(
+    given: Any, *, roles: Mapping[str, tuple[str, ...]], positive: str, threshold: float | None
+) -> tuple[Subject, Splits]:
+    """A file or dataframe of predictions, as a subject and its rows."""
+    from rai_bigmodel import tables
+    from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subjects.of_table import of_table
+
+    if isinstance(given, str | os.PathLike):
+        table = tables.open_table(given, roles=roles, positive=positive)
+    else:
+        table = tables.of(given, roles=roles, positive=positive)
+    return of_table(table, name=table.name, threshold=threshold), Splits(held_out=table)
