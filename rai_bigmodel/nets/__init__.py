@@ -1,5 +1,6 @@
 """Which networks can be built? A frozen configuration each, whose ``build`` gives the module."""
 
-from rai_bigmodel.nets.mlp import MLP, Input, Tabular
+from rai_bigmodel.nets.mlp import MLP, Tabular
+from rai_bigmodel.nets.reads import Category, Input, Pixels, Reads, Series, Tokens
 
-__all__ = ["MLP", "Input", "Tabular"]
+__all__ = ["MLP", "Category", "Input", "Pixels", "Reads", "Series", "Tabular", "Tokens"]

@@ -28,22 +28,10 @@ except ImportError:
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from rai_bigmodel.nets.reads import Input
+
 _ACTIVATIONS = {"tanh": nn.Tanh, "relu": nn.ReLU, "gelu": nn.GELU}
 _MAX_WIDTH = 100_000
-
-
-class Input(Record):
-    """How one raw column becomes a number around 0: ``(x - center) / scale``, with `fill` for a missing x."""
-
-    fill: float = 0.0
-    center: float = 0.0
-    scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.scale <= 0:
-            msg = f"scale must be positive, got {self.scale}"
-            raise ValueError(msg)
 
 
 class MLP(Record):

@@ -1,0 +1,84 @@
+"""What does a network read, and how does each raw value become a number?
+
+A net is built from a ``Reads``: which columns, pictures, words or series go in, with every constant that
+fills, scales or codes them. The constants live inside the module as buffers (words: in the run's card), so an
+exported file takes raw values and a private model carries nothing that was read off its training rows.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rai_bigmodel.evidence import Record
+
+PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
+"""Token ids: nothing there, a word that is not in the vocabulary, the vocabulary's first word."""
+
+
+class Input(Record):
+    """How one raw column becomes a number around 0: ``(x - center) / scale``, with `fill` for a missing x."""
+
+    fill: float = 0.0
+    center: float = 0.0
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale <= 0:
+            msg = f"scale must be positive, got {self.scale}"
+            raise ValueError(msg)
+
+
+class Category(Record):
+    """One column of labels, embedded: code 0 is a missing or unknown label, code i + 1 is ``values[i]``.
+
+    Codes reach the net as float32 in the same ``x_BF`` as the numbers, in the order of the features.
+    """
+
+    values: tuple[str, ...]
+    width: int = 4
+
+
+class Pixels(Record):
+    """One column of pictures ``(rows, channels, height, width)`` in any unit: ``(x - center) / scale``."""
+
+    channels: int
+    height: int
+    width: int
+    center: float = 0.0
+    scale: float = 1.0
+    column: str = "image"
+
+
+class Tokens(Record):
+    """One column of texts, cut into words or characters: ids ``(rows, length)``, padded behind with ``PADDING``."""
+
+    words: tuple[str, ...]
+    length: int
+    level: Literal["word", "character"] = "word"
+    column: str = "text"
+
+
+class Series(Record):
+    """One column of series ``(rows, length, features)``; steps that are NaN throughout are padding."""
+
+    features: int
+    length: int
+    center: float = 0.0
+    scale: float = 1.0
+    column: str = "series"
+
+
+class Reads(Record):
+    """All that one net reads; a table net numbers and categories, an image net pixels, a fusion several.
+
+    Args:
+        features: the order of the table's columns in ``x_BF``; the keys of `numbers` and `categories`.
+    """
+
+    features: tuple[str, ...] = ()
+    numbers: dict[str, Input] = {}
+    categories: dict[str, Category] = {}
+    pixels: Pixels | None = None
+    tokens: Tokens | None = None
+    series: Series | None = None
