@@ -13,7 +13,8 @@ from rai_bigmodel.dossier import Dossier, load, save
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import FORMAT, Record
 from rai_bigmodel.policy import judge as hold_against
-from rai_bigmodel.rules import Policy, Ruling, Verdict
+from rai_bigmodel.rules import Policy, Ruling, Verdict, Waiver
+from rai_bigmodel.waivers import Waivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ __all__ = [
     "mitigate",
     "mitigate_file",
     "read_policy",
+    "read_waivers",
     "save",
     "save_verdict",
     "train",
@@ -373,18 +375,36 @@ def read_policy(path: PathLike) -> Policy:
     return files.read_yaml(path, Policy)
 
 
+def read_waivers(path: PathLike) -> tuple[Waiver, ...]:
+    """The waivers in a file, refused with a path where one says something that a waiver cannot say."""
+    return files.read_yaml(path, Waivers).waivers
+
+
 def judge(
-    dossier: Dossier, policy: Policy | PathLike, *, today: dt.date | None = None, subject: str = ""
+    dossier: Dossier,
+    policy: Policy | PathLike,
+    *,
+    waivers: Sequence[Waiver] | PathLike = (),
+    today: dt.date | None = None,
+    subject: str = "",
 ) -> Verdict:
     """Hold a dossier against a policy.
 
     Args:
-        today: the date from which ``max_age_days`` counts; the current one unless given.
+        waivers: or the file that holds them; those that count turn a fail or an inconclusive into *waived*.
+        today: the date from which ``max_age_days`` counts and on which waivers must be valid; the current one
+            unless given.
         subject: the digest that the primary subject must have.
+
+    Raises:
+        InputError: a file cannot be used, or a waiver cannot be meant.
     """
     if not isinstance(policy, Policy):
         policy = read_policy(policy)
-    return hold_against(policy, dossier, today=today or dt.datetime.now(dt.UTC).date(), subject=subject)
+    if isinstance(waivers, str | os.PathLike):
+        waivers = read_waivers(waivers)
+    today = today or dt.datetime.now(dt.UTC).date()
+    return hold_against(policy, dossier, today=today, waivers=tuple(waivers), subject=subject)
 
 
 class VerdictFile(Record):
@@ -397,6 +417,7 @@ class VerdictFile(Record):
     manifest_digest: str
     subject_digest: str
     rulings: tuple[Ruling, ...]
+    waivers_digest: str = ""
     format: int = FORMAT
 
 
@@ -411,6 +432,7 @@ def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
         manifest_digest=dossier.manifest.digest,
         subject_digest=primary.digest if primary else "",
         rulings=verdict.rulings,
+        waivers_digest=files.digest(files.canonical_json(verdict.waivers)) if verdict.waivers else "",
     )
 
 

@@ -339,12 +339,13 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
 @click.option(
     "--policy", required=True, metavar="POLICY.yaml", help="The rules to hold the evidence against."
 )
+@click.option("--waivers", default="", metavar="WAIVERS.yaml", help="Who has waived which rule, until when.")
 @click.option(
     "--subject", default="", metavar="SHA256", help="The digest that the primary subject must have."
 )
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
 @_quiet
-def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) -> int:
+def gate(folder: str, policy: str, waivers: str, subject: str, *, as_json: bool, quiet: bool) -> int:
     """Judge the evidence in DIR: exit 0 the policy is met, 1 not met, 3 undecided."""
     from rai_bigmodel import api, files
     from rai_bigmodel.errors import InputError
@@ -352,7 +353,7 @@ def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) 
     if subject and not subject.startswith("sha256:"):
         subject = f"sha256:{subject}"
     dossier = api.load(folder)
-    verdict = api.judge(dossier, policy, subject=subject)
+    verdict = api.judge(dossier, policy, waivers=waivers or (), subject=subject)
     try:
         api.save_verdict(dossier, verdict, folder)
     except InputError as error:  # evidence is often read-only where it is judged; the verdict stands
@@ -372,14 +373,18 @@ def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) 
 )
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--policy", metavar="POLICY.yaml", help="Without one the page says that nothing was judged.")
+@click.option("--waivers", default="", metavar="WAIVERS.yaml", help="Who has waived which rule, until when.")
 @click.option("--out", metavar="FILE.html", help="By default DIR/report.html.")
 @_quiet
-def report(folder: str, policy: str | None, out: str | None, *, quiet: bool) -> int:
+def report(folder: str, policy: str | None, waivers: str, out: str | None, *, quiet: bool) -> int:
     """Write the page for the evidence in DIR: one HTML file, no script, no network."""
     from rai_bigmodel import api
 
+    if waivers and not policy:
+        msg = "--waivers goes with --policy"
+        raise click.UsageError(msg, click.get_current_context())
     dossier = api.load(folder)
-    verdict = api.judge(dossier, policy) if policy else None
+    verdict = api.judge(dossier, policy, waivers=waivers or ()) if policy else None
     path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
     if not quiet:
         click.echo(f"The page: {path}", err=True)

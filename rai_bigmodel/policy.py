@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rai_bigmodel.evidence import LADDER, Evidence, Measurement
 from rai_bigmodel.rules import AttributeAware, Limit, Outcome, Policy, Rule, Ruling, Verdict
+from rai_bigmodel.waivers import check, waived
 from rai_bigmodel.words import article, exact, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.rules import Waiver
 
 __all__ = ["AttributeAware", "Limit", "Policy", "Rule", "Ruling", "Verdict", "judge"]
 
@@ -39,13 +41,25 @@ class _Found(NamedTuple):
     measurement: Measurement | None
 
 
-def judge(policy: Policy, dossier: Dossier, *, today: dt.date, subject: str = "") -> Verdict:
+def judge(
+    policy: Policy,
+    dossier: Dossier,
+    *,
+    today: dt.date,
+    waivers: Sequence[Waiver] = (),
+    subject: str = "",
+) -> Verdict:
     """Hold a dossier against a policy.
 
     Args:
-        today: the date from which `max_age_days` counts.
+        today: the date from which `max_age_days` counts, and on which waivers must be valid.
+        waivers: of this policy or others; those that count turn a fail or an inconclusive into *waived*.
         subject: the digest the primary subject must have (as `Policy.subject`).
+
+    Raises:
+        InputError: a waiver reaches too far ahead, or speaks of a rule that the policy does not have.
     """
+    check(waivers, policy, today=today)
     pins = (policy.subject, subject)
     blocked = _blocked(policy, dossier, today=today, pins=pins)
     claims = [
@@ -61,7 +75,11 @@ def judge(policy: Policy, dossier: Dossier, *, today: dt.date, subject: str = ""
         else _ruling(rule, members[0], policy, rejected[i])
         for i, (rule, members) in enumerate(zip(policy.rules, claims, strict=True))
     )
-    return Verdict(policy=policy, rulings=rulings, outcome=_verdict(rulings))
+    # Waived rules stay in Holm's family above: its size may not depend on what became of them.
+    rulings = tuple(
+        waived(ruling, waivers, policy=policy, manifest=dossier.manifest, today=today) for ruling in rulings
+    )
+    return Verdict(policy=policy, rulings=rulings, outcome=_verdict(rulings), waivers=tuple(waivers))
 
 
 def _verdict(rulings: Sequence[Ruling]) -> Literal["pass", "fail", "inconclusive"]:

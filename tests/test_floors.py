@@ -27,6 +27,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (0, "words", ""),
     (0, "stats", "numpy scipy"),
     (1, "rules", "msgspec"),
+    (1, "waivers", "msgspec"),
     (1, "policy", "msgspec"),
     (1, "scan", ""),
     (1, "controls", "msgspec"),
