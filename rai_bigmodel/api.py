@@ -45,6 +45,7 @@ __all__ = [
     "save_verdict",
     "train",
     "train_recipe",
+    "write_outputs",
     "write_report",
 ]
 
@@ -452,6 +453,28 @@ def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: Path
     files.make_folder(path.parent)
     files.write_bytes(path, page)
     return path
+
+
+def write_outputs(
+    dossier: Dossier,
+    verdict: Verdict,
+    *,
+    junit: PathLike | None = None,
+    sarif: PathLike | None = None,
+    markdown: PathLike | None = None,
+) -> None:
+    """Write a verdict for other programs: JUnit XML, SARIF 2.1.0, Markdown for a pull request; those asked for.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    import importlib
+
+    for name, path in (("junit", junit), ("sarif", sarif), ("markdown", markdown)):
+        if path is not None:
+            write = getattr(importlib.import_module(f"rai_bigmodel.report.{name}"), name)
+            files.make_folder(Path(path).parent)
+            files.write_bytes(path, write(verdict, dossier))
 
 
 # --- the whole path ---------------------------------------------------------------------------------

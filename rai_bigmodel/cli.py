@@ -334,7 +334,12 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
     return 0
 
 
-@cli.command(**_example("rai gate reports/demo --policy examples/policies/lending.yaml"))
+@cli.command(
+    **_example(
+        "rai gate reports/demo --policy examples/policies/lending.yaml",
+        "rai gate reports/demo --policy policy.yaml --junit gate.xml --sarif gate.sarif --markdown gate.md",
+    )
+)
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option(
     "--policy", required=True, metavar="POLICY.yaml", help="The rules to hold the evidence against."
@@ -343,9 +348,14 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
 @click.option(
     "--subject", default="", metavar="SHA256", help="The digest that the primary subject must have."
 )
+@click.option("--junit", metavar="FILE.xml", help="Also write the verdict as JUnit XML.")
+@click.option("--sarif", metavar="FILE.sarif", help="Also write it as SARIF 2.1.0.")
+@click.option("--markdown", metavar="FILE.md", help="Also write it as Markdown for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
 @_quiet
-def gate(folder: str, policy: str, waivers: str, subject: str, *, as_json: bool, quiet: bool) -> int:
+def gate(
+    folder: str, policy: str, waivers: str, subject: str, *, as_json: bool, quiet: bool, **outputs: str | None
+) -> int:
     """Judge the evidence in DIR: exit 0 the policy is met, 1 not met, 3 undecided."""
     from rai_bigmodel import api, files
     from rai_bigmodel.errors import InputError
@@ -358,6 +368,7 @@ def gate(folder: str, policy: str, waivers: str, subject: str, *, as_json: bool,
         api.save_verdict(dossier, verdict, folder)
     except InputError as error:  # evidence is often read-only where it is judged; the verdict stands
         _say(f"verdict.json was not written: {error}", 0)
+    api.write_outputs(dossier, verdict, **outputs)
     if as_json:
         click.echo(files.canonical_json(api.verdict_file(dossier, verdict)).decode(), nl=False)
     else:
