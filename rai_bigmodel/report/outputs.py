@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from rai_bigmodel import files
 from rai_bigmodel.dossier import file_name
 from rai_bigmodel.report.phrases import OUTCOMES, prose, rule_title
+from rai_bigmodel.report.rules import interval_said, limit_of, value_words
 
 if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
-    from rai_bigmodel.rules import Outcome, Rule, Ruling, Verdict
+    from rai_bigmodel.rules import Outcome, Policy, Rule, Ruling, Verdict
 
 
 class Told(NamedTuple):
@@ -37,11 +38,11 @@ def told(verdict: Verdict, dossier: Dossier) -> list[Told]:
         wanted = _id(ruling.rule)
         taken = {one.id for one in out}
         name = next(n for n in (wanted, *(f"{wanted}-{i}" for i in range(2, 10_000))) if n not in taken)
-        out.append(_told(ruling, name, dossier))
+        out.append(_told(ruling, name, verdict.policy, dossier))
     return out
 
 
-def _told(ruling: Ruling, name: str, dossier: Dossier) -> Told:
+def _told(ruling: Ruling, name: str, policy: Policy, dossier: Dossier) -> Told:
     rule = ruling.rule
     warning = rule.severity == "warn"
     undecided = ruling.outcome == "inconclusive" and rule.when_inconclusive == "block"
@@ -51,7 +52,7 @@ def _told(ruling: Ruling, name: str, dossier: Dossier) -> Told:
         title=prose(rule_title(rule)),
         outcome=ruling.outcome,
         word=OUTCOMES[ruling.outcome],
-        words=prose(ruling.words),
+        words=prose(f"{_seen(ruling, policy)} {ruling.words}".strip()),
         because=prose(rule.because),
         warning=warning,
         stops=not warning and (ruling.outcome == "fail" or undecided),
@@ -59,6 +60,15 @@ def _told(ruling: Ruling, name: str, dossier: Dossier) -> Told:
         control=tuple(prose(c) for c in rule.control),
         waived_because=prose(ruling.waiver.because) if ruling.waiver else "",
     )
+
+
+def _seen(ruling: Ruling, policy: Policy) -> str:
+    """``0.215, 0.13 to 0.31.``, as the page has it; nothing where nothing was measured."""
+    m, limit = ruling.measurement, limit_of(ruling)
+    if m is None or m.value is None:
+        return ""
+    said = interval_said(m, policy, limit)
+    return f"{value_words(m, limit)}{f', {said}' if said else ''}."
 
 
 def _id(rule: Rule) -> str:
