@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel import dossier as folders
-from rai_bigmodel import files
+from rai_bigmodel import files, ledger
 from rai_bigmodel.dossier import Dossier, load, save
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import FORMAT, Record
@@ -41,6 +41,7 @@ __all__ = [
     "mitigate_file",
     "read_policy",
     "read_waivers",
+    "record",
     "save",
     "save_verdict",
     "train",
@@ -388,6 +389,7 @@ def judge(
     waivers: Sequence[Waiver] | PathLike = (),
     today: dt.date | None = None,
     subject: str = "",
+    folder: PathLike | None = None,
 ) -> Verdict:
     """Hold a dossier against a policy.
 
@@ -396,16 +398,31 @@ def judge(
         today: the date from which ``max_age_days`` counts and on which waivers must be valid; the current one
             unless given.
         subject: the digest that the primary subject must have.
+        folder: where the dossier lies; the ledger beside it says how often these rows were used.
 
     Raises:
-        InputError: a file cannot be used, or a waiver cannot be meant.
+        InputError: a file cannot be used, a waiver cannot be meant, or the ledger was changed.
     """
     if not isinstance(policy, Policy):
         policy = read_policy(policy)
     if isinstance(waivers, str | os.PathLike):
         waivers = read_waivers(waivers)
     today = today or dt.datetime.now(dt.UTC).date()
-    return hold_against(policy, dossier, today=today, waivers=tuple(waivers), subject=subject)
+    attempts = None
+    if folder is not None and (entries := ledger.read(ledger.beside(folder))):
+        attempts = ledger.attempts(entries, dossier, policy=policy.name)
+    return hold_against(
+        policy, dossier, today=today, waivers=tuple(waivers), subject=subject, attempts=attempts
+    )
+
+
+def record(dossier: Dossier, folder: PathLike, verdict: Verdict | None = None) -> None:
+    """Add a line to the ledger beside a folder of evidence: that it was audited, or with a verdict judged.
+
+    Raises:
+        InputError: the ledger cannot be written, or was changed.
+    """
+    ledger.append(dossier, folder, verdict=verdict)
 
 
 class VerdictFile(Record):
@@ -522,7 +539,9 @@ def demo(
         out / "audit.yaml", on_audit=lambda name, done, of: say(f"audit {name}".strip(), done, of)
     )
     save(dossier, out)
-    verdict = judge(dossier, out / "policy.yaml")
+    record(dossier, out)
+    verdict = judge(dossier, out / "policy.yaml", folder=out)
+    record(dossier, out, verdict)
     save_verdict(dossier, verdict, out)
     write_report(dossier, verdict, path=out / "report.html")
     return dossier, verdict

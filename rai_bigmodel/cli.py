@@ -13,6 +13,7 @@ import click
 from rai_bigmodel.errors import RaiError
 
 if TYPE_CHECKING:
+    from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.rules import Ruling, Verdict
 
 OUR_BUG = 4
@@ -257,6 +258,7 @@ def audit(
             predictions, intersections=intersections, on_audit=progress, **columns
         )
     api.save(dossier, out)
+    _record(dossier, out)
     progress.clear()
     if not quiet:
         click.echo(f"{len(dossier.evidence)} pieces of evidence in {Path(out) / 'evidence'}", err=True)
@@ -265,6 +267,17 @@ def audit(
     for evidence in broken:
         _say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 3)
     return 3 if broken else 0
+
+
+def _record(dossier: Dossier, folder: str, verdict: Verdict | None = None) -> None:
+    """Count the run in the ledger; where that cannot be written, say so: the run stands all the same."""
+    from rai_bigmodel import api
+    from rai_bigmodel.errors import InputError
+
+    try:
+        api.record(dossier, folder, verdict)
+    except InputError as error:
+        _say(f"this run was not counted: {error}", 0)
 
 
 def _refuse_columns(columns: dict[str, Any]) -> None:
@@ -363,7 +376,8 @@ def gate(
     if subject and not subject.startswith("sha256:"):
         subject = f"sha256:{subject}"
     dossier = api.load(folder)
-    verdict = api.judge(dossier, policy, waivers=waivers or (), subject=subject)
+    verdict = api.judge(dossier, policy, waivers=waivers or (), subject=subject, folder=folder)
+    _record(dossier, folder, verdict)
     try:
         api.save_verdict(dossier, verdict, folder)
     except InputError as error:  # evidence is often read-only where it is judged; the verdict stands
@@ -395,7 +409,7 @@ def report(folder: str, policy: str | None, waivers: str, out: str | None, *, qu
         msg = "--waivers goes with --policy"
         raise click.UsageError(msg, click.get_current_context())
     dossier = api.load(folder)
-    verdict = api.judge(dossier, policy, waivers=waivers or ()) if policy else None
+    verdict = api.judge(dossier, policy, waivers=waivers or (), folder=folder) if policy else None
     path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
     if not quiet:
         click.echo(f"The page: {path}", err=True)
@@ -425,6 +439,8 @@ def _print_verdict(verdict: Verdict, *, quiet: bool) -> None:
     for ruling in rulings if not quiet else ():
         click.echo(_line(ruling))
     click.echo(click.style(verdict.headline, bold=True))
+    if verdict.attempts and not quiet:
+        click.echo(f"This is {verdict.attempts.words}.", err=True)
 
 
 def _line(ruling: Ruling) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rai_bigmodel.dossier import Dossier
-    from rai_bigmodel.rules import Waiver
+    from rai_bigmodel.rules import Attempts, Waiver
 
 __all__ = ["AttributeAware", "Limit", "Policy", "Rule", "Ruling", "Verdict", "judge"]
 
@@ -48,6 +48,7 @@ def judge(
     today: dt.date,
     waivers: Sequence[Waiver] = (),
     subject: str = "",
+    attempts: Attempts | None = None,
 ) -> Verdict:
     """Hold a dossier against a policy.
 
@@ -55,13 +56,14 @@ def judge(
         today: the date from which `max_age_days` counts, and on which waivers must be valid.
         waivers: of this policy or others; those that count turn a fail or an inconclusive into *waived*.
         subject: the digest the primary subject must have (as `Policy.subject`).
+        attempts: which run of this policy on these rows this is; null where runs are not counted.
 
     Raises:
         InputError: a waiver reaches too far ahead, or speaks of a rule that the policy does not have.
     """
     check(waivers, policy, today=today)
     pins = (policy.subject, subject)
-    blocked = _blocked(policy, dossier, today=today, pins=pins)
+    blocked = _blocked(policy, dossier, today=today, pins=pins, attempts=attempts)
     claims = [
         tuple(
             tuple(_claims(limit, rule, policy, dossier, blocked=blocked, pins=pins)) for limit in rule.limits
@@ -79,7 +81,9 @@ def judge(
     rulings = tuple(
         waived(ruling, waivers, policy=policy, manifest=dossier.manifest, today=today) for ruling in rulings
     )
-    return Verdict(policy=policy, rulings=rulings, outcome=_verdict(rulings), waivers=tuple(waivers))
+    return Verdict(
+        policy=policy, rulings=rulings, outcome=_verdict(rulings), waivers=tuple(waivers), attempts=attempts
+    )
 
 
 def _verdict(rulings: Sequence[Ruling]) -> Literal["pass", "fail", "inconclusive"]:
@@ -91,7 +95,9 @@ def _verdict(rulings: Sequence[Ruling]) -> Literal["pass", "fail", "inconclusive
     return "pass" if any(r.outcome == "pass" for r in counting) else "inconclusive"
 
 
-def _blocked(policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence[str]) -> str:
+def _blocked(
+    policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence[str], attempts: Attempts | None
+) -> str:
     """Why no rule at all can be decided; empty when they can."""
     primary = dossier.manifest.primary
     for pin in pins:
@@ -110,7 +116,10 @@ def _blocked(policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence
                 f"the policy allows {policy.max_age_days}."
             )
     if policy.max_attempts is not None:
-        return "The policy limits how often these rows may be used, and runs on them are not counted."
+        if attempts is None:
+            return "The policy limits how often these rows may be used, and runs on them are not counted."
+        if attempts.run > policy.max_attempts:
+            return f"This is {attempts.words}; the policy allows {policy.max_attempts}, so fresh rows are needed."
     return ""
 
 

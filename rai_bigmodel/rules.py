@@ -235,13 +235,35 @@ class Ruling(Record):
     waiver: Waiver | None = None
 
 
+class Attempts(Record):
+    """How often some rows were used, as the ledger has it.
+
+    Args:
+        run: which run of this policy on these rows this one is.
+        audited: how many runs have audited these rows at all.
+    """
+
+    run: int
+    audited: int
+
+    @property
+    def words(self) -> str:
+        """``run 4 of this policy on these rows``, and how many there were beside it."""
+        more = f" ({self.audited} audits of them in all)" if self.audited > self.run else ""
+        return f"run {self.run} of this policy on these rows{more}"
+
+
 class Verdict(Record):
-    """What became of the policy; `waivers` are all that were handed in, whether they count or not."""
+    """What became of the policy; `waivers` are all that were handed in, whether they count or not.
+
+    `attempts` is null where runs on these rows are not counted.
+    """
 
     policy: Policy
     rulings: tuple[Ruling, ...]
     outcome: Literal["pass", "fail", "inconclusive"]
     waivers: tuple[Waiver, ...] = ()
+    attempts: Attempts | None = None
 
     @property
     def exit_code(self) -> int:

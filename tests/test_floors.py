@@ -28,6 +28,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (0, "stats", "numpy scipy"),
     (1, "rules", "msgspec"),
     (1, "waivers", "msgspec"),
+    (1, "ledger", "msgspec"),
     (1, "policy", "msgspec"),
     (1, "scan", ""),
     (1, "controls", "msgspec"),
