@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel import dossier as folders
-from rai_bigmodel import files, ledger
+from rai_bigmodel import files, ledger, verdicts
 from rai_bigmodel.dossier import Dossier, load, save
 from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.evidence import FORMAT, Record
 from rai_bigmodel.policy import judge as hold_against
-from rai_bigmodel.rules import Policy, Ruling, Verdict, Waiver
+from rai_bigmodel.rules import Policy, Verdict, Waiver
 from rai_bigmodel.waivers import Waivers
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.nets import MLP
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
+    from rai_bigmodel.verify import Checked
 
     PathLike = str | os.PathLike[str]
     Progress = Callable[[str, int, int], None]
@@ -46,6 +46,7 @@ __all__ = [
     "save_verdict",
     "train",
     "train_recipe",
+    "verify",
     "write_outputs",
     "write_report",
 ]
@@ -425,40 +426,34 @@ def record(dossier: Dossier, folder: PathLike, verdict: Verdict | None = None) -
     ledger.append(dossier, folder, verdict=verdict)
 
 
-class VerdictFile(Record):
-    """What ``verdict.json`` holds: the rulings, and what they are rulings about."""
-
-    outcome: str
-    headline: str
-    policy: Policy
-    policy_digest: str
-    manifest_digest: str
-    subject_digest: str
-    rulings: tuple[Ruling, ...]
-    waivers_digest: str = ""
-    format: int = FORMAT
-
-
-def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
-    """A verdict with the digests of what it is about."""
-    primary = dossier.manifest.primary
-    return VerdictFile(
-        outcome=verdict.outcome,
-        headline=verdict.headline,
-        policy=verdict.policy,
-        policy_digest=verdict.policy.digest,
-        manifest_digest=dossier.manifest.digest,
-        subject_digest=primary.digest if primary else "",
-        rulings=verdict.rulings,
-        waivers_digest=files.digest(files.canonical_json(verdict.waivers)) if verdict.waivers else "",
-    )
-
-
 def save_verdict(dossier: Dossier, verdict: Verdict, folder: PathLike) -> Path:
     """Write ``verdict.json`` into the folder of the evidence."""
-    path = Path(folder) / "verdict.json"
-    files.write_bytes(path, files.canonical_json(verdict_file(dossier, verdict)))
-    return path
+    return verdicts.save(dossier, verdict, folder)
+
+
+def verify(
+    folder: PathLike, *, expect: str = "", rerun: bool = False, on_audit: Progress | None = None
+) -> Checked:
+    """Whether a folder of evidence still holds: every digest, the verdict and the page, worked out anew.
+
+    Args:
+        folder: of evidence, or a page with its folder beside it.
+        expect: the digest of the manifest or of the run, known from elsewhere.
+        rerun: repeat the audits on the saved subject and rows; nothing is trained.
+
+    Raises:
+        InputError: there is nothing to check, or the audits cannot be repeated from what is there.
+    """
+    from rai_bigmodel.verify import check, repeated
+
+    checked = check(folder, expect=expect)
+    if not rerun or not checked.holds:
+        return checked
+    asked = Path(checked.folder) / "audit.yaml"
+    if not asked.exists():
+        msg = f"{asked}: is not there, so it is not known how to repeat the audits"
+        raise InputError(msg)
+    return repeated(checked, audit_file(asked, on_audit=on_audit))
 
 
 def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: PathLike) -> Path:

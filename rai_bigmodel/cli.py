@@ -370,7 +370,7 @@ def gate(
     folder: str, policy: str, waivers: str, subject: str, *, as_json: bool, quiet: bool, **outputs: str | None
 ) -> int:
     """Judge the evidence in DIR: exit 0 the policy is met, 1 not met, 3 undecided."""
-    from rai_bigmodel import api, files
+    from rai_bigmodel import api, files, verdicts
     from rai_bigmodel.errors import InputError
 
     if subject and not subject.startswith("sha256:"):
@@ -384,7 +384,7 @@ def gate(
         _say(f"verdict.json was not written: {error}", 0)
     api.write_outputs(dossier, verdict, **outputs)
     if as_json:
-        click.echo(files.canonical_json(api.verdict_file(dossier, verdict)).decode(), nl=False)
+        click.echo(files.canonical_json(verdicts.verdict_file(dossier, verdict)).decode(), nl=False)
     else:
         _print_verdict(verdict, quiet=quiet)
     return verdict.exit_code
@@ -414,6 +414,33 @@ def report(folder: str, policy: str | None, waivers: str, out: str | None, *, qu
     if not quiet:
         click.echo(f"The page: {path}", err=True)
     return 0
+
+
+@cli.command(**_example("rai verify reports/demo", "rai verify reports/demo/report.html --expect 3f1c…"))
+@click.argument("path", type=click.Path(), metavar="DIR|REPORT.html")
+@click.option(
+    "--expect", default="", metavar="SHA256", help="The digest of manifest or run, known from elsewhere."
+)
+@click.option(
+    "--rerun", is_flag=True, help="Repeat the audits on the saved subject and rows; trains nothing."
+)
+@_quiet
+def verify(path: str, expect: str, *, rerun: bool, quiet: bool) -> int:
+    """Work out every digest, the verdict and the page anew: exit 0 all holds, 1 something does not.
+
+    Without --expect or --rerun a folder can only be shown to be consistent in itself.
+    """
+    from rai_bigmodel import api
+    from rai_bigmodel.files import visible
+
+    progress = _Progress(quiet=quiet)
+    checked = api.verify(path, expect=expect, rerun=rerun, on_audit=progress)
+    progress.clear()
+    for check in checked.checks if not quiet else ():
+        word = {True: "holds", False: "does not hold", None: "not checked"}[check.holds]
+        click.echo(visible(f"{check.what}: {word}: {check.words}"))
+    click.echo(visible(checked.headline))
+    return 0 if checked.holds else 1
 
 
 @cli.command(**_example("rai audits", "rai audits --json"))

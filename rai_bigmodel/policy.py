@@ -82,7 +82,13 @@ def judge(
         waived(ruling, waivers, policy=policy, manifest=dossier.manifest, today=today) for ruling in rulings
     )
     return Verdict(
-        policy=policy, rulings=rulings, outcome=_verdict(rulings), waivers=tuple(waivers), attempts=attempts
+        policy=policy,
+        rulings=rulings,
+        outcome=_verdict(rulings),
+        waivers=tuple(waivers),
+        attempts=attempts,
+        judged_on=today.isoformat(),
+        pinned=subject,
     )
 
 

@@ -256,7 +256,8 @@ class Attempts(Record):
 class Verdict(Record):
     """What became of the policy; `waivers` are all that were handed in, whether they count or not.
 
-    `attempts` is null where runs on these rows are not counted.
+    `attempts` is null where runs on these rows are not counted; `judged_on` is the day, and `pinned` the digest
+    that the primary subject had to have, if any.
     """
 
     policy: Policy
@@ -264,6 +265,8 @@ class Verdict(Record):
     outcome: Literal["pass", "fail", "inconclusive"]
     waivers: tuple[Waiver, ...] = ()
     attempts: Attempts | None = None
+    judged_on: str = ""
+    pinned: str = ""
 
     @property
     def exit_code(self) -> int:

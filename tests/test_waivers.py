@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from dossiers import SUBJECT, dossier, estimate, evidence
 
-from rai_bigmodel import api, files
+from rai_bigmodel import api, files, verdicts
 from rai_bigmodel.cli import cli
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.rules import Policy, Rule, Verdict, Waiver
@@ -214,7 +214,9 @@ def test_the_gate_takes_waivers_and_verdict_json_names_their_digest(tmp_path: An
     call = ["gate", str(folder), "--policy", str(tmp_path / "policy.yaml")]
     without = CliRunner().invoke(cli, call, standalone_mode=False)
     with_it = CliRunner().invoke(cli, [*call, "--waivers", str(tmp_path / "w.yaml")], standalone_mode=False)
-    kept = files.parse_json((folder / "verdict.json").read_bytes(), api.VerdictFile, where="verdict.json")
+    kept = files.parse_json(
+        (folder / "verdict.json").read_bytes(), verdicts.VerdictFile, where="verdict.json"
+    )
 
     assert (without.return_value, with_it.return_value) == (1, 0)
     assert "waived" in with_it.stdout
