@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.accounting import Privacy
     from rai_bigmodel.mitigate.search import Mitigation
     from rai_bigmodel.nets import MLP
+    from rai_bigmodel.report.policies import Domain, Doubt
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
     from rai_bigmodel.verify import Checked
@@ -33,6 +34,7 @@ __all__ = [
     "audit_file",
     "audit_predictions",
     "by_group",
+    "check_policy",
     "demo",
     "export",
     "judge",
@@ -44,6 +46,7 @@ __all__ = [
     "record",
     "save",
     "save_verdict",
+    "starter_policy",
     "train",
     "train_recipe",
     "verify",
@@ -376,6 +379,25 @@ def by_group(
 def read_policy(path: PathLike) -> Policy:
     """A policy file, refused with a path where it says something that a policy cannot say."""
     return files.read_yaml(path, Policy)
+
+
+def starter_policy(folder: PathLike | None = None, *, domain: Domain = "general") -> str:
+    """A commented policy in YAML to begin with; with a folder of evidence, today's numbers beside the limits."""
+    from rai_bigmodel.report import policies
+
+    return policies.starter(None if folder is None else load(folder), domain=domain)
+
+
+def check_policy(path: PathLike, folder: PathLike | None = None) -> tuple[list[str], list[Doubt]]:
+    """A policy in words, and why some of its rules can hardly be what was meant; with evidence, by its rows.
+
+    Raises:
+        InputError: the policy or the evidence cannot be read.
+    """
+    from rai_bigmodel.report import policies
+
+    written = read_policy(path)
+    return policies.explained(written), policies.doubts(written, None if folder is None else load(folder))
 
 
 def read_waivers(path: PathLike) -> tuple[Waiver, ...]:

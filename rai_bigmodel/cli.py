@@ -14,6 +14,7 @@ from rai_bigmodel.errors import RaiError
 
 if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.report.policies import Domain
     from rai_bigmodel.rules import Ruling, Verdict
 
 OUR_BUG = 4
@@ -413,6 +414,63 @@ def report(folder: str, policy: str | None, waivers: str, out: str | None, *, qu
     path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
     if not quiet:
         click.echo(f"The page: {path}", err=True)
+    return 0
+
+
+@cli.group(**_example("rai policy init --from reports/demo > policy.yaml", "rai policy check policy.yaml"))
+def policy() -> None:
+    """Begin a policy, or have one explained."""
+
+
+@policy.command(
+    "init",
+    **_example(
+        "rai policy init --from reports/demo > policy.yaml", "rai policy init --domain lending > policy.yaml"
+    ),
+)
+@click.option(
+    "--from", "folder", metavar="DIR", help="Evidence: rules for what it measured, with today's numbers."
+)
+@click.option(
+    "--domain",
+    type=click.Choice(["general", "lending", "employment"]),
+    default="general",
+    show_default=True,
+    help="Which rules are common.",
+)
+def init(folder: str | None, domain: Domain) -> int:
+    """Print a commented policy to begin with; its limits and reasons are to be replaced."""
+    from rai_bigmodel import api
+
+    click.echo(api.starter_policy(folder, domain=domain), nl=False)
+    return 0
+
+
+@policy.command(
+    "check",
+    **_example("rai policy check policy.yaml", "rai policy check policy.yaml --from reports/demo"),
+)
+@click.argument("path", type=click.Path(), metavar="POLICY.yaml")
+@click.option("--from", "folder", metavar="DIR", help="Evidence: says which rules its rows can never decide.")
+@_quiet
+def check(path: str, folder: str | None, *, quiet: bool) -> int:
+    """Explain a policy in words, and say which of its rules can never be decided, and why.
+
+    Exits with 0 whatever it finds: a rule that needs more rows is no mistake of the policy.
+    """
+    from rai_bigmodel import api
+    from rai_bigmodel.files import visible
+
+    said, doubts = api.check_policy(path, folder)
+    for line in said if not quiet else ():
+        click.echo(visible(line))
+    for doubt in doubts:
+        mark = "can never be decided" if doubt.never else "note"
+        click.echo(visible(f"{doubt.rule}: {mark}: {doubt.words}"))
+    if not doubts:
+        click.echo(
+            "Every rule can be decided, as far as can be told" + (" from these rows." if folder else ".")
+        )
     return 0
 
 
