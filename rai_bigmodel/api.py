@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rai_bigmodel import dossier as folders
 from rai_bigmodel import files, ledger, verdicts
 from rai_bigmodel.dossier import Dossier, load, save
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rai_bigmodel.accounting import Privacy
+    from rai_bigmodel.compare import Change
     from rai_bigmodel.mitigate.search import Mitigation
     from rai_bigmodel.nets import MLP
     from rai_bigmodel.report.policies import Domain, Doubt
@@ -36,6 +39,7 @@ __all__ = [
     "by_group",
     "check_policy",
     "demo",
+    "diff",
     "export",
     "judge",
     "load",
@@ -413,6 +417,8 @@ def judge(
     today: dt.date | None = None,
     subject: str = "",
     folder: PathLike | None = None,
+    baseline: PathLike | None = None,
+    other_data: bool = False,
 ) -> Verdict:
     """Hold a dossier against a policy.
 
@@ -422,6 +428,9 @@ def judge(
             unless given.
         subject: the digest that the primary subject must have.
         folder: where the dossier lies; the ledger beside it says how often these rows were used.
+        baseline: an earlier run; rules on ``against: baseline`` for which nothing was paired are held against the
+            unpaired change from it.
+        other_data: allow a baseline that was measured on other rows.
 
     Raises:
         InputError: a file cannot be used, a waiver cannot be meant, or the ledger was changed.
@@ -434,8 +443,25 @@ def judge(
     attempts = None
     if folder is not None and (entries := ledger.read(ledger.beside(folder))):
         attempts = ledger.attempts(entries, dossier, policy=policy.name)
-    return hold_against(
+    digest = ""
+    if baseline is not None:
+        from rai_bigmodel.compare import with_changes
+
+        earlier = load(baseline)
+        digest = earlier.manifest.digest
+        dossier = with_changes(dossier, earlier, policy, other_data=other_data)
+    verdict = hold_against(
         policy, dossier, today=today, waivers=tuple(waivers), subject=subject, attempts=attempts
+    )
+    return msgspec.structs.replace(verdict, baseline=digest) if digest else verdict
+
+
+def diff(old: PathLike | Dossier, new: PathLike | Dossier) -> list[Change]:
+    """What changed from one run to another: better, worse, new, gone, with unpaired intervals of the changes."""
+    from rai_bigmodel.compare import changes
+
+    return changes(
+        old if isinstance(old, Dossier) else load(old), new if isinstance(new, Dossier) else load(new)
     )
 
 

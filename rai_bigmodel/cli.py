@@ -362,13 +362,26 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
 @click.option(
     "--subject", default="", metavar="SHA256", help="The digest that the primary subject must have."
 )
+@click.option(
+    "--baseline", metavar="DIR", help="An earlier run, for rules on the change {against: baseline}; unpaired."
+)
+@click.option("--other-data", is_flag=True, help="Allow a baseline that was measured on other rows.")
 @click.option("--junit", metavar="FILE.xml", help="Also write the verdict as JUnit XML.")
 @click.option("--sarif", metavar="FILE.sarif", help="Also write it as SARIF 2.1.0.")
 @click.option("--markdown", metavar="FILE.md", help="Also write it as Markdown for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
 @_quiet
 def gate(
-    folder: str, policy: str, waivers: str, subject: str, *, as_json: bool, quiet: bool, **outputs: str | None
+    folder: str,
+    policy: str,
+    waivers: str,
+    subject: str,
+    *,
+    baseline: str | None,
+    other_data: bool,
+    as_json: bool,
+    quiet: bool,
+    **outputs: str | None,
 ) -> int:
     """Judge the evidence in DIR: exit 0 the policy is met, 1 not met, 3 undecided."""
     from rai_bigmodel import api, files, verdicts
@@ -377,7 +390,15 @@ def gate(
     if subject and not subject.startswith("sha256:"):
         subject = f"sha256:{subject}"
     dossier = api.load(folder)
-    verdict = api.judge(dossier, policy, waivers=waivers or (), subject=subject, folder=folder)
+    verdict = api.judge(
+        dossier,
+        policy,
+        waivers=waivers or (),
+        subject=subject,
+        folder=folder,
+        baseline=baseline,
+        other_data=other_data,
+    )
     _record(dossier, folder, verdict)
     try:
         api.save_verdict(dossier, verdict, folder)
@@ -414,6 +435,28 @@ def report(folder: str, policy: str | None, waivers: str, out: str | None, *, qu
     path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
     if not quiet:
         click.echo(f"The page: {path}", err=True)
+    return 0
+
+
+@cli.command(**_example("rai diff reports/last-week reports/today", "rai diff reports/a reports/b --json"))
+@click.argument("old", type=click.Path(), metavar="OLD_DIR")
+@click.argument("new", type=click.Path(), metavar="NEW_DIR")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@_quiet
+def diff(old: str, new: str, *, as_json: bool, quiet: bool) -> int:
+    """Say what got better, worse, new and gone from OLD_DIR to NEW_DIR.
+
+    Intervals of changes are unpaired. A change that could be chance is counted, and named only with --json.
+    """
+    from rai_bigmodel import api, files
+    from rai_bigmodel.compare import told
+
+    found = api.diff(old, new)
+    if as_json:
+        click.echo(files.canonical_json(found).decode(), nl=False)
+        return 0
+    for line in told(found, quiet=quiet):
+        click.echo(files.visible(line))
     return 0
 
 

@@ -257,7 +257,7 @@ class Verdict(Record):
     """What became of the policy; `waivers` are all that were handed in, whether they count or not.
 
     `attempts` is null where runs on these rows are not counted; `judged_on` is the day, and `pinned` the digest
-    that the primary subject had to have, if any.
+    that the primary subject had to have, if any; `baseline` the manifest of the run that changes were taken from.
     """
 
     policy: Policy
@@ -267,6 +267,7 @@ class Verdict(Record):
     attempts: Attempts | None = None
     judged_on: str = ""
     pinned: str = ""
+    baseline: str = ""
 
     @property
     def exit_code(self) -> int:

@@ -24,6 +24,7 @@ class VerdictFile(Record):
         waivers_digest: of all waivers that were handed in; empty where there were none.
         judged_on: the day, from which ages and waivers count.
         pinned: the digest the primary subject had to have.
+        baseline: the digest of the manifest that changes were taken from.
     """
 
     outcome: str
@@ -38,6 +39,7 @@ class VerdictFile(Record):
     attempts: Attempts | None = None
     judged_on: str = ""
     pinned: str = ""
+    baseline: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:
@@ -61,6 +63,7 @@ def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
         attempts=verdict.attempts,
         judged_on=verdict.judged_on,
         pinned=verdict.pinned,
+        baseline=verdict.baseline,
     )
 
 

@@ -132,7 +132,7 @@ def repeated(checked: Checked, again: Dossier) -> Checked:
     return replace(checked, checks=(*checked.checks, found), against=against)
 
 
-def _verdict(folder: Path, dossier: Dossier) -> tuple[Verdict, Check]:
+def _verdict(folder: Path, dossier: Dossier) -> tuple[Verdict | None, Check]:
     """The verdict of the recorded policy, waivers and day, and whether the file says the same."""
     path = folder / verdicts.NAME
     said = files.parse_json(files.read_bytes(path), verdicts.VerdictFile, where=str(path))
@@ -141,6 +141,9 @@ def _verdict(folder: Path, dossier: Dossier) -> tuple[Verdict, Check]:
     except ValueError:
         msg = f"{path}: $.judged_on must be a day, got {said.judged_on!r}"
         raise InputError(msg) from None
+    if said.baseline:
+        words = f"it was judged beside another run ({said.baseline[:19]}…), which is not here"
+        return None, Check("verdict", holds=None, words=words)
     verdict = policy.judge(
         said.policy,
         dossier,

@@ -50,7 +50,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (5, "asking", ""),
     (5, "verify", "numpy msgspec"),
     (5, "compare", "msgspec"),
-    (6, "api", ""),
+    (6, "api", "msgspec"),
     (6, "testing", "numpy"),
     (7, "cli", "click"),
     (7, "integrations", ""),
