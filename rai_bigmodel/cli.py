@@ -493,10 +493,10 @@ def init(folder: str | None, domain: Domain) -> int:
     "check",
     **_example("rai policy check policy.yaml", "rai policy check policy.yaml --from reports/demo"),
 )
-@click.argument("path", type=click.Path(), metavar="POLICY.yaml")
+@click.argument("paths", type=click.Path(), metavar="POLICY.yaml...", nargs=-1, required=True)
 @click.option("--from", "folder", metavar="DIR", help="Evidence: says which rules its rows can never decide.")
 @_quiet
-def check(path: str, folder: str | None, *, quiet: bool) -> int:
+def check(paths: tuple[str, ...], folder: str | None, *, quiet: bool) -> int:
     """Explain a policy in words, and say which of its rules can never be decided, and why.
 
     Exits with 0 whatever it finds: a rule that needs more rows is no mistake of the policy.
@@ -504,16 +504,17 @@ def check(path: str, folder: str | None, *, quiet: bool) -> int:
     from rai_bigmodel import api
     from rai_bigmodel.files import visible
 
-    said, doubts = api.check_policy(path, folder)
-    for line in said if not quiet else ():
-        click.echo(visible(line))
-    for doubt in doubts:
-        mark = "can never be decided" if doubt.never else "note"
-        click.echo(visible(f"{doubt.rule}: {mark}: {doubt.words}"))
-    if not doubts:
-        click.echo(
-            "Every rule can be decided, as far as can be told" + (" from these rows." if folder else ".")
-        )
+    for path in paths:
+        said, doubts = api.check_policy(path, folder)
+        for line in said if not quiet else ():
+            click.echo(visible(line))
+        for doubt in doubts:
+            mark = "can never be decided" if doubt.never else "note"
+            click.echo(visible(f"{doubt.rule}: {mark}: {doubt.words}"))
+        if not doubts:
+            click.echo(
+                f"Every rule can be decided, as far as can be told{' from these rows' if folder else ''}."
+            )
     return 0
 
 
