@@ -54,6 +54,7 @@ __all__ = [
     "train",
     "train_recipe",
     "verify",
+    "write_index",
     "write_outputs",
     "write_report",
 ]
@@ -512,6 +513,20 @@ def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: Path
     page = render(dossier, verdict)
     files.make_folder(path.parent)
     files.write_bytes(path, page)
+    return path
+
+
+def write_index(folder: PathLike) -> Path:
+    """Write ``folder/index.html``: all runs in the folder, newest first, and where their numbers are going.
+
+    Raises:
+        InputError: the folder holds no run, or cannot be written.
+    """
+    from rai_bigmodel.report.html import render_index
+    from rai_bigmodel.report.index import index
+
+    path = Path(folder) / "index.html"
+    files.write_bytes(path, render_index(index(folder)))
     return path
 
 

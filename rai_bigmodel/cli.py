@@ -438,6 +438,19 @@ def report(folder: str, policy: str | None, waivers: str, out: str | None, *, qu
     return 0
 
 
+@cli.command(**_example("rai index reports"))
+@click.argument("folder", type=click.Path(), metavar="FOLDER")
+@_quiet
+def index(folder: str, *, quiet: bool) -> int:
+    """Write FOLDER/index.html: all runs in it, newest first, and where their numbers are going."""
+    from rai_bigmodel import api
+
+    path = api.write_index(folder)
+    if not quiet:
+        click.echo(f"The overview: {path}", err=True)
+    return 0
+
+
 @cli.command(**_example("rai diff reports/last-week reports/today", "rai diff reports/a reports/b --json"))
 @click.argument("old", type=click.Path(), metavar="OLD_DIR")
 @click.argument("new", type=click.Path(), metavar="NEW_DIR")
