@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.mitigate.search import Mitigation
     from rai_bigmodel.nets import MLP
     from rai_bigmodel.report.policies import Domain, Doubt
+    from rai_bigmodel.signing import Signature
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
     from rai_bigmodel.verify import Checked
@@ -50,6 +51,7 @@ __all__ = [
     "record",
     "save",
     "save_verdict",
+    "sign",
     "starter_policy",
     "train",
     "train_recipe",
@@ -481,13 +483,19 @@ def save_verdict(dossier: Dossier, verdict: Verdict, folder: PathLike) -> Path:
 
 
 def verify(
-    folder: PathLike, *, expect: str = "", rerun: bool = False, on_audit: Progress | None = None
+    folder: PathLike,
+    *,
+    expect: str = "",
+    key: PathLike | None = None,
+    rerun: bool = False,
+    on_audit: Progress | None = None,
 ) -> Checked:
     """Whether a folder of evidence still holds: every digest, the verdict and the page, worked out anew.
 
     Args:
         folder: of evidence, or a page with its folder beside it.
         expect: the digest of the manifest or of the run, known from elsewhere.
+        key: the public key that must have signed the manifest.
         rerun: repeat the audits on the saved subject and rows; nothing is trained.
 
     Raises:
@@ -495,7 +503,7 @@ def verify(
     """
     from rai_bigmodel.verify import check, repeated
 
-    checked = check(folder, expect=expect)
+    checked = check(folder, expect=expect, key=key)
     if not rerun or not checked.holds:
         return checked
     asked = Path(checked.folder) / "audit.yaml"
@@ -503,6 +511,18 @@ def verify(
         msg = f"{asked}: is not there, so it is not known how to repeat the audits"
         raise InputError(msg)
     return repeated(checked, audit_file(asked, on_audit=on_audit))
+
+
+def sign(folder: PathLike, *, key: PathLike) -> Signature:
+    """Sign the manifest of a folder of evidence with an ECDSA P-256 key; writes ``signature.json``.
+
+    Raises:
+        InputError: there is no manifest, or the file is no such key.
+        MissingExtra: cryptography is not installed.
+    """
+    from rai_bigmodel import signing
+
+    return signing.sign(folder, key)
 
 
 def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: PathLike) -> Path:

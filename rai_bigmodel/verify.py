@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_bigmodel import dossier as folders
-from rai_bigmodel import files, policy, verdicts
+from rai_bigmodel import files, policy, signing, verdicts
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,19 +58,23 @@ class Checked:
             return f"{self.folder} holds, {self.against}."
         return (
             f"{self.folder} is consistent in itself. That is no proof against someone who rewrote everything: "
-            "compare with a digest kept elsewhere (--expect) or repeat the audits (--rerun)."
+            "compare with a digest kept elsewhere (--expect), check a signature (--key) or repeat the audits (--rerun)."
         )
 
 
-def check(path: str | os.PathLike[str], *, expect: str = "") -> Checked:
+def check(
+    path: str | os.PathLike[str], *, expect: str = "", key: str | os.PathLike[str] | None = None
+) -> Checked:
     """Work out every digest, the verdict and the page of a run anew.
 
     Args:
         path: a folder of evidence, or a page with its folder beside it.
         expect: the digest of the manifest or of the run, with or without ``sha256:``.
+        key: the public key that must have signed the manifest.
 
     Raises:
-        InputError: there is no manifest, or what is expected is no digest.
+        InputError: there is no manifest, what is expected is no digest, or the key is none.
+        MissingExtra: a key is given and cryptography is not installed.
     """
     folder = Path(path)
     page = None
@@ -113,6 +117,11 @@ def check(path: str | os.PathLike[str], *, expect: str = "") -> Checked:
         )
         checks.append(Check("expected digest", holds=bool(named), words=words))
         against = f"and {named} is the one expected" if named else ""
+    if key is not None:
+        wrong = signing.refusal(folder, key)
+        words = wrong or "the manifest is the one that the owner of this key signed"
+        checks.append(Check("signature", holds=not wrong, words=words))
+        against = against or "and the owner of the key signed it"
     return Checked(str(folder), tuple(checks), dossier, against)
 
 

@@ -30,6 +30,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (1, "waivers", "msgspec"),
     (1, "ledger", "msgspec"),
     (1, "verdicts", "msgspec"),
+    (1, "signing", "msgspec"),
     (1, "policy", "msgspec"),
     (1, "scan", ""),
     (1, "controls", "msgspec"),

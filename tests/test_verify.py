@@ -151,3 +151,94 @@ def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) ->
     found = verify(str(folder), "--rerun")
     assert found.return_value == 1
     assert path.name in found.stdout
+
+
+@pytest.fixture(name="keys")
+def a_pair_of_keys(tmp_path: Path) -> tuple[Path, Path]:
+    """A private key and its public half."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    paths = tmp_path / "private.pem", tmp_path / "public.pem"
+    paths[0].write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    paths[1].write_bytes(
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return paths
+
+
+def call(*parts: Any) -> Any:
+    return CliRunner().invoke(cli, [str(p) for p in parts], standalone_mode=False)
+
+
+def test_a_signature_tells_every_forgery_that_digests_alone_do_not(
+    run: Path, keys: tuple[Path, Path]
+) -> None:
+    """Z37 with a key: everything rewritten and rehashed still is not what the owner signed."""
+    private, public = keys
+    unsigned = call("verify", run, "--key", public)
+    call("sign", run, "--key", private)
+    signed = call("verify", run, "--key", public)
+    kept = (run / "signature.json").read_bytes()
+    api.save(dossier(estimate(0.03)), run)
+    (run / "signature.json").write_bytes(kept)
+    forged = call("verify", run, "--key", public)
+
+    assert (unsigned.return_value, signed.return_value, forged.return_value) == (1, 0, 1)
+    assert "no proof" not in signed.stdout
+    assert "the signature does not belong to this manifest" in forged.stdout
+
+
+def test_another_persons_key_is_told_apart(run: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    """Signed, but by somebody else: exit 1, both fingerprints."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    other = tmp_path / "other.pem"
+    other.write_bytes(
+        ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    call("sign", run, "--key", other)
+    result = call("verify", run, "--key", keys[1])
+
+    assert result.return_value == 1
+    assert "signed with another key" in result.stdout
+
+
+@pytest.mark.parametrize("wrong", ["rsa", "p384", "text", "public"])
+def test_a_key_of_another_kind_is_one_line(
+    run: Path, keys: tuple[Path, Path], tmp_path: Path, wrong: str
+) -> None:
+    """RSA, another curve, no key at all, or the public half where the private one is needed: exit 2."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    path = tmp_path / "wrong.pem"
+    if wrong == "text":
+        path.write_text("not a key")
+    elif wrong == "public":
+        path = keys[1]
+    else:
+        key = (
+            rsa.generate_private_key(65537, 2048)
+            if wrong == "rsa"
+            else ec.generate_private_key(ec.SECP384R1())
+        )
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+    result = call("sign", run, "--key", path)
+
+    assert getattr(result.exception, "exit_code", None) == 2
+    assert not (run / "signature.json").exists()
