@@ -275,7 +275,7 @@ def mitigate(
     Args:
         run: a run trained without privacy, or its folder.
         policy: where it says ``attribute_aware: {allowed: true, …}``, thresholds per group are measured too.
-        how: ``constraint``, ``accuracy_cost``, ``seed`` and ``on_candidate``, as in
+        how: ``constraint``, ``accuracy_cost``, ``rounds``, ``seed`` and ``on_candidate``, as in
             `rai_bigmodel.mitigate.search.mitigate`.
 
     Raises:

@@ -62,7 +62,11 @@ def _run(splits: Splits, *, seed: int = 1):
 @pytest.fixture(scope="module")
 def planted():
     splits = _splits(proxy=True)
-    return splits, _run(splits), mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.15)
+    return (
+        splits,
+        _run(splits),
+        mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.15, rounds=0),
+    )
 
 
 def _of(point, metric=GAP, **labels):
@@ -99,7 +103,7 @@ def test_the_planted_proxy_is_found_and_dropped_first(planted) -> None:
 def test_the_twin_without_a_proxy_drops_nothing() -> None:
     """No feature tells the group, so none is dropped for it."""
     splits = _splits(proxy=False)
-    found = mitigate(_run(splits), splits, attribute="race").frontier
+    found = mitigate(_run(splits), splits, attribute="race", rounds=0).frontier
 
     assert not any(p.stands for p in found.proxies)
     assert not any(p.dropped for p in found.points)
@@ -109,7 +113,7 @@ def test_the_choice_is_made_on_the_calibration_rows_alone(planted) -> None:
     """Other held-out rows change what is reported, and nothing about what is chosen."""
     splits, run, found = planted
     other = replace(splits, held_out=_table(700, 99, proxy=True, name="others"))
-    again = mitigate(run, other, attribute="race", accuracy_cost=0.15)
+    again = mitigate(run, other, attribute="race", accuracy_cost=0.15, rounds=0)
 
     assert again.run.digest == found.run.digest
     assert [p.gap for p in again.frontier.points] == [p.gap for p in found.frontier.points]
@@ -159,7 +163,7 @@ def test_a_training_that_diverges_is_left_out_and_said(planted, monkeypatch) -> 
         return whole(recipe, **how)
 
     monkeypatch.setattr(fit, "train_recipe", fragile)
-    fewer = mitigate(run, splits, attribute="race").frontier
+    fewer = mitigate(run, splits, attribute="race", rounds=0).frontier
 
     assert {p.name for p in found.frontier.points} - {p.name for p in fewer.points} == {"decay-1"}
     assert "decay-1 is left out: training diverged at step 3." in fewer.notes
@@ -230,7 +234,7 @@ def test_a_run_that_reads_the_attribute_is_mitigated_without_it() -> None:
         columns = {**t.columns, "race": (t.columns["race"] == "B").astype(float)}
         parts[part] = replace(t, columns=columns, roles={**t.roles, "feature": (*t.roles["feature"], "race")})
     splits = Splits(**parts)
-    found = mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.0).frontier
+    found = mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.0, rounds=0).frontier
 
     assert found.points[0].reads_attribute
     assert found.points[1].name == "without-the-attribute"
@@ -243,7 +247,7 @@ def test_thresholds_per_group_only_where_a_policy_allows_them(planted) -> None:
     splits, run, found = planted
     forbidden = AttributeAware(allowed=False, because="Counsel says no.", owner="Legal")
     aware = AttributeAware(allowed=True, because="A study.", owner="Risk")
-    point = mitigate(run, splits, attribute="race", aware=aware).frontier["thresholds-per-group"]
+    point = mitigate(run, splits, attribute="race", aware=aware, rounds=0).frontier["thresholds-per-group"]
 
     assert any("were refused: no policy was given" in note for note in found.frontier.notes)
     assert "thresholds-per-group" not in [p.name for p in found.frontier.points]
@@ -322,6 +326,8 @@ def test_the_result_is_a_run_like_any_other(folder, capsys) -> None:
             "race",
             "--accuracy-cost",
             "0.2",
+            "--rounds",
+            "0",
             "--out",
             str(out),
         ]
@@ -384,6 +390,8 @@ def test_the_frontier_as_json_is_the_file(folder, capsys) -> None:
             str(folder / "audit.yaml"),
             "--attribute",
             "race",
+            "--rounds",
+            "0",
             "--out",
             str(out),
             "--json",
