@@ -318,6 +318,9 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
     settings, with rows reweighed, with the demand put into labels and weights, by Fairlearn's ExponentiatedGradient.
     One is chosen on the calibration rows; what it costs is measured on the held-out rows. RUN is a run like any
     other: rai audit and rai export take it.
+
+    Your own rows come as three files: data: {file: held_out.csv, train: train.csv, calibrate: calibrate.csv,
+    truth: …, sensitive: […]}; train and calibrate are those that the run was made from.
     """
     from rai_bigmodel import api, files
 

@@ -367,7 +367,7 @@ def test_bad_calls_are_one_line_and_two(folder, capsys) -> None:
         (["audit.yaml", "--attribute", "race", "--role", "file", *out], "only the folder of a run"),
         (["audit.yaml", "--attribute", "race", "--constraint", "x", *out], "demographic_parity"),
         (["table.yaml", "--attribute", "race", *out], "a table of predictions"),
-        (["file.yaml", "--attribute", "race", *out], "there is nothing to learn from"),
+        (["file.yaml", "--attribute", "race", *out], "has no train and calibrate rows"),
         (
             ["audit.yaml", "--attribute", "race", "--out", str(folder / "run")],
             "is the folder of the run itself",
@@ -403,3 +403,84 @@ def test_the_frontier_as_json_is_the_file(folder, capsys) -> None:
     assert told.err == ""
     assert told.out.encode() == (out / "frontier.json").read_bytes()
     assert json.loads(told.out)["attribute"] == "race"
+
+
+# --- from a user's own files ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own_files(tmp_path_factory):
+    """Three csv files, an audit.yaml that names them, and a run made from them."""
+    here = tmp_path_factory.mktemp("own")
+    splits = _splits(proxy=True)
+    for part in ("train", "calibrate", "held_out"):
+        columns = getattr(splits, part).columns
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        (here / f"{part}.csv").write_text("\n".join(lines) + "\n")
+    (here / "audit.yaml").write_text(
+        "subject: run/\n"
+        "data: {file: held_out.csv, train: train.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}\n"
+        "audits: {fairness: {}, performance: {}}\n"
+    )
+    read = api.read_splits(here / "audit.yaml")
+    checkpoint.save_run(fit.train(MLP(hidden=()), read, epochs=6, lr=0.02, name="own"), here / "run")
+    return here
+
+
+def test_mitigation_from_three_files_of_ones_own(own_files, capsys) -> None:
+    """The same command; the proxy is found, the fairer model is a run, and the audit sees the training rows too."""
+    out = own_files / "fairer"
+    args = ["--attribute", "race", "--accuracy-cost", "0.15", "--rounds", "0", "--out", str(out)]
+    code = cli._run(["mitigate", str(own_files / "audit.yaml"), *args])
+    capsys.readouterr()
+    written = files.parse_json((out / "frontier.json").read_bytes(), f.Frontier, where="frontier.json")
+    dossier = api.audit_file(own_files / "audit.yaml")
+    gap = next(
+        m for e in dossier.evidence for m in e.measurements if m.metric == "performance.generalisation_gap"
+    )
+
+    assert code == 0
+    assert [p.feature for p in written.proxies if p.stands] == ["area"]
+    assert {name: d.name for name, d in written.data.items()} == {
+        part: f"{part}.csv" for part in ("train", "calibrate", "held_out")
+    }
+    assert written.chosen != "unmitigated"
+    assert checkpoint.load_run(out).digest == written[written.chosen].digest
+    assert gap.value is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("{file: held_out.csv, truth: y, sensitive: [race]}", "has no train and calibrate rows"),
+        ("{file: held_out.csv, train: train.csv, truth: y, sensitive: [race]}", "has no calibrate rows"),
+        (
+            "{file: held_out.csv, train: held_out.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}",
+            "must be different files",
+        ),
+        (
+            "{file: held_out.csv, train: calibrate.csv, calibrate: train.csv, truth: y, sensitive: [race]}",
+            "was made from other train rows",
+        ),
+        (
+            "{file: held_out.csv, train: gone.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}",
+            "gone.csv: no such file",
+        ),
+        (
+            "{file: held_out.csv, train: short.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}",
+            "short.csv: column for",
+        ),
+    ],
+)
+def test_files_that_cannot_be_trained_on_again_are_one_line(own_files, capsys, data, told) -> None:
+    """A missing part, one file as two parts, other rows than the run's, a file or a column that is not there."""
+    (own_files / "short.csv").write_text("merit,y,race\n1.0,1.0,A\n0.5,0.0,B\n")
+    asked = own_files / "other.yaml"
+    asked.write_text(f"subject: run/\ndata: {data}\naudits: {{fairness: {{}}}}\n")
+    args = ["--attribute", "race", "--out", str(own_files / "nothing")]
+
+    assert cli._run(["mitigate", str(asked), *args]) == 2
+    err = capsys.readouterr().err
+    assert len(err.strip().splitlines()) == 1
+    assert told in err
+    assert not (own_files / "nothing").exists()
