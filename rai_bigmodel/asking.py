@@ -14,6 +14,7 @@ from rai_bigmodel.evidence import Record
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.tables import Table
     from rai_bigmodel.training.checkpoint import Run
 
     PathLike = str | os.PathLike[str]
@@ -126,19 +127,17 @@ def splits_of(data: str | Rows, where: str, here: Path) -> Splits:
         return datasets.by_name(data)
     from rai_bigmodel.tables import read_table
 
-    others = {"train": data.train, "calibrate": data.calibrate}
-    names = [data.file, *(name for name in others.values() if name)]
+    names = [name for name in (data.file, data.train, data.calibrate) if name]
     if len({(here / name).resolve() for name in names}) < len(names):
         msg = f"{where}: $.data: file, train and calibrate must be different files, got {', '.join(names)}"
         raise InputError(msg)
     positive = _label(data.positive)
     held_out = read_table(here / data.file, roles=_roles(data, where), positive=positive)
-    parts = {
-        part: read_table(here / name, roles=held_out.roles, positive=positive)
-        for part, name in others.items()
-        if name
-    }
-    return Splits(held_out=held_out, **parts)
+
+    def like(name: str | None) -> Table | None:
+        return read_table(here / name, roles=held_out.roles, positive=positive) if name else None
+
+    return Splits(held_out=held_out, train=like(data.train), calibrate=like(data.calibrate))
 
 
 def _roles(data: Rows, where: str) -> dict[str, tuple[str, ...]]:

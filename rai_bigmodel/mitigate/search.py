@@ -92,6 +92,8 @@ def mitigate(
     points, runs = [measure.base()], {f.UNMITIGATED: run}
     weigh = Weighing(train=train, codes=codes, names=names, constraint=constraint, pair=measure.pair)
     notes = [measure.note, said(aware, attribute)]
+    if held_out.roles.get("weight"):
+        notes.append("Rows carry weights; mitigation trains and measures with every row counted alike.")
     for done, one in enumerate(tried):
         if on_candidate:
             on_candidate(one.name, done, len(tried))
