@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from cohorts import rng, splits, subject
 
 import rai_bigmodel as rai
 from rai_bigmodel import api, cli, plugins
+from rai_bigmodel.audits.performance import Performance
 from rai_bigmodel.collect import Asked, collect
 
 POLICY = """
@@ -293,12 +295,15 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path) -> None:
     assert again.manifest.run == one.manifest.run
 
 
+class _Inside(Performance):
+    """An audit that must see the network, as a plugin may bring one."""
+
+    needs: ClassVar[tuple[str, ...]] = ("predict", "module")
+
+
 def test_an_unmet_need_is_a_null_with_its_reason_and_no_crash() -> None:
     """A white-box audit of a black box."""
-    pytest.importorskip("captum", reason="attributions need the extra 'explain'")
-    (found,) = collect(
-        subject(), splits(), [Asked("explainability", plugins.load("explainability"))]
-    ).evidence
+    (found,) = collect(subject(), splits(), [Asked("performance", _Inside())]).evidence
     (m,) = found.measurements
 
     assert m.value is None
