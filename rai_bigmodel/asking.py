@@ -187,11 +187,21 @@ def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, S
 def of_predictions(
     given: Any, *, roles: Mapping[str, tuple[str, ...]], positive: str, threshold: float | None
 ) -> tuple[Subject, Splits]:
-    """A file or dataframe of predictions, as a subject and its rows."""
+    """A file or dataframe of predictions, as a subject and its rows.
+
+    Raises:
+        InputError: the file or a column cannot be used, or one column is to be two things.
+    """
     from rai_bigmodel import tables
     from rai_bigmodel.subject import Splits
     from rai_bigmodel.subjects.of_table import of_table
 
+    taken: dict[str, str] = {}
+    for role in ("truth", "prediction", "score", "weight", "sensitive"):
+        for column in roles.get(role, ()):
+            if (other := taken.setdefault(column, role)) != role:
+                msg = f"the column {column!r} is named as {other} and as {role}; it can be one of them"
+                raise InputError(msg)
     if isinstance(given, str | os.PathLike):
         table = tables.open_table(given, roles=roles, positive=positive)
     else:
