@@ -47,6 +47,7 @@ __all__ = [
     "mitigate",
     "mitigate_file",
     "read_policy",
+    "read_splits",
     "read_waivers",
     "record",
     "save",
@@ -118,6 +119,21 @@ def export(run: Run | PathLike, path: PathLike) -> Subject:
     if isinstance(run, str | os.PathLike):
         run = checkpoint.load_run(run)
     return of_onnx(to_onnx.export(run, path), name=Path(path).name)
+
+
+def read_splits(path: PathLike) -> Splits:
+    """The rows that an ``audit.yaml`` names under ``data:``, to train on or to audit; paths are relative to its folder.
+
+    Raises:
+        InputError: the file names no rows, or a file or column of it cannot be used.
+    """
+    from rai_bigmodel.asking import AuditFile, splits_of
+
+    asked = files.read_yaml(path, AuditFile)
+    if asked.data is None:
+        msg = f"{path}: $.data: this key is required to read rows"
+        raise InputError(msg)
+    return splits_of(asked.data, str(path), Path(path).parent)
 
 
 # --- auditing ------------------------------------------------------------------------------------
@@ -290,7 +306,7 @@ def mitigate(
     Args:
         run: a run trained without privacy, or its folder.
         policy: where it says ``attribute_aware: {allowed: true, …}``, thresholds per group are measured too.
-        how: ``constraint``, ``accuracy_cost``, ``seed`` and ``on_candidate``, as in
+        how: ``constraint``, ``accuracy_cost``, ``rounds``, ``seed`` and ``on_candidate``, as in
             `rai_bigmodel.mitigate.search.mitigate`.
 
     Raises:
@@ -346,6 +362,13 @@ def mitigate_file(
         msg = f"{out}: is the folder of the run itself; the fairer model needs one of its own"
         raise InputError(msg)
     splits = splits_of(asked.data, where, here)
+    if splits.train is None or splits.calibrate is None:
+        lacking = " and ".join(part for part in ("train", "calibrate") if getattr(splits, part) is None)
+        msg = (
+            f"{where}: $.data: has no {lacking} rows, and training again needs them; give "
+            "{file: held_out.csv, train: train.csv, calibrate: calibrate.csv, …}, the files that the run was made from"
+        )
+        raise InputError(msg)
     made = mitigate(here / subject, splits, attribute=attribute, policy=policy, **how)
     folder = files.make_folder(out)
     # The card comes last: without it there is no run, so half of a result never looks like one.

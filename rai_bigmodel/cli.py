@@ -315,6 +315,13 @@ def _refuse_columns(columns: dict[str, Any]) -> None:
     metavar="X",
     help="The most accuracy on the calibration rows that may be given up.",
 )
+@click.option(
+    "--rounds",
+    type=int,
+    metavar="N",
+    help="Rounds of Fairlearn's ExponentiatedGradient, some three trainings each; 0 leaves it out "
+    "[default: 8 where fairlearn is installed].",
+)
 @click.option("--policy", metavar="POLICY.yaml", help="May allow methods that read the attribute to decide.")
 @click.option("--json", "as_json", is_flag=True, help="The frontier as JSON on stdout.")
 @_quiet
@@ -322,9 +329,12 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
     """Look for a fairer model, and say what it costs.
 
     The subject of AUDIT.yaml is trained again in other ways: without features that tell the attribute, with simpler
-    settings, with rows reweighed, with the demand put into labels and weights. One is chosen on the calibration
-    rows; what it costs is measured on the held-out rows. RUN is a run like any other: rai audit and rai export
-    take it.
+    settings, with rows reweighed, with the demand put into labels and weights, by Fairlearn's ExponentiatedGradient.
+    One is chosen on the calibration rows; what it costs is measured on the held-out rows. RUN is a run like any
+    other: rai audit and rai export take it.
+
+    Your own rows come as three files: data: {file: held_out.csv, train: train.csv, calibrate: calibrate.csv,
+    truth: …, sensitive: […]}; train and calibrate are those that the run was made from.
     """
     from rai_bigmodel import api, files
 
