@@ -58,7 +58,8 @@ def binned(cohort: Cohort, bins: Mapping[str, tuple[float, ...]]) -> Cohort:
         names = np.array(bin_names(edges), dtype=object)[np.searchsorted(at, values, side="right")]
         names[np.isnan(values)] = None
         columns[column] = names
-    return dataclasses.replace(cohort, columns=columns)
+    known = {c: coded for c, coded in cohort.dictionaries.items() if c not in bins}
+    return dataclasses.replace(cohort, columns=columns, dictionaries=known)
 
 
 def bin_names(edges: tuple[float, ...]) -> list[str]:

@@ -41,6 +41,7 @@ class Table:
         positive: the outcome that counts as positive, as canonical text; needed where labels are not 0 and 1.
         notes: what was settled while reading, in words.
         file_digest: of rows that are a whole file: the digest of its bytes, which then tells them from others.
+        dictionaries: column → codes ``(rows,)`` and the values they stand for, where a reader found them already.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Table:
     positive: str = ""
     notes: tuple[str, ...] = ()
     file_digest: str = ""
+    dictionaries: Mapping[str, tuple[Array, Sequence[object]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.columns.items()}
@@ -110,7 +112,8 @@ class Table:
     def codes(self, column: str) -> tuple[Array, tuple[str, ...]]:
         """Codes ``(rows,)`` of a column and what they stand for: its canonical names, sorted. Worked out once."""
         if column not in self._encoded:
-            self._encoded[column] = _encode(self.arrays(column)[column])
+            values = self.arrays(column)[column]
+            self._encoded[column] = _named(self.dictionaries.get(column) or _distinct(values))
         return self._encoded[column]
 
     def labels(self, column: str) -> tuple[str, ...]:
@@ -240,30 +243,31 @@ class Table:
         return codes == (names.index(positive) if positive in names else -1)
 
 
-def _encode(values: Array) -> tuple[Array, tuple[str, ...]]:
-    """Codes and sorted canonical names of a column: a dictionary for text, a table for small whole numbers."""
-    distinct, codes = _distinct(values)
-    names = [name_of(v) for v in distinct]
+def _named(coded: tuple[Array, Sequence[object]]) -> tuple[Array, tuple[str, ...]]:
+    """The same codes for the canonical names, sorted; values that have one name become one."""
+    codes, values = coded
+    names = [name_of(v) for v in values]
     ordered = sorted(set(names))
     place = {name: i for i, name in enumerate(ordered)}
     return np.array([place[name] for name in names] or [0], dtype=np.int64)[codes], tuple(ordered)
 
 
-def _distinct(values: Array) -> tuple[list[object], Array]:
+def _distinct(values: Array) -> tuple[Array, list[object]]:
+    """Codes and what they stand for: a dictionary for text, a table for small whole numbers."""
     if values.dtype == object:
         index: dict[object, int] = {}
         codes = np.fromiter(
             (index.setdefault(v, len(index)) for v in values.tolist()), dtype=np.int64, count=len(values)
         )
         if all(v is None or isinstance(v, str) for v in index):
-            return list(index), codes
+            return codes, list(index)
         # True, 1 and 1.0 are one key of a dictionary, and two names here.
         index = {}
         named = canonical(values).tolist()
         codes = np.fromiter(
             (index.setdefault(v, len(index)) for v in named), dtype=np.int64, count=len(named)
         )
-        return list(index), codes
+        return codes, list(index)
     if values.dtype.kind == "f" and len(values):
         # Codes and years, as floats: no sort needed where a table of all whole numbers in between is small.
         low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
@@ -277,6 +281,6 @@ def _distinct(values: Array) -> tuple[list[object], Array]:
                 found: list[object] = [
                     float("nan") if i > high - low else float(low + i) for i in there.tolist()
                 ]
-                return found, (np.cumsum(occurs) - 1)[small]
+                return (np.cumsum(occurs) - 1)[small], found
     found_values, codes = np.unique(values, return_inverse=True)
-    return found_values.tolist(), codes.reshape(-1)
+    return codes.reshape(-1), found_values.tolist()
