@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     Array = np.ndarray
 
@@ -51,7 +51,7 @@ class Slice(NamedTuple):
         """The conditions, as a person says them."""
         return " and ".join(f"{columns[i].name} {columns[i].words[code]}" for i, code in self.conditions)
 
-    def mask(self, columns: Sequence[Column]) -> Array:
+    def mask(self, columns: Sequence[Column] | Mapping[int, Column]) -> Array:
         """Which rows it holds, as booleans ``(rows,)``."""
         return np.logical_and.reduce([columns[i].codes == code for i, code in self.conditions])
 
