@@ -58,8 +58,7 @@ def binned(cohort: Cohort, bins: Mapping[str, tuple[float, ...]]) -> Cohort:
         names = np.array(bin_names(edges), dtype=object)[np.searchsorted(at, values, side="right")]
         names[np.isnan(values)] = None
         columns[column] = names
-    known = {c: coded for c, coded in cohort.dictionaries.items() if c not in bins}
-    return dataclasses.replace(cohort, columns=columns, dictionaries=known)
+    return dataclasses.replace(cohort, columns=columns)
 
 
 def bin_names(edges: tuple[float, ...]) -> list[str]:

@@ -189,6 +189,20 @@ def auc(scores: Array, truth: Array) -> float | None:
     return float(positive.mean()) if len(positive) and len(negative) else None
 
 
+def auc_of_counts(negatives: Array, positives: Array) -> float | None:
+    """The area under the ROC curve of rows that stand in the order of their scores, equal scores together.
+
+    Args:
+        negatives, positives: rows of each outcome with each score, ascending ``(scores,)``.
+
+    ``None`` where one of the two outcomes is absent.
+    """
+    n, m = negatives.astype(float), positives.astype(float)
+    pairs = n.sum() * m.sum()
+    below = np.cumsum(n) - n
+    return float(m @ (below + n / 2) / pairs) if pairs else None
+
+
 def auc_interval(scores: Array, truth: Array) -> Interval | None:
     """The wider of two intervals of an AUC, at every rung.
 

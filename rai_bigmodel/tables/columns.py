@@ -7,7 +7,7 @@ something else further down is read again, as text, so that the look decides abo
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     Array = np.ndarray
-    Dictionary = tuple[Array, list[object]]
 
 LOOKED_AT = 20_000
 MOST_VALUES = 2_000
@@ -23,6 +22,14 @@ MOST_VALUES = 2_000
 _NUMBER = re.compile(r"(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(.*\))$")
 _PLAIN = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$", re.ASCII)
 _EXACT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,6})?$", re.ASCII)
+
+
+class Dictionary(NamedTuple):
+    """A column, its codes ``(rows,)``, and the values that they stand for."""
+
+    column: Array
+    codes: Array
+    values: list[object]
 
 
 def columns_of(
@@ -46,7 +53,7 @@ def columns_of(
         odd: whether the source may hold ``_`` or ``+-``, which DuckDB reads as parts of numbers.
 
     Returns:
-        The columns, and of those that were read by dictionary the codes ``(rows,)`` and what they stand for.
+        The columns, and the dictionaries of those that were read by one.
     """
     text = {c: _as_text(c, types[c], named=c in named) for c in types}
     words = [c for c in types if text[c] is not None]
@@ -78,7 +85,8 @@ def columns_of(
         if c in values and c not in wrong:
             codes = np.where(gone[c], len(values[c]), plain[c]).astype(np.int32)
             levels = _array([*values[c], *([None] if gone[c].any() else [])], named=c in named, kept=c in kept)
-            columns[c], dictionaries[c] = levels[codes], (codes, levels.tolist())
+            columns[c] = levels[codes]
+            dictionaries[c] = Dictionary(columns[c], codes, levels.tolist())
         elif plain[c].dtype.kind == "f":
             columns[c] = np.where(gone[c], np.nan, plain[c]) if gone[c].any() else plain[c]
         else:

@@ -12,6 +12,7 @@ import numpy as np
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
 from rai_bigmodel.subject import AtLeast
+from rai_bigmodel.tables.columns import Dictionary
 from rai_bigmodel.tables.names import (
     canonical,
     check_crossed,
@@ -41,7 +42,7 @@ class Table:
         positive: the outcome that counts as positive, as canonical text; needed where labels are not 0 and 1.
         notes: what was settled while reading, in words.
         file_digest: of rows that are a whole file: the digest of its bytes, which then tells them from others.
-        dictionaries: column → codes ``(rows,)`` and the values they stand for, where a reader found them already.
+        dictionaries: column → what a reader found already: its codes and what they stand for.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Table:
     positive: str = ""
     notes: tuple[str, ...] = ()
     file_digest: str = ""
-    dictionaries: Mapping[str, tuple[Array, Sequence[object]]] = field(default_factory=dict)
+    dictionaries: Mapping[str, Dictionary] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.columns.items()}
@@ -113,7 +114,10 @@ class Table:
         """Codes ``(rows,)`` of a column and what they stand for: its canonical names, sorted. Worked out once."""
         if column not in self._encoded:
             values = self.arrays(column)[column]
-            self._encoded[column] = _named(self.dictionaries.get(column) or _distinct(values))
+            known = self.dictionaries.get(column)
+            # Another array under the same name, after `dataclasses.replace`, has other codes.
+            coded = known[1:] if known and known.column is values else _distinct(values)
+            self._encoded[column] = _named(*coded)
         return self._encoded[column]
 
     def labels(self, column: str) -> tuple[str, ...]:
@@ -243,9 +247,8 @@ class Table:
         return codes == (names.index(positive) if positive in names else -1)
 
 
-def _named(coded: tuple[Array, Sequence[object]]) -> tuple[Array, tuple[str, ...]]:
+def _named(codes: Array, values: Sequence[object]) -> tuple[Array, tuple[str, ...]]:
     """The same codes for the canonical names, sorted; values that have one name become one."""
-    codes, values = coded
     names = [name_of(v) for v in values]
     ordered = sorted(set(names))
     place = {name: i for i, name in enumerate(ordered)}
