@@ -124,6 +124,17 @@ class Cohort(Protocol):
         """One GROUP BY: how many rows, positives, selected and true positives each group has."""
         ...
 
+    def histogram(
+        self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
+    ) -> tuple[Array, tuple[str, ...]]:
+        """How many rows of each group and outcome have a score in each bin.
+
+        Returns:
+            counts ``(groups, 2, bins)``, int64: bin i holds scores from i/bins up to, not including, (i+1)/bins;
+            the last one holds 1 as well. And the names of the groups.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:

@@ -9,6 +9,7 @@ import numpy as np
 from rai_bigmodel.audits.answers import NEEDS_ROWS
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import copies, counts, exact, intervals, scores
+from rai_bigmodel.stats.cells import Cells
 from rai_bigmodel.stats.counts import MISSING
 from rai_bigmodel.subject import column_of, decision_in, in_memory, task_of
 from rai_bigmodel.tables import Table as Rows
@@ -164,9 +165,7 @@ def _codes(parts: list[Cohort], column: str) -> tuple[Array, list[str]]:
         if isinstance(part, Rows):
             known.append(part.codes(column))
         else:
-            names, codes = np.unique(
-                canonical(part.arrays(column)[column]).astype(str), return_inverse=True
-            )
+            names, codes = np.unique(canonical(part.arrays(column)[column]).astype(str), return_inverse=True)
             known.append((codes, tuple(names.tolist())))
     levels = sorted({name for _, names in known for name in names} - {MISSING})
     place = {MISSING: -1} | {name: i for i, name in enumerate(levels)}
@@ -176,7 +175,7 @@ def _codes(parts: list[Cohort], column: str) -> tuple[Array, list[str]]:
 
 def _leak(feature: str, values: _Values, outcome: Array) -> _Leak:
     if values.codes is None:
-        area = scores.auc_of_counts(values.rows - values.hits, values.hits)
+        area = scores.auc_of_cells(Cells(values.levels, values.rows - values.hits, values.hits)).value
     else:
         ranks = _encoded(values.codes, outcome)
         there = ~np.isnan(ranks)

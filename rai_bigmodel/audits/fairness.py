@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.audits.answers import NEEDS_ROWS
+from rai_bigmodel.audits.answers import IN_BINS, NEEDS_ROWS
 from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
     binned,
@@ -28,6 +28,7 @@ from rai_bigmodel.audits.fairness_strata import of_strata
 from rai_bigmodel.audits.fairness_tables import Law, law_tables
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Record
+from rai_bigmodel.stats.cells import Cells, of_histogram, of_ranks, ranked
 from rai_bigmodel.stats.counts import GroupCounts, base_rate, selection_rate
 from rai_bigmodel.stats.disparity import differ_p, sized
 from rai_bigmodel.subject import (
@@ -42,7 +43,6 @@ from rai_bigmodel.subject import (
 )
 
 if TYPE_CHECKING:
-    from rai_bigmodel.audits.fairness_groups import Grouping
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 BASE_RATES_DIFFER = 0.01
@@ -135,18 +135,21 @@ class Fairness(Record, omit_defaults=True):
         decision = decisions_of(subject, rows)
         true = rows.binary(column_of(rows, "truth"))  # two labels, or one line that says so
         scores = scores_of(subject, rows) if has_scores(subject, rows) else None
+        ranks = None if scores is None else ranked(scores)  # once: sorting a million scores takes its time
         parts = []
         for attribute in asked.attributes:
             groups = groups_of(cohort, attribute)  # once: naming groups costs more than counting them
             plain = GroupCounts.of(groups[0], true, decision, groups=groups[1])
             weighted = plain if asked.weight is None else count(groups, true, decision, asked.weight)
-            parts += [of_attribute(attribute, weighted, rng), self._tables(attribute, plain, groups, scores)]
+            by_score = [] if ranks is None else of_ranks(groups[0], *ranks, true, groups=len(groups[1]))
+            parts += [of_attribute(attribute, weighted, rng), self._tables(attribute, plain, by_score)]
             if given := self.given.get(attribute):
                 strata = groups_of(cohort, given, role="given")
                 parts.append(of_strata(attribute, given, groups, strata, decision))
             if scores is not None:
+                text = (groups, scores, true) if self.text else None
                 threshold = subject.decision.threshold
-                parts.append(of_scores(attribute, groups, scores, true, threshold=threshold, text=self.text))
+                parts.append(of_scores(attribute, groups[1], by_score, threshold=threshold, rows=text))
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, plain))
         return parts
@@ -158,26 +161,30 @@ class Fairness(Record, omit_defaults=True):
             msg = f"{cohort.name}: weights and given need the rows in memory; these stay in their engine"
             raise InputError(msg)
         truth, decision = column_of(cohort, "truth"), decision_in(asked.subject, cohort)
+        score = column_of(cohort, "score") if has_scores(asked.subject, cohort) else ""
         for attribute in asked.attributes:
-            counts = cohort.count(attribute.split("*"), truth=truth, decision=decision)
-            tables = law_tables(self.laws, attribute, selection_rate(counts), None)
-            unseen = tuple(
-                measurement(name, {"attribute": attribute}, None, why=NEEDS_ROWS)
-                for name in ("roc_auc", "scoring_rate", "ece_debiased")
-                if has_scores(asked.subject, cohort)
-            )
-            parts += [of_attribute(attribute, counts, rng), Findings(measurements=unseen, exhibits=tables)]
+            by = attribute.split("*")
+            counts = cohort.count(by, truth=truth, decision=decision)
+            by_score: list[Cells] = []
+            if score:
+                bins, names = cohort.histogram(by, score=score, truth=truth)
+                by_score = [of_histogram(one) for one in bins]
+                threshold = asked.subject.decision.threshold
+                parts.append(of_scores(attribute, names, by_score, threshold=threshold))
+            parts += [of_attribute(attribute, counts, rng), self._tables(attribute, counts, by_score)]
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, counts))
-        note = "Rows stay in their engine: AUCs, scoring rates and thresholds, which need every score, were left out."
-        return [*parts, Findings(measurements=(), notes=(note,))]
+        notes = [IN_BINS] if score else []
+        if self.text:
+            notes.append(f"Subgroup, BPSN and BNSP AUCs were left out: {NEEDS_ROWS}.")
+        return [*parts, Findings(measurements=(), notes=tuple(notes))]
 
-    def _tables(
-        self, attribute: str, counts: GroupCounts, groups: Grouping, scores: Array | None
-    ) -> Findings:
+    def _tables(self, attribute: str, counts: GroupCounts, by_score: list[Cells]) -> Findings:
         if not self.laws:
             return Findings(measurements=())
-        scoring = None if scores is None else scoring_rate(*groups, scores)
+        # A rate that is known only up to a bin has no place in a law's table.
+        exact = by_score and not by_score[0].width
+        scoring = scoring_rate(counts.groups, by_score)[0] if exact else None
         tables = law_tables(self.laws, attribute, selection_rate(counts), scoring)
         return Findings(measurements=(), exhibits=tables)
 

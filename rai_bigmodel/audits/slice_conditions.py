@@ -41,7 +41,9 @@ class Conditions(NamedTuple):
             rows: indices, or booleans.
         """
         if self.table is not None:
-            return slices.Column(visible(self.name), self.table[_codes(cohort, self.name)[0][rows]], self.words)
+            return slices.Column(
+                visible(self.name), self.table[_codes(cohort, self.name)[0][rows]], self.words
+            )
         values = cohort.arrays(self.name)[self.name][rows]
         codes = np.searchsorted(self.cuts, values, side="left").astype(np.int32) + 1
         codes[np.isnan(values)] = len(self.cuts) + 2 if self.words[-1] == "is missing" else 0

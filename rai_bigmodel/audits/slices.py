@@ -78,9 +78,7 @@ class Slices(Record, omit_defaults=True):
             return _nothing("no feature or sensitive column takes two values that can be named", cohort.rows)
         columns = [c.column(cohort, search) for c in conditions]
         least = max(30, int(np.ceil(self.share * len(search))))
-        found = slices.strongest(
-            columns, wrong[search], depth=self.depth, least=least, most=self.candidates
-        )
+        found = slices.strongest(columns, wrong[search], depth=self.depth, least=least, most=self.candidates)
         # Of the other half only what was found is looked at.
         used = sorted({i for one in found for i, _ in one.conditions})
         other = {i: conditions[i].column(cohort, confirm) for i in used}

@@ -57,6 +57,30 @@ def climb(
     return Interval(low=low, high=high, level=level, method=method, ladder=tuple(rungs))
 
 
+def widened(interval: Interval, by: float, *, low: float | None = 0.0, high: float | None = 1.0) -> Interval:
+    """An interval of a number that is itself known only to within `by`: each end that much further out.
+
+    Args:
+        low, high: what the number cannot pass; ``None`` where there is no such end.
+    """
+    if by == 0.0:
+        return interval
+
+    def down(end: float | None) -> float | None:
+        return None if end is None else end - by if low is None else max(low, end - by)
+
+    def up(end: float | None) -> float | None:
+        return None if end is None else end + by if high is None else min(high, end + by)
+
+    return Interval(
+        low=down(interval.low),
+        high=up(interval.high),
+        level=interval.level,
+        method=f"{interval.method}, binned",
+        ladder=tuple((r[0], down(r[1]), up(r[2]), down(r[3]), up(r[4])) for r in interval.ladder),
+    )
+
+
 # --- one proportion ---------------------------------------------------------------------------
 
 
@@ -292,10 +316,14 @@ def _pairs(matrix: Array) -> Array:
 def mean(values: Array) -> Interval | None:
     """Student's interval of a mean; ``None`` where fewer than two values or no spread leave nothing to go by."""
     n = len(values)
-    spread = float(np.std(values, ddof=1)) if n > 1 else 0.0
-    if spread == 0.0:
+    return mean_of_sums(float(np.mean(values)), float(np.std(values, ddof=1)) if n > 1 else 0.0, n)
+
+
+def mean_of_sums(centre: float, spread: float, n: int) -> Interval | None:
+    """The same of a mean and a standard deviation that were worked out elsewhere."""
+    if n < 2 or spread == 0.0:
         return None
-    centre, error = float(np.mean(values)), spread / np.sqrt(n)
+    error = spread / np.sqrt(n)
 
     def ends(alpha: float) -> Ends:
         t = float(special.stdtrit(n - 1, 1 - alpha / 2))

@@ -84,15 +84,15 @@ def columns_of(
     for c in types:
         if c in values and c not in wrong:
             codes = np.where(gone[c], len(values[c]), plain[c]).astype(np.int32)
-            levels = _array([*values[c], *([None] if gone[c].any() else [])], named=c in named, kept=c in kept)
+            levels = _array(
+                [*values[c], *([None] if gone[c].any() else [])], named=c in named, kept=c in kept
+            )
             columns[c] = levels[codes]
             dictionaries[c] = Dictionary(columns[c], codes, levels.tolist())
         elif plain[c].dtype.kind == "f":
             columns[c] = np.where(gone[c], np.nan, plain[c]) if gone[c].any() else plain[c]
         else:
-            texts = [
-                None if out else v for v, out in zip(plain[c].tolist(), gone[c].tolist(), strict=True)
-            ]
+            texts = [None if out else v for v, out in zip(plain[c].tolist(), gone[c].tolist(), strict=True)]
             columns[c] = _array(texts, named=c in named, kept=c in kept)
     return columns, dictionaries
 
