@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from rai_bigmodel.audits.answers import IN_BINS, Confidence, confidence
-from rai_bigmodel.audits.fairness_scores import binned_by
+from rai_bigmodel.audits.fairness_scores import cut_by
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Bars, Curve, Dot, Findings, Line, Measurement, Record
 from rai_bigmodel.stats import calibration
@@ -65,7 +65,7 @@ class Calibration(Record, omit_defaults=True):
                     value=found.value,
                     n=n,
                     interval=found.interval,
-                    why=found.why or binned_by(found.error),
+                    why=found.why or cut_by(found.error),
                 ),
                 Measurement(metric="calibration.consistency_p", kind="p_value", value=p, n=n),
             ),

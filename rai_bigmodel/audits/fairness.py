@@ -22,7 +22,7 @@ from rai_bigmodel.audits.fairness_groups import (
     weights_of,
 )
 from rai_bigmodel.audits.fairness_means import of_means
-from rai_bigmodel.audits.fairness_rates import measurement, of_attribute
+from rai_bigmodel.audits.fairness_rates import of_attribute
 from rai_bigmodel.audits.fairness_scores import of_scores, scoring_rate
 from rai_bigmodel.audits.fairness_strata import of_strata
 from rai_bigmodel.audits.fairness_tables import Law, law_tables
@@ -174,7 +174,7 @@ class Fairness(Record, omit_defaults=True):
             parts += [of_attribute(attribute, counts, rng), self._tables(attribute, counts, by_score)]
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, counts))
-        notes = [IN_BINS] if score else []
+        notes = [IN_BINS if score else "Rows stay in their engine: nothing but counts has left it."]
         if self.text:
             notes.append(f"Subgroup, BPSN and BNSP AUCs were left out: {NEEDS_ROWS}.")
         return [*parts, Findings(measurements=(), notes=tuple(notes))]

@@ -119,6 +119,13 @@ def binned_by(error: float) -> str:
     return f"counted in bins: the rows' own value lies within {error:.2g}" if error else ""
 
 
+def cut_by(error: float) -> str:
+    """The same of a calibration error, whose own bins can then only be cut where those of the histogram are."""
+    return (
+        f"counted in bins: cut where these are, the rows' own value lies within {error:.2g}" if error else ""
+    )
+
+
 def _calibration(labels: dict[str, str], cells: Cells) -> Measurement:
     """The debiased calibration error of a group, each group on its own."""
     n = cells.n
@@ -126,7 +133,7 @@ def _calibration(labels: dict[str, str], cells: Cells) -> Measurement:
         why = "the scores are not probabilities: some lie outside 0 to 1"
         return measurement("ece_debiased", labels, None, n=n, why=why)
     seen = calibration.ece_of_cells(cells)
-    why = seen.why or binned_by(seen.error)
+    why = seen.why or cut_by(seen.error)
     return measurement("ece_debiased", labels, seen.value, n=n, interval=seen.interval, why=why)
 
 

@@ -1,4 +1,4 @@
-"""How many rows are copies of another? Rows are told apart by 64-bit hashes, and equal hashes by the rows themselves."""
+"""How many rows are copies of another? Told apart by 64-bit hashes, and equal hashes by the rows themselves."""
 
 from __future__ import annotations
 

@@ -292,7 +292,7 @@ def log_loss_rows(scores: Array, truth: Array) -> Array:
 
 
 class Loss(NamedTuple):
-    """A mean loss with its interval; the rows' own mean lies within `error` of `value`, and the interval is wider by it.
+    """A mean loss with its interval, which is wider by `error`: so far may the rows' own mean lie from `value`.
 
     ``None`` with no value: a bin where the loss has no bound holds rows.
     """

@@ -50,8 +50,8 @@ def leaves(columns: Sequence[Array], happened: Array, *, depth: int = 3, least: 
         if cut is None:
             grown.append(Leaf(cuts, int(inside.sum()), int(happened[inside].sum())))
             continue
-        for side in (cut, cut._replace(below=False)):
-            nodes.append(((*cuts, side), inside & side.holds(columns[side.column])))
+        sides = (cut, cut._replace(below=False))
+        nodes += [((*cuts, side), inside & side.holds(columns[side.column])) for side in sides]
     return grown
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
-from rai_bigmodel.tables.engine import Frame
 from rai_bigmodel.tables.columns import columns_of, quoted, quoted_name
+from rai_bigmodel.tables.engine import Frame
 from rai_bigmodel.tables.frames import NAMES, spread
 from rai_bigmodel.tables.memory import Table
 

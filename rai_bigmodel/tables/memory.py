@@ -12,7 +12,6 @@ import numpy as np
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
 from rai_bigmodel.subject import AtLeast
-from rai_bigmodel.tables.columns import Dictionary
 from rai_bigmodel.tables.names import (
     canonical,
     check_crossed,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rai_bigmodel.subject import Array, Outcome, Roles
+    from rai_bigmodel.tables.columns import Dictionary
 
 MAX_WHOLE_CLASSES = 20
 """So many different whole numbers are still labels."""
