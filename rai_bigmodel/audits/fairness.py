@@ -43,6 +43,7 @@ from rai_bigmodel.subject import (
 )
 
 if TYPE_CHECKING:
+    from rai_bigmodel.stats.weighted import WeightedCounts
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 BASE_RATES_DIFFER = 0.01
@@ -102,17 +103,18 @@ class Fairness(Record, omit_defaults=True):
             if attribute not in attributes:
                 what = "given: attribute"
                 raise InputError.unknown(what, attribute, attributes)
-        asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights_of(rows))
+        weights = weights_of(rows) if in_memory(rows) else None
+        asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights)
         outcome = self.outcome or (outcome_of(subject, rows) if in_memory(rows) else "binary")
         if outcome != "binary" and (self.given or self.laws):
             msg = f"given and laws need decisions of yes or no; the outcome here is {outcome}"
             raise InputError(msg)
-        if asked.weight is not None and self.given:
+        if rows.roles.get("weight") and self.given:
             msg = "given: differences within strata cannot be weighted; leave out the weights or given"
             raise InputError(msg)
         parts = {"binary": self._binary, "classes": _classes, "number": _numbers}[outcome](asked, rng)
         notes = [note for part in parts for note in part.notes]
-        if asked.weight is not None:
+        if rows.roles.get("weight"):
             notes.append(
                 "Rows count here by their weights, and intervals go by Kish's effective number of rows; tables of laws "
                 "and scores, and other audits, count every row alike."
@@ -157,21 +159,25 @@ class Fairness(Record, omit_defaults=True):
     def _in_engine(self, asked: _Asked, rng: np.random.Generator) -> list[Findings]:
         """Rows that stay in their engine: everything that follows from one GROUP BY an attribute, and nothing else."""
         cohort, parts = asked.grouped, []
-        if self.given or asked.weight is not None:
-            msg = f"{cohort.name}: weights and given need the rows in memory; these stay in their engine"
+        if self.given:
+            msg = f"{cohort.name}: given needs the rows in memory; these stay in their engine"
             raise InputError(msg)
         truth, decision = column_of(cohort, "truth"), decision_in(asked.subject, cohort)
+        weight = cohort.roles.get("weight", ())
         score = column_of(cohort, "score") if has_scores(asked.subject, cohort) else ""
         for attribute in asked.attributes:
             by = attribute.split("*")
             counts = cohort.count(by, truth=truth, decision=decision)
+            weighted: GroupCounts | WeightedCounts = counts
+            if weight:
+                weighted = cohort.count(by, truth=truth, decision=decision, weight=weight[0])
             by_score: list[Cells] = []
             if score:
                 bins, names = cohort.histogram(by, score=score, truth=truth)
                 by_score = [of_histogram(one) for one in bins]
                 threshold = asked.subject.decision.threshold
                 parts.append(of_scores(attribute, names, by_score, threshold=threshold))
-            parts += [of_attribute(attribute, counts, rng), self._tables(attribute, counts, by_score)]
+            parts += [of_attribute(attribute, weighted, rng), self._tables(attribute, counts, by_score)]
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, counts))
         notes = [IN_BINS if score else "Rows stay in their engine: nothing but counts has left it."]

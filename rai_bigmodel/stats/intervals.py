@@ -8,7 +8,8 @@ Tukey's studentized range on Newcombe's square-and-add intervals for failing, pa
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,12 +49,11 @@ def climb(
         keep: α → the one-sided 1−α bounds for "at least" and "at most"; by default the ends of
             the two-sided interval at 2α.
     """
-    one_sided = keep or (lambda alpha: two_sided(2 * alpha))
-    rungs: list[Rung] = [(alpha, *two_sided(alpha), *one_sided(alpha)) for alpha in LADDER]
-    low, high = two_sided(1 - level)
+    ends = cache(two_sided)  # twice a rung is mostly another rung
+    one_sided = keep or (lambda alpha: ends(2 * alpha))
+    rungs: list[Rung] = [(alpha, *ends(alpha), *one_sided(alpha)) for alpha in LADDER]
     shown = next((r for r in rungs if abs(r[0] - (1 - level)) < 1e-9), None)
-    if shown:
-        low, high = shown[1], shown[2]
+    low, high = (shown[1], shown[2]) if shown else ends(1 - level)
     return Interval(low=low, high=high, level=level, method=method, ladder=tuple(rungs))
 
 
@@ -96,9 +96,10 @@ def wilson(successes: Array, trials: Array, z: float) -> tuple[Array, Array]:
     middle = p + z * z / (2 * safe)
     spread = z * np.sqrt(p * (1 - p) / safe + z * z / (4 * safe * safe))
     scale = 1 + z * z / safe
-    low = np.where(x == 0, 0.0, np.clip((middle - spread) / scale, 0.0, 1.0))
-    high = np.where(x == n, 1.0, np.clip((middle + spread) / scale, 0.0, 1.0))
-    return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
+    # Neither limit can pass 0 or 1 but by rounding; np.clip would take longer than all the rest.
+    low = np.where(x == 0, 0.0, np.maximum((middle - spread) / scale, 0.0))
+    high = np.where((x == n) | (n == 0), 1.0, np.minimum((middle + spread) / scale, 1.0))
+    return low, high
 
 
 def clopper_pearson(successes: int, trials: int, alpha: float) -> tuple[float, float]:
@@ -196,11 +197,22 @@ def simultaneous_z(alpha: float, groups: int) -> float:
             whole = np.exp((groups - 1) * np.log1p(-outside))
         return 1 - groups * float(np.sum(density * whole))
 
-    lower, upper = 0.0, 60.0
-    for _ in range(80):
-        middle = (lower + upper) / 2
-        lower, upper = (middle, upper) if beyond(middle) > alpha else (lower, middle)
-    return upper / float(np.sqrt(2))
+    # Two levels' difference is nearly linear in q after the logarithm, so chords close in on it (Illinois rule).
+    lower, upper = 1e-6, 20.0
+    above, below = (math.log(max(beyond(q), 1e-300) / alpha) for q in (lower, upper))
+    middle = upper
+    while upper - lower > 1e-13 * upper:
+        middle = upper - below * (upper - lower) / (below - above)
+        if not lower < middle < upper:
+            middle = (lower + upper) / 2
+        found = math.log(max(beyond(middle), 1e-300) / alpha)
+        if found > 0:
+            lower, above, below = middle, found, below / 2
+        else:
+            upper, below, above = middle, found, above / 2
+        if abs(found) < 1e-13:
+            break
+    return middle / math.sqrt(2)
 
 
 def widest_gap(
@@ -216,23 +228,21 @@ def widest_gap(
         compared: how many groups were looked at, small ones included (k of the studentized range).
         families: Bonferroni's factor when the widest of several such gaps is taken.
     """
+    pairs = ~np.eye(len(trials), dtype=bool)
+
+    @cache
+    def ends(z: float) -> tuple[float, float]:
+        low, high = newcombe(Limits.wilson(successes, trials, z))
+        return max(0.0, float(low[pairs].max())), min(1.0, float(high[pairs].max()))
+
+    def at_once(alpha: float) -> tuple[float, float]:
+        return ends(simultaneous_z(alpha / families, compared or len(trials)))
+
     return climb(
-        lambda alpha: _gap_ends(successes, trials, simultaneous_z(alpha / families, compared or len(trials))),
-        lambda alpha: _gap_keeps(successes, trials, alpha, compared=compared, families=families),
+        at_once,
+        lambda alpha: (at_once(alpha)[0], ends(z_two_sided(2 * alpha))[1]),
         method="tukey-newcombe",
     )
-
-
-def _gap_ends(successes: Array, trials: Array, z: float) -> tuple[float, float]:
-    low, high = (_pairs(m) for m in newcombe(Limits.wilson(successes, trials, z)))
-    return max(0.0, float(low.max())), min(1.0, float(high.max()))
-
-
-def _gap_keeps(
-    successes: Array, trials: Array, alpha: float, *, compared: int | None, families: int
-) -> tuple[float, float]:
-    z = simultaneous_z(alpha / families, compared or len(trials))
-    return _gap_ends(successes, trials, z)[0], _gap_ends(successes, trials, z_two_sided(2 * alpha))[1]
 
 
 def widest_of(families: list[tuple[Array, Array, int]]) -> Interval:

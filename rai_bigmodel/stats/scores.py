@@ -6,6 +6,7 @@ What it costs is said beside each number: two scores in one bin cannot be told a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -268,7 +269,7 @@ def _newcombe_auc(area: float, m: int, n: int, z: float) -> tuple[float, float]:
 
     def spread(theta: float) -> float:
         extra = half * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return z * float(np.sqrt(max(theta * (1 - theta) * (1 + extra) / (m * n), 0.0)))
+        return z * math.sqrt(max(theta * (1 - theta) * (1 + extra) / (m * n), 0.0))
 
     def solve(inner: float, outer: float) -> float:
         # At the outer end θ lies further from θ̂ than its spread, at the inner end it does not.

@@ -58,7 +58,7 @@ def columns_of(
     text = {c: _as_text(c, types[c], named=c in named) for c in types}
     words = [c for c in types if text[c] is not None]
     # Of everything that is not a number already: does it look like numbers, or which values does it have?
-    numbers, values = _look(engine, source, {c: str(text[c]) for c in words}, named=named)
+    numbers, values, holes = _look(engine, source, {c: str(text[c]) for c in words}, named=named)
     asked = []
     for c, expression in text.items():
         if expression is None:
@@ -66,7 +66,7 @@ def columns_of(
         elif c in numbers:
             asked.append(f"{_told(expression, odd=odd)} AS {quoted_name(c)}")
         elif c in values:
-            asked.append(f"{_coded(expression, values[c])} AS {quoted_name(c)}")
+            asked.append(f"{_coded(expression, values[c], holes=c in holes)} AS {quoted_name(c)}")
         else:
             asked.append(f"{expression} AS {quoted_name(c)}")
     found = _fetch(engine, source, asked)
@@ -74,7 +74,7 @@ def columns_of(
     plain = {c: np.ma.getdata(found[c]) for c in types}
     gone = {c: np.ma.getmaskarray(found[c]) for c in types}
     wrong = [c for c in numbers if not (np.isfinite(plain[c]) | gone[c]).all()]
-    wrong += [c for c in values if (plain[c][~gone[c]] < 0).any()]
+    wrong += [c for c in values if (((plain[c] < 0) & ~gone[c]) if c in holes else gone[c]).any()]
     if wrong:
         again = _fetch(engine, source, [f"{text[c]} AS {quoted_name(c)}" for c in wrong])
         plain |= {c: np.ma.getdata(again[c]) for c in wrong}
@@ -127,27 +127,29 @@ def _as_number(name: str, kind: str) -> str:
 
 def _look(
     engine: Any, source: str, text: Mapping[str, str], *, named: Collection[str]
-) -> tuple[set[str], dict[str, list[str]]]:
-    """Columns of which the first rows are numbers, and the values of columns that have few."""
+) -> tuple[set[str], dict[str, list[str]], set[str]]:
+    """Columns whose first rows are numbers, the values of those that have few, and which of these have holes."""
     if not text:
-        return set(), {}
+        return set(), {}, set()
     asked = ", ".join(
         f"count({e}), count(TRY_CAST({e} AS DOUBLE)), approx_count_distinct({e})" for e in text.values()
     )
     first = f"(SELECT * FROM {source} LIMIT {LOOKED_AT})"  # noqa: S608 - quoted
-    counts = engine.sql(f"SELECT {asked} FROM {first}").fetchall()[0]  # noqa: S608 - quoted
-    numbers, few = set(), []
+    rows, *counts = engine.sql(f"SELECT count(*), {asked} FROM {first}").fetchall()[0]  # noqa: S608 - quoted
+    numbers, few, holes = set(), [], set()
     for i, c in enumerate(text):
         there, parsed, distinct = counts[3 * i : 3 * i + 3]
         if c not in named and there and there == parsed:
             numbers.add(c)
         elif there and distinct <= MOST_VALUES:
             few.append(c)
+            holes |= {c} if there < rows else set()
     if not few:
-        return numbers, {}
+        return numbers, {}, set()
     lists = ", ".join(f"list(DISTINCT {text[c]})" for c in few)
     found = engine.sql(f"SELECT {lists} FROM {first}").fetchall()[0]  # noqa: S608 - quoted
-    return numbers, {c: sorted(v for v in each if v is not None) for c, each in zip(few, found, strict=True)}
+    values = {c: sorted(v for v in each if v is not None) for c, each in zip(few, found, strict=True)}
+    return numbers, values, holes
 
 
 def _told(expression: str, *, odd: bool) -> str:
@@ -159,11 +161,17 @@ def _told(expression: str, *, odd: bool) -> str:
     return f"coalesce({number}, CASE WHEN {expression} IS NULL THEN NULL ELSE 'nan'::DOUBLE END)"
 
 
-def _coded(expression: str, values: list[str]) -> str:
-    """The place of a value among those seen; null where there is nothing, −1 where there is another."""
+def _coded(expression: str, values: list[str], *, holes: bool) -> str:
+    """The place of a value among those seen.
+
+    Null where there is nothing, −1 where there is another value; null for both where no holes were seen, which is
+    quicker.
+    """
     kinds = ", ".join(map(quoted, values))
-    code = f"enum_code(TRY_CAST({expression} AS ENUM({kinds})))::INTEGER"
-    return f"coalesce({code}, CASE WHEN {expression} IS NULL THEN NULL ELSE -1 END)"
+    code = f"enum_code(TRY_CAST({expression} AS ENUM({kinds})))"
+    return (
+        f"coalesce({code}::INTEGER, CASE WHEN {expression} IS NULL THEN NULL ELSE -1 END)" if holes else code
+    )
 
 
 def _array(texts: list[str | None], *, named: bool, kept: bool) -> Array:

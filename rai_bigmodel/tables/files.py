@@ -51,6 +51,7 @@ def read_table(
 
     path = Path(path)
     source = _source(path)
+    digest, odd = _digest_and_odd(path)
     with duckdb.connect(":memory:") as engine:
         types, roles, wanted = _described(engine, source, path, roles)
         named = {*text, *(c for role in NAMES for c in roles.get(role, ()))}
@@ -58,7 +59,7 @@ def read_table(
         kept = {c for c in named if _kind(path) != "csv" and types[c].startswith(("VARCHAR", "ENUM"))}
         try:
             columns, dictionaries = columns_of(
-                engine, source, {c: types[c] for c in wanted}, named=named, kept=kept, odd=_odd(path)
+                engine, source, {c: types[c] for c in wanted}, named=named, kept=kept, odd=odd
             )
         except duckdb.Error as error:
             raise _unreadable(path, error) from None
@@ -70,7 +71,7 @@ def read_table(
         columns=columns,
         roles=roles,
         positive=positive,
-        file_digest=_digest(path),
+        file_digest=digest,
         dictionaries=dictionaries,
     )
 
@@ -219,15 +220,14 @@ def _header(path: Path) -> tuple[list[str], str]:
     return [name or f"column{i}" for i, name in enumerate(header)] or ["column0"], separator
 
 
-def _odd(path: Path) -> bool:
-    """Whether a csv holds what DuckDB takes for a part of a number and nobody else does: ``1_000``, ``+-1``."""
+def _digest_and_odd(path: Path) -> tuple[str, bool]:
+    """The digest, and whether a csv may hold what only DuckDB takes for a number: ``1_000``, ``+-1``."""
     if _kind(path) != "csv":
-        return False
+        return _digest(path), False
+    odd, whole = False, hashlib.sha256()
     with path.open("rb") as content:
-        content.readline()
-        last = b""
-        while block := content.read(1 << 24):
-            if b"_" in block or b"+-" in block or (last == b"+" and block[:1] == b"-"):
-                return True
-            last = block[-1:]
-    return False
+        whole.update(content.readline())
+        while block := content.read(1 << 22):
+            whole.update(block)
+            odd = odd or b"_" in block or b"+" in block
+    return f"sha256:{whole.hexdigest()}", odd

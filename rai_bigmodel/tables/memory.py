@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
+from rai_bigmodel.stats.weighted import WeightedCounts, checked_weights
 from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.names import (
     canonical,
@@ -159,20 +160,18 @@ class Table:
         truth: str | Array,
         decision: str | AtLeast | Array,
         weight: str | None = None,
-    ) -> GroupCounts:
-        """How many rows, positives, selected and true positives each group has.
+    ) -> Any:
+        """As `Cohort.count`; truth and decision may also be booleans ``(rows,)``.
 
-        Args:
-            by: the attribute, or the attributes of an intersection; none for all rows together.
-            truth, decision: a column whose values are compared with `positive`, or booleans ``(rows,)``; a
-                decision may also be `AtLeast`, a threshold on a column of scores.
-            weight: not yet supported in memory.
+        Raises:
+            InputError: labels are not two, scores or weights cannot be used, or the groups cannot be compared.
         """
-        if weight is not None:
-            msg = f"{self.name}: weighted counts are not available yet, got weight={weight!r}"
-            raise InputError(msg)
         codes, names = self.groups(by)
-        return GroupCounts.of(codes, self._flags(truth), self._flags(decision), groups=names)
+        true, selected = self._flags(truth), self._flags(decision)
+        if weight is None:
+            return GroupCounts.of(codes, true, selected, groups=names)
+        weights = checked_weights(self.arrays(weight)[weight], rows=self.rows, name=weight)
+        return WeightedCounts.of(codes, true, selected, weights, groups=names)
 
     def _flags(self, values: str | AtLeast | Array) -> Array:
         if isinstance(values, AtLeast):
@@ -200,12 +199,7 @@ class Table:
     def histogram(
         self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
     ) -> tuple[Array, tuple[str, ...]]:
-        """How many rows of each group and outcome have a score in each bin.
-
-        Returns:
-            counts ``(groups, 2, bins)``, int64: bin i holds scores from i/bins up to, not including, (i+1)/bins;
-            the last one holds 1 as well. And the names of the groups.
-        """
+        """As `Cohort.histogram`."""
         codes, names = self.groups(by)
         place = np.minimum(np.floor(self.scores(score) * float(bins)), bins - 1).astype(np.int64)
         cell = (codes * 2 + self._flags(truth)) * bins + place
