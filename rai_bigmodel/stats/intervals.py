@@ -228,12 +228,7 @@ def widest_gap(
         compared: how many groups were looked at, small ones included (k of the studentized range).
         families: Bonferroni's factor when the widest of several such gaps is taken.
     """
-    pairs = ~np.eye(len(trials), dtype=bool)
-
-    @cache
-    def ends(z: float) -> tuple[float, float]:
-        low, high = newcombe(Limits.wilson(successes, trials, z))
-        return max(0.0, float(low[pairs].max())), min(1.0, float(high[pairs].max()))
+    ends = cache(lambda z: _gap_ends(successes, trials, z))
 
     def at_once(alpha: float) -> tuple[float, float]:
         return ends(simultaneous_z(alpha / families, compared or len(trials)))
@@ -243,6 +238,11 @@ def widest_gap(
         lambda alpha: (at_once(alpha)[0], ends(z_two_sided(2 * alpha))[1]),
         method="tukey-newcombe",
     )
+
+
+def _gap_ends(successes: Array, trials: Array, z: float) -> tuple[float, float]:
+    low, high = (_pairs(m) for m in newcombe(Limits.wilson(successes, trials, z)))
+    return max(0.0, float(low.max())), min(1.0, float(high.max()))
 
 
 def widest_of(families: list[tuple[Array, Array, int]]) -> Interval:
