@@ -156,6 +156,26 @@ def test_z2_beyond_the_ceiling_nothing_is_refuted_and_the_ceiling_says_so() -> N
     assert gaussian_fit(scores, member, delta=DELTA).epsilon == math.inf
 
 
+@pytest.mark.zoo
+@pytest.mark.parametrize(
+    ("fault", "shares"),
+    [
+        ({"noise": 0.5}, (0.75, 0.75, 0.75)),
+        ({"noise": 0.0}, (1.0, 1.0, 1.0)),
+        ({"clip": 3.0}, (1.0, 1.0, 1.0)),
+        ({"rate": 10.0}, (1.0, 1.0, 1.0)),
+    ],
+    ids=["half noise", "no noise", "clip x 3", "no subsampling"],
+)
+def test_with_sampling_the_gaussian_fit_still_sees_what_it_should(fault, shares) -> None:
+    """q = .1, m = 1000, 20 trainings each at ε = 1, 4 and 8, at least the shares of the design's simulations."""
+    for epsilon, share in zip((1.0, 4.0, 8.0), shares, strict=True):
+        honest = Training.honest(epsilon, 0.1, 200)
+        planted = replace(honest, **{name: getattr(honest, name) * by for name, by in fault.items()})
+
+        assert alarms(planted, epsilon, 1000, 20, 5, fit=True) >= share
+
+
 def test_z3_a_batch_size_too_many_in_the_noise_is_seen() -> None:
     """Noise divided by the batch twice; once is right."""
     honest = Training(0.1, 100, 1.0)
