@@ -1,9 +1,10 @@
 """Can one tell from the model's answers who was in its training rows? Asked of rows it was trained on and of others.
 
 The members are the training rows, the non-members the held-out ones. First a classifier that never saw the model is
-asked (Das, Zhang and Tramèr 2024): where it can tell the two apart, the rows differ by how they were chosen and an
-attack would prove nothing, so nothing is measured. Then two attacks: the confidence in the right answer (Yeom et al.
-2018, arXiv:1709.01604), and how far it stands above that of non-members alike (Bertran et al. 2023, arXiv:2307.03694).
+asked (Das, Zhang and Tramèr 2024, arXiv:2406.16201): where it can tell the two apart, the rows differ by how they
+were chosen and an attack would prove nothing, so nothing is measured. Then two attacks: the confidence in the right
+answer (Yeom et al. 2018, arXiv:1709.01604), and how far it stands above that of non-members alike (Bertran et al.
+2023, arXiv:2307.03694).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rai_bigmodel.audits import answers
 from rai_bigmodel.audits.fairness_groups import groups_of
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Measurement
-from rai_bigmodel.stats import attacks, blind, membership
+from rai_bigmodel.stats import attacks, membership, telling
 from rai_bigmodel.subject import has_scores, in_memory, scores_of, task_of, truth_of
 from rai_bigmodel.tables import canonical
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 FPRS = (0.01, 0.001)
 SMALLEST = 30
 """Members and non-members of a group, of either, for an area of its own."""
-MOST_WORDS = 20
-"""Values of a text feature that get a column of their own."""
 ASKED = "the training rows were asked about, because the audit's parameter 'membership' says so"
 UNCOUNTED = (
     "the model is private, and what membership inference shows of its training rows is not covered by its ε: "
@@ -49,9 +48,12 @@ def of_membership(
     assert data.train is not None
     rows = data.train, data.held_out
     _no_overlap(*rows)
-    features = _features(*rows)
-    baseline = blind.baseline_auc(*features, rng)
-    found = [_measured("blind_baseline_auc", baseline, {})]
+    columns = _features(*rows)
+    inside = np.arange(rows[0].rows + rows[1].rows) < rows[0].rows
+    baseline = telling.told(columns, inside, rng)
+    found = [
+        _measured("blind_baseline_auc", membership.Told(baseline.auc, baseline.interval, len(inside)), {})
+    ]
     notes = (ASKED, UNCOUNTED) if subject.card.get("ledger") else (ASKED,)
     if baseline.interval is None or baseline.interval.low is None or baseline.interval.low > 0.5:
         why = "the inputs alone tell training rows from held-out ones, so an attack on these rows proves nothing"
@@ -59,8 +61,9 @@ def of_membership(
     plain = tuple(_confidence(subject, cohort) for cohort in rows)
     scored = {"loss": plain}
     try:
-        pairs = list(zip(plain, _filled(features), strict=True))
-        scored["quantile"] = attacks.above_quantile(pairs[0], pairs[1], rng, fpr=FPRS[0])
+        terms = telling.design(columns, len(inside))
+        pairs = (plain[0], terms[inside]), (plain[1], terms[~inside])
+        scored["quantile"] = attacks.above_quantile(*pairs, rng, fpr=FPRS[0])
     except InputError as error:
         found.append(_null("membership_auc", str(error), attack="quantile"))
     for attack, (members, others) in scored.items():
@@ -110,36 +113,15 @@ def _confidence(subject: Subject, cohort: Cohort) -> Array:
     return (attacks.logit_confidence(scores) if scores.min() >= 0 and scores.max() <= 1 else scores) * right
 
 
-def _features(members: Cohort, others: Cohort) -> tuple[Array, Array]:
-    """Features as numbers, NaN where missing; a text as one column for each of its commonest values."""
-    columns: list[Array] = []
+def _features(members: Cohort, others: Cohort) -> dict[str, Array]:
+    """The features of both, the members first: numbers with NaN for missing, or texts."""
     names = others.roles["feature"]
     both = [cohort.arrays(*names) for cohort in (members, others)]
-    for name in names:
-        values = np.concatenate([np.asarray(part[name]) for part in both])
-        if values.dtype == object:
-            text = canonical(values).astype(str)
-            distinct, counts = np.unique(text, return_counts=True)
-            common = distinct[np.argsort(-counts, kind="stable")][:MOST_WORDS]
-            columns += [(text == value).astype(np.float64) for value in common]
-        else:
-            numbers = values.astype(np.float64)
-            columns.append(np.where(np.isfinite(numbers), numbers, np.nan))
-    X = np.column_stack(columns)
-    return X[: members.rows], X[members.rows :]
-
-
-def _filled(features: tuple[Array, Array]) -> tuple[Array, Array]:
-    """The same without NaN: the non-members' mean, and one more column that says where."""
-    missing = [np.isnan(x) for x in features]
-    some = missing[0].any(axis=0) | missing[1].any(axis=0)
-    with np.errstate(invalid="ignore"):
-        mean = np.where(missing[1], 0, features[1]).sum(axis=0) / np.maximum((~missing[1]).sum(axis=0), 1)
-    members, others = (
-        np.column_stack([np.where(gone, mean, x), gone[:, some].astype(np.float64)])
-        for x, gone in zip(features, missing, strict=True)
-    )
-    return members, others
+    columns = {name: np.concatenate([np.asarray(part[name]) for part in both]) for name in names}
+    return {
+        name: values if values.dtype == object else np.where(np.isfinite(values), values, np.nan)
+        for name, values in columns.items()
+    }
 
 
 def _by_group(rows: tuple[Cohort, Cohort], attribute: str, scores: tuple[Array, ...]) -> list[Measurement]:

@@ -169,7 +169,8 @@ def _refuse_private(run: Run, trainings: int) -> None:
     ledger = run.card.ledger
     if ledger is None:
         return
-    each, spent = accounting.epsilon_of(ledger), accounting.composed_epsilon_of(ledger, trainings + 1)
+    whole = msgspec.structs.replace(ledger, steps=ledger.steps * (trainings + 1))
+    each, spent = accounting.epsilon_of(ledger), accounting.epsilon_of(whole)
     msg = (
         f"{run.name}: is private (ε = {each:g}); at least {trainings} more trainings on the same rows would spend "
         f"ε = {spent:g} in all, by the PRV accountant at δ = {ledger.delta:g}. Name a relative trained without "

@@ -1,4 +1,4 @@
-"""Membership: rates and their refusals, exposure and its law, attacks and the blind baseline against what is known."""
+"""Membership: rates and their refusals, exposure and its law, attacks against what is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from scipy import special, stats
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.stats import attacks, blind, membership, quantiles
+from rai_bigmodel.stats import attacks, membership, quantiles
 
 # --- rates ---------------------------------------------------------------------------------------
 
@@ -242,64 +242,6 @@ def test_the_quantile_attack_tells_nothing_where_nothing_is_to_be_told() -> None
     assert np.mean(areas) == pytest.approx(0.5, abs=2 * np.std(areas) / np.sqrt(16))
 
 
-# --- blind ---------------------------------------------------------------------------------------
-
-
-def test_the_logistic_regression_is_scikit_learns() -> None:
-    """The same ridge on slopes only."""
-    from sklearn.linear_model import LogisticRegression
-
-    rng = np.random.default_rng(10)
-    X = rng.normal(size=(300, 4))
-    y = rng.random(300) < special.expit(X[:, 0] - 0.5)
-    for ridge in (0.1, 1.0, 10.0):
-        theirs = LogisticRegression(C=1 / ridge, tol=1e-10, max_iter=1000).fit(X, y)
-        ours = blind.logistic(X, y, ridge=ridge)
-
-        assert ours == pytest.approx([theirs.intercept_[0], *theirs.coef_[0]], abs=1e-5)
-
-
-def test_classes_that_can_be_told_apart_and_a_single_class_have_a_fit() -> None:
-    """Nothing runs away."""
-    X = np.linspace(-1, 1, 50)[:, None]
-
-    assert np.isfinite(blind.logistic(X, X[:, 0] > 0)).all()
-    assert np.isfinite(blind.logistic(X, np.ones(50, dtype=bool))).all()
-
-
-@pytest.mark.parametrize("fault", ["place", "spread", "missing"])
-def test_a_shift_of_the_inputs_is_seen_without_the_model(fault: str) -> None:
-    """Of place, of spread, of what is missing: the interval excludes one half."""
-    rng = np.random.default_rng(11)
-    members, others = rng.normal(size=(400, 5)), rng.normal(size=(400, 5))
-    if fault == "place":
-        others[:, 2] += 0.6
-    elif fault == "spread":
-        others[:, 2] *= 1.6
-    else:
-        others[rng.random(400) < 0.2, 2] = np.nan
-    found = blind.baseline_auc(members, others, rng)
-
-    assert found.interval.low > 0.5
-
-
-def test_rows_drawn_alike_are_seldom_said_to_differ() -> None:
-    """The interval excludes one half in at most 5 % of 160 draws, give or take two deviations; also for ties."""
-    rng = np.random.default_rng(12)
-    wrong = 0
-    for i in range(160):
-        x = rng.normal(size=(200, 4)) if i % 2 else rng.integers(0, 2, size=(200, 3)).astype(float)
-        found = blind.baseline_auc(x[:80], x[80:], rng)
-        wrong += not found.interval.low <= 0.5 <= found.interval.high
-
-    assert wrong / 160 <= 0.05 + 2 * math.sqrt(0.05 * 0.95 / 160)
-
-
-def test_constant_inputs_tell_nothing() -> None:
-    """All scores are equal: exactly one half."""
-    assert blind.baseline_auc(np.ones((30, 2)), np.ones((40, 2)), np.random.default_rng(13)).value == 0.5
-
-
 @pytest.mark.parametrize(
     ("call", "named"),
     [
@@ -315,8 +257,6 @@ def test_constant_inputs_tell_nothing() -> None:
         (lambda r: attacks.rmia(np.ones(2) * 2, np.ones((1, 2)), np.ones(2), np.ones((1, 2))), "0 to 1"),
         (lambda r: quantiles.fit(np.ones((2, 3)), np.ones(2), 0.5), "more rows"),
         (lambda r: quantiles.fit(np.ones((9, 1)), np.ones(9), 1.0), "tau"),
-        (lambda r: blind.baseline_auc(np.ones((3, 2)), np.ones((9, 2)), r), "4 rows"),
-        (lambda r: blind.baseline_auc(np.ones((9, 2)), np.ones((9, 3)), r), "same features"),
     ],
 )
 def test_what_cannot_be_attacked_is_refused_in_one_line(call, named: str) -> None:
