@@ -51,9 +51,9 @@ def of_membership(
     columns = _features(*rows)
     inside = np.arange(rows[0].rows + rows[1].rows) < rows[0].rows
     baseline = telling.told(columns, inside, rng)
-    found = [
-        _measured("blind_baseline_auc", membership.Told(baseline.auc, baseline.interval, len(inside)), {})
-    ]
+    # Fitted on half of either kind, it rests on the others.
+    rested = sum(cohort.rows - cohort.rows // 2 for cohort in rows)
+    found = [_measured("blind_baseline_auc", membership.Told(baseline.auc, baseline.interval, rested), {})]
     notes = (ASKED, UNCOUNTED) if subject.card.get("ledger") else (ASKED,)
     if baseline.interval is None or baseline.interval.low is None or baseline.interval.low > 0.5:
         why = "the inputs alone tell training rows from held-out ones, so an attack on these rows proves nothing"

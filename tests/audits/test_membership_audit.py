@@ -49,6 +49,7 @@ def test_a_model_that_memorised_its_rows_is_found_in_all_and_in_each_group() -> 
     rate = told(findings, "membership_tpr", attack="loss", fpr="0.01")[0]
     assert rate.interval.low > 0.9
     assert told(findings, "blind_baseline_auc")[0].interval.low <= 0.5
+    assert told(findings, "blind_baseline_auc")[0].n == 600
     assert told(findings, "membership_auc", attribute="sex", group="f")[0].interval.low > 0.85
     assert findings.notes == (ASKED,)
 
