@@ -57,8 +57,8 @@ class Clipper:
     names: dict[int, str]
     layout: dict[Any, str] = field(default_factory=dict)
 
-    def accumulate(self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float) -> Tensor:
-        """Add Σ_i min(1, clip / |g_i|) · g_i to ``parameter.grad`` of every trainable parameter.
+    def accumulate(self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float, scale: float = 1.0) -> Tensor:
+        """Add scale · Σ_i min(1, clip / |g_i|) · g_i to ``parameter.grad`` of every trainable parameter.
 
         g_i is the gradient of row i's own loss, over all trainable parameters together; nothing is divided by the
         number of rows. Several calls add up, so that a step may be made of batches that fit into memory; where
@@ -69,6 +69,7 @@ class Clipper:
             loss_per_row: ``loss_per_row(*batch)`` runs the module and returns one loss a row, ``(rows,)``.
             batch: tensors (or nested lists, tuples and dicts of them) with the rows first.
             clip: the longest a row's gradient may be.
+            scale: for example one over the declared number of rows a step; noise is to be scaled likewise.
 
         Returns:
             The rows' lengths |g_i| before clipping, ``(rows,)``. They are as private as the rows: for tests only.
@@ -98,6 +99,7 @@ class Clipper:
             squares = tape.finished()
             lengths = squares.sqrt()
             factors = (clip / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)).clamp_(max=1)
+            factors *= scale
             for key, share in tape.kept.items():
                 share.add_to(weights[key].grad, factors)  # type: ignore[arg-type]  # made above
         return lengths
