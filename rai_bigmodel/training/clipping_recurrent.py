@@ -1,11 +1,12 @@
 """How are an LSTM's gradients had row by row, when its fused kernel does not say what happened at each step?
 
-The forward pass is torch's own fused one. Its results are the states after every step, and from them all gates of
-all steps follow at once, by two matrix products; only sums of products of a few numbers a row then go back step by
-step. With the gates' gradients known, both weight matrices are matrices like any other (`Outer`).
+The same steps are taken here, all rows at once, one layer and direction after the other, and the gates of each step
+are kept. What is read from the input is one matrix product for all steps; going back, sums of products of a few
+numbers a row go from step to step. With the gates' gradients known, both weight matrices are matrices like any
+other (`Outer`). The module stays an ``nn.LSTM``, and outside of a private step its fused kernel is what runs.
 
 Shapes: B rows, T steps, D numbers read, H numbers in a state; gates are in torch's order: input, forget, cell,
-output, so that 4H of them make a step.
+output, so that 4H of them make a step. Steps come first inside: each then is one piece of memory.
 """
 
 from __future__ import annotations
@@ -78,79 +79,79 @@ def _one(
     assert w_h is not None
     biases = [b for b in constants[2:] if b is not None]
 
+    kinds = [t.dtype for t in (x, h0, c0)]
+
     def forward(x: Tensor, h0: Tensor, c0: Tensor) -> tuple[Any, tuple[Tensor, ...]]:
-        out, h, c = torch.lstm(
-            x,
-            (h0[None], c0[None]),
-            [w_x, w_h, *biases],
-            bool(biases),
-            1,
-            0.0,
-            False,
-            False,
-            True,  # noqa: FBT003
-        )
-        return (out, h[0], c[0]), (x, h0, c0, out)
+        with torch.autocast(x.device.type, enabled=False):
+            x_TBD = x.transpose(0, 1).to(w_x.dtype).contiguous()
+            gates, states, cells = _steps(x_TBD, h0, c0, w_x, w_h, biases)
+        return (states[1:].transpose(0, 1), states[-1], cells[-1]), (x_TBD, gates, states, cells)
 
     def backward(
         saved: tuple[Tensor, ...], grads: tuple[Tensor | None, ...], needs: Sequence[bool]
     ) -> tuple[Tensor | None, ...]:
-        x, h0, c0, out = saved
-        before = torch.cat([h0[:, None].to(out.dtype), out[:, :-1]], 1)
-        kind = w_x.dtype
-        gates = F.linear(x.to(kind), w_x, sum(biases) if biases else None) + F.linear(before.to(kind), w_h)
-        g_BTG, g_h, g_c = _through_time(gates, c0, w_h, grads)
-        for weight, read in ((weights[0], x), (weights[1], before)):
+        x_TBD, gates, states, cells = saved
+        g_TBG, g_h, g_c = _back(gates, cells, w_h, grads)
+        g_BTG, before = g_TBG.transpose(0, 1), states[:-1].transpose(0, 1)
+        for weight, read in ((weights[0], x_TBD.transpose(0, 1)), (weights[1], before)):
             if tape.wants(weight):
                 tape.give(weight, Outer(read, g_BTG))
         for bias in weights[2:]:
             if tape.wants(bias):
                 tape.give(bias, Direct(wide(g_BTG).sum(1)))
         return (
-            (g_BTG @ w_x).to(x.dtype) if needs[0] else None,
-            g_h.to(h0.dtype) if needs[1] else None,
-            g_c.to(c0.dtype) if needs[2] else None,
+            (g_TBG @ w_x).transpose(0, 1).to(kinds[0]) if needs[0] else None,
+            g_h.to(kinds[1]) if needs[1] else None,
+            g_c.to(kinds[2]) if needs[2] else None,
         )
 
     return tape.apply(forward, backward, [x, h0, c0], list(weights))
 
 
-def _through_time(
-    gates: Tensor, c0: Tensor, w_h: Tensor, grads: tuple[Tensor | None, ...]
+def _steps(
+    x_TBD: Tensor, h0: Tensor, c0: Tensor, w_x: Tensor, w_h: Tensor, biases: list[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of the gates before their curves ``(B, T, 4H)``, and of the first two states ``(B, H)``."""
-    B, T, H = gates.shape[0], gates.shape[1], gates.shape[2] // 4
-    # Steps first: each step then reads and writes one piece of memory.
-    by_step = gates.view(B, T, 4, H).transpose(0, 1).contiguous()
-    del gates
-    i, f, c_new, o = by_step.unbind(2)
-    by_step[:, :, :2].sigmoid_()
-    c_new.tanh_()
-    o.sigmoid_()
-    cells = by_step.new_empty((T + 1, B, H))
-    cells[0] = c0
-    added = i * c_new
+    """Gates ``(T, B, 4H)``, and states and cells before and after every step, ``(T + 1, B, H)``."""
+    T, B, _ = x_TBD.shape
+    H = w_h.shape[1]
+    flat = x_TBD.flatten(0, 1)
+    gates = (torch.addmm(biases[0] + biases[1], flat, w_x.T) if biases else flat @ w_x.T).view(T, B, 4 * H)
+    states, cells = gates.new_empty((T + 1, B, H)), gates.new_empty((T + 1, B, H))
+    states[0], cells[0] = h0, c0
     for t in range(T):
-        torch.addcmul(added[t], f[t], cells[t], out=cells[t + 1])
-    del added
-    curved = cells[1:].tanh()
-    # How a gate moves its cell (input, forget, new) and its state (output), and how a cell moves its state.
-    moves = torch.empty_like(by_step)
-    torch.mul(c_new, i * (1 - i), out=moves[:, :, 0])
-    torch.mul(cells[:-1], f * (1 - f), out=moves[:, :, 1])
-    torch.mul(i, 1 - c_new * c_new, out=moves[:, :, 2])
-    torch.mul(curved, o * (1 - o), out=moves[:, :, 3])
-    from_state = o * (1 - curved * curved)
+        i, f, new, o = gates[t].addmm_(states[t], w_h.T).view(B, 4, H).unbind(1)
+        gates[t, :, : 2 * H].sigmoid_()
+        new.tanh_()
+        o.sigmoid_()
+        torch.mul(i, new, out=cells[t + 1]).addcmul_(f, cells[t])
+        torch.tanh(cells[t + 1], out=states[t + 1]).mul_(o)
+    return gates, states, cells
 
+
+def _back(
+    gates: Tensor, cells: Tensor, w_h: Tensor, grads: tuple[Tensor | None, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of the gates before their curves ``(T, B, 4H)``, in place, and of the first two states ``(B, H)``."""
+    T, B = gates.shape[:2]
+    by_step = gates.view(T, B, 4, -1)
+    H = by_step.shape[3]
     g_out, g_h, g_c = grads
-    d_h = moves.new_zeros((B, H)) if g_h is None else g_h.to(moves.dtype)
-    d_c = moves.new_zeros((B, H)) if g_c is None else g_c.to(moves.dtype)
+    d_h = gates.new_zeros((B, H)) if g_h is None else g_h.to(gates.dtype)
+    d_c = gates.new_zeros((B, H)) if g_c is None else g_c.to(gates.dtype)
+    sigmoid_back, tanh_back = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
+    # All arrays of one step stay in the processor's cache, which whole arrays of all steps would not.
     for t in range(T - 1, -1, -1):
         if g_out is not None:
             d_h = d_h + g_out[:, t]
-        d_c = torch.addcmul(d_c, d_h, from_state[t])
-        moves[t, :, :3].mul_(d_c[:, None])
-        moves[t, :, 3].mul_(d_h)
-        d_h = moves[t].view(B, 4 * H) @ w_h
-        d_c = d_c * f[t]
-    return moves.view(T, B, 4 * H).transpose(0, 1).contiguous(), d_h, d_c
+        i, f, new, o = by_step[t].unbind(1)
+        curved = cells[t + 1].tanh()
+        d_c = tanh_back(d_h * o, curved).add_(d_c)
+        by_o = curved.mul_(d_h)
+        by_new, by_f, by_i = d_c * i, d_c * cells[t], d_c * new
+        d_c = d_c * f
+        sigmoid_back(by_o, o, grad_input=o)
+        tanh_back(by_new, new, grad_input=new)
+        sigmoid_back(by_f, f, grad_input=f)
+        sigmoid_back(by_i, i, grad_input=i)
+        d_h = gates[t] @ w_h
+    return gates, d_h, d_c

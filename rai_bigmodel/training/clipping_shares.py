@@ -88,6 +88,9 @@ class Outer:
     def add_to(self, total: Tensor, factors: Tensor) -> None:
         x, g = _floats(self.x), _floats(self.g)
         f = factors[:, None, None].to(x.dtype)
+        if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
+            # Steps first, as an LSTM leaves them: the sum does not care for the order, and nothing is copied.
+            x, g, f = x.transpose(0, 1), g.transpose(0, 1), f.transpose(0, 1)
         # The narrower of the two is the cheaper one to scale.
         x, g = (x * f, g) if x.shape[2] < g.shape[2] else (x, g * f)
         left, right = (x, g) if self.transposed else (g, x)
@@ -202,8 +205,21 @@ class Patches:
     def _unfolded(self, rows: slice) -> tuple[Tensor, Tensor]:
         """Patches ``(b, groups, D, T)`` and gradients ``(b, groups, P, T)`` of some rows."""
         x, g = _floats(self.x[rows]), _floats(self.g[rows])
-        x = F.unfold(x, self.shape[2:], dilation=self.dilation, padding=self.padding, stride=self.stride)
-        return x.unflatten(1, (self.groups, -1)), g.flatten(2).unflatten(1, (self.groups, -1))
+        (high, wide), (kh, kw) = self.g.shape[2:], self.shape[2:]
+        if self.stride != (1, 1) or wide < 2 * (self.padding[1] + 1) * (self.stride[1]):
+            x = F.unfold(x, (kh, kw), dilation=self.dilation, padding=self.padding, stride=self.stride)
+            return x.unflatten(1, (self.groups, -1)), g.flatten(2).unflatten(1, (self.groups, -1))
+        # With lines of one length in both (the gradient's filled up with nothing), what a number of the kernel
+        # multiplies is one stretch of memory, and a patch matrix is made by copying stretches.
+        up, side = self.padding
+        x = F.pad(x, (side, side, up, up + 1))
+        b, channels, _, line = x.shape
+        g = F.pad(g, (0, line - wide))
+        step_h, step_w = self.dilation[0] * line, self.dilation[1]
+        each = x.stride(1)
+        patches = x.as_strided((b, channels, kh, kw, high * line), (channels * each, each, step_h, step_w, 1))
+        patches = patches.reshape(b, self.groups, -1, high * line)
+        return patches, g.flatten(2).unflatten(1, (self.groups, -1))
 
 
 def together(shares: list[Share]) -> Share:
@@ -260,9 +276,7 @@ class Tied:
 
 def squared(g: Tensor) -> Tensor:
     """The squared length of each row, ``(B,)``, in float32 at least."""
-    flat = _floats(g).flatten(1)
-    # A product of a row with itself: no second array of squares is written.
-    return torch.linalg.vecdot(flat, flat)
+    return torch.linalg.vector_norm(_floats(g).flatten(1), dim=1).square_()
 
 
 def matmul_T(x: Tensor) -> Tensor:  # noqa: N802 - T is the transpose
