@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
-from rai_bigmodel.training import clipping
+from rai_bigmodel.training import clipping, noise
 
 CLIP, SIGMA, LR = 1.0, 1.0, 0.01
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": "4294967295", "MALLOC_TRIM_THRESHOLD_": "4294967295"}
@@ -119,15 +119,18 @@ def stepper(name: str, way: str):
 
     elif way == "ours":
         clipper, weights = clipping.clipper(module), list(module.parameters())
+        # All gradients side by side, so that noise for the whole model is one call.
+        flat, at = torch.zeros(sum(w.numel() for w in weights)), 0
         for weight in weights:
-            weight.grad = torch.zeros_like(weight)
+            weight.grad = flat[at : at + weight.numel()].view_as(weight)
+            at += weight.numel()
+        fill = noise.source()
 
         def loss(x, y):
             return F.cross_entropy(module(x), y, reduction="none")
 
         def step() -> None:
-            for weight in weights:
-                weight.grad.normal_(0, SIGMA * CLIP / len(x))
+            fill(flat, SIGMA * CLIP / len(x))
             clipper.accumulate(loss, x, y, clip=CLIP, scale=1 / len(x))
             optimizer.step()
 
