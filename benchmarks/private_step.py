@@ -19,12 +19,16 @@ import subprocess
 import sys
 import time
 import warnings
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
 from rai_bigmodel.training import clipping, noise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLIP, SIGMA, LR = 1.0, 1.0, 0.01
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": "4294967295", "MALLOC_TRIM_THRESHOLD_": "4294967295"}
@@ -37,7 +41,8 @@ class LSTM(nn.Module):
         super().__init__()
         self.lstm, self.head = kind(64, 128, batch_first=True), nn.Linear(128, 10)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores."""
         return self.head(self.lstm(x)[0][:, -1])
 
 
@@ -50,7 +55,8 @@ class Block(nn.Module):
         self.before, self.between = nn.LayerNorm(d), nn.LayerNorm(d)
         self.up, self.down = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Scores."""
         y = self.before(x)
         q, k, v = (f(y).unflatten(2, (4, -1)).transpose(1, 2) for f in (self.q, self.k, self.v))
         x = x + self.o(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
@@ -65,7 +71,8 @@ class Transformer(nn.Module):
         self.words, self.places = nn.Embedding(1000, 128), nn.Embedding(64, 128)
         self.blocks, self.head = nn.Sequential(Block(128), Block(128)), nn.Linear(128, 10)
 
-    def forward(self, ids):
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Scores."""
         places = torch.arange(ids.shape[1]).expand(ids.shape)
         return self.head(self.blocks(self.words(ids) + self.places(places)).mean(1))
 
@@ -77,7 +84,8 @@ class Text(nn.Module):
         super().__init__()
         self.words, self.head = nn.Embedding(10_000, 64), nn.Linear(64, 2)
 
-    def forward(self, ids):
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Scores."""
         return self.head(self.words(ids).mean(1))
 
 
@@ -106,7 +114,7 @@ def net(name: str, way: str) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
     return module, x, torch.randint(0, 2, (len(x),))
 
 
-def stepper(name: str, way: str):
+def stepper(name: str, way: str) -> Callable[[], None]:
     """A function that takes one step."""
     module, x, y = net(name, way)
     optimizer = torch.optim.SGD(module.parameters(), lr=LR)
@@ -126,7 +134,7 @@ def stepper(name: str, way: str):
             at += weight.numel()
         fill = noise.source()
 
-        def loss(x, y):
+        def loss(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
             return F.cross_entropy(module(x), y, reduction="none")
 
         def step() -> None:
@@ -140,7 +148,11 @@ def stepper(name: str, way: str):
 
         hooked = GradSampleModule(module, batch_first=True, loss_reduction="mean")
         private = DPOptimizer(
-            optimizer, noise_multiplier=SIGMA, max_grad_norm=CLIP, expected_batch_size=len(x), loss_reduction="mean"
+            optimizer,
+            noise_multiplier=SIGMA,
+            max_grad_norm=CLIP,
+            expected_batch_size=len(x),
+            loss_reduction="mean",
         )
         cut = 64 if way == "hooks, cut" else len(x)
 
@@ -152,7 +164,9 @@ def stepper(name: str, way: str):
                 private.zero_grad()
 
     else:
-        from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import GradSampleModuleFastGradientClipping
+        from opacus.grad_sample.grad_sample_module_fast_gradient_clipping import (
+            GradSampleModuleFastGradientClipping,
+        )
         from opacus.optimizers.optimizer_fast_gradient_clipping import DPOptimizerFastGradientClipping
         from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 
@@ -160,7 +174,11 @@ def stepper(name: str, way: str):
             module, batch_first=True, loss_reduction="mean", max_grad_norm=CLIP, use_ghost_clipping=True
         )
         private = DPOptimizerFastGradientClipping(
-            optimizer, noise_multiplier=SIGMA, max_grad_norm=CLIP, expected_batch_size=len(x), loss_reduction="mean"
+            optimizer,
+            noise_multiplier=SIGMA,
+            max_grad_norm=CLIP,
+            expected_batch_size=len(x),
+            loss_reduction="mean",
         )
         criterion = DPLossFastGradientClipping(hooked, private, nn.CrossEntropyLoss(), loss_reduction="mean")
 
@@ -175,7 +193,7 @@ def stepper(name: str, way: str):
 WAYS = ("plain", "ours", "hooks", "hooks, cut", "ghost")
 
 
-def times(name: str, ways: tuple[str, ...], *, seconds: float = 4.0) -> dict[str, float]:
+def times(name: str, ways: tuple[str, ...], *, seconds: float = 2.0) -> dict[str, float]:
     """Way → median processor time of a step; the ways take turns."""
     steps = {way: stepper(name, way) for way in ways}
     found: dict[str, list[float]] = {way: [] for way in ways}
@@ -219,7 +237,9 @@ def main() -> None:
         print(*times(sys.argv[2], tuple(sys.argv[3].split("/"))).values())
         return
     print(f"load {os.getloadavg()[0]:.1f}; torch {torch.__version__}")
-    print(f"| net | plain | ours | hooks | hooks, tuned | ghost | memory: plain | ours | hooks | ghost |\n{'|---' * 10}|")
+    print(
+        f"| net | plain | ours | hooks | hooks, tuned | ghost | memory: plain | ours | hooks | ghost |\n{'|---' * 10}|"
+    )
     for name in sys.argv[1:] or ("mlp", "cnn", "lstm", "transformer", "text"):
         plain, *rest = map(float, elsewhere("--times", name, "plain/ours/hooks/ghost").split())
         kept, *tuned = map(float, elsewhere("--times", name, "plain/hooks/hooks, cut", **KEEPING).split())

@@ -43,21 +43,31 @@ FLAT = (rule.linear, rule.matmul, rule.addmm, rule.embedding, rule.layer_norm)
 """Rules that also read (rows · places, features): the places of one row lie side by side."""
 
 
+OTHER_PATH = (
+    "the network takes another path for other rows, as mixtures of experts do, so what a row adds to it cannot be "
+    "told; use layers that treat all rows alike"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Clipper:
     """A module whose gradients can be clipped row by row; made by `clipper`.
 
     Args:
         module: the module, unwrapped and unchanged.
+        weights: its trainable parameters.
         names: id of each trainable parameter → its name.
         layout: use of a parameter → whether its result has the rows first; found out at the first batch.
     """
 
     module: nn.Module
+    weights: tuple[Tensor, ...]
     names: dict[int, str]
     layout: dict[Any, str] = field(default_factory=dict)
 
-    def accumulate(self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float, scale: float = 1.0) -> Tensor:
+    def accumulate(
+        self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float, scale: float = 1.0
+    ) -> Tensor:
         """Add scale · Σ_i min(1, clip / |g_i|) · g_i to ``parameter.grad`` of every trainable parameter.
 
         g_i is the gradient of row i's own loss, over all trainable parameters together; nothing is divided by the
@@ -80,28 +90,33 @@ class Clipper:
         if not clip > 0:
             msg = f"clip must be above 0, got {clip!r}"
             raise InputError(msg)
-        weights = {id(p): p for p in self.module.parameters() if id(p) in self.names}
-        for weight in weights.values():
+        for weight in self.weights:
             if weight.grad is None:
                 weight.grad = torch.zeros_like(weight)
         rows = _rows(batch)
         if not rows:
             return torch.zeros(0)
-        if not self.layout or self.layout.get("rows", 2) < 2 <= rows:
+        # Rows that had to be repeated show less than different ones.
+        if self.layout.get("rows", "") != "enough":
             self._look(loss_per_row, batch, rows)
         try:
             tape = self._pass(loss_per_row, batch, rows)
         except _Unseen:
             # The path through the network may depend on the numbers: look again, once.
             self._look(loss_per_row, batch, rows)
-            tape = self._pass(loss_per_row, batch, rows)
+            try:
+                tape = self._pass(loss_per_row, batch, rows)
+            except _Unseen:
+                raise InputError(OTHER_PATH) from None
         with torch.no_grad():
             squares = tape.finished()
             lengths = squares.sqrt()
             factors = (clip / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)).clamp_(max=1)
             factors *= scale
-            for key, share in tape.kept.items():
-                share.add_to(weights[key].grad, factors)  # type: ignore[arg-type]  # made above
+            for weight in self.weights:
+                if id(weight) in tape.kept:
+                    share = tape.kept.pop(id(weight))
+                    share.add_to(weight.grad, factors)  # type: ignore[arg-type]  # made above
         return lengths
 
     def _pass(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> _Tape:
@@ -109,16 +124,16 @@ class Clipper:
         with tape, _quiet(self.module):
             losses = loss_per_row(*batch)
         _check_losses(losses, rows)
-        before = {id(p): p.grad for p in self.module.parameters()}
-        for weight in self.module.parameters():
+        before = [weight.grad for weight in self.weights]
+        for weight in self.weights:
             weight.grad = None
         try:
             if losses.requires_grad:
                 torch.autograd.backward(losses, torch.ones_like(losses))
-            escaped = [self.names[id(p)] for p in self.module.parameters() if p.grad is not None]
+            escaped = [self.names[id(weight)] for weight in self.weights if weight.grad is not None]
         finally:
-            for weight in self.module.parameters():
-                weight.grad = before[id(weight)]
+            for weight, grad in zip(self.weights, before, strict=True):
+                weight.grad = grad
         if escaped:
             msg = (
                 f"the gradient of {', '.join(escaped)} was formed where it cannot be clipped row by row (a compiled "
@@ -133,18 +148,22 @@ class Clipper:
         sizes |= {n for t in _tensors(batch) for n in t.shape[1:]}
         # Numbers of rows that no other dimension is likely to have.
         few = [n for n in range(3, 64) if n not in sizes]
-        for first, second in ((few[0], few[1]), (few[2], few[4]), (few[5], few[9])):
-            small, large = (self._glance(loss_per_row, _few(batch, n, rows), n) for n in (first, second))
-            if [site for site, *_ in small] == [site for site, *_ in large]:
+        for first, second in ((few[0], few[2]), (few[1], few[4]), (few[5], few[9])):
+            # The small batch are rows from within the large one: neither the first row nor the last is the same.
+            large_batch = _few(batch, second, rows)
+            small_batch = pytree.tree_map(functools.partial(_within, count=first), large_batch)
+            small = self._glance(loss_per_row, small_batch, first)
+            large = self._glance(loss_per_row, large_batch, second)
+            if [(site, kind) for site, kind, _ in small] == [(site, kind) for site, kind, _ in large]:
                 break
         else:
-            msg = "the network takes another path for other rows, so what a row adds to it cannot be told; train it without privacy"
-            raise InputError(msg)
+            raise InputError(OTHER_PATH)
         for (site, kind, one), (_, _, other) in zip(small, large, strict=True):
-            if kind != "shared" and not torch.allclose(
-                one, other[: len(one)], rtol=1e-3, atol=1e-3 * float(one.abs().max() if one.numel() else 0)
-            ):
-                where = site if isinstance(site, str) else f"{site[0]} with {site[1]}"
+            each = len(one) // first
+            within = other if kind == "shared" else other[each : each * (first + 1)]
+            room = 1e-3 * float(one.abs().max()) if one.numel() else 0.0
+            if one.shape != within.shape or not torch.allclose(one, within, rtol=1e-3, atol=room):
+                where = site if isinstance(site, str) else f"{site[1]} in {site[0]}"
                 msg = (
                     f"{where}: a row's numbers there depend on the other rows, or the rows do not come first; "
                     "batch normalisation, mixtures of experts and (time, rows) layouts do that: use layers that keep "
@@ -152,7 +171,7 @@ class Clipper:
                 )
                 raise InputError(msg)
             self.layout[site] = kind
-        self.layout["rows"] = rows
+        self.layout["rows"] = "enough" if rows >= second else "too few"
 
     def _glance(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> list[Any]:
         kept = [(b, b.clone()) for b in self.module.buffers()]
@@ -183,7 +202,9 @@ def clipper(module: nn.Module) -> Clipper:
     if not names:
         msg = "the network has no parameter that is trained: all are frozen"
         raise InputError(msg)
-    return Clipper(module=module, names=names)
+    return Clipper(
+        module=module, weights=tuple(p for p in plain.parameters() if p.requires_grad), names=names
+    )
 
 
 def obstacles(module: nn.Module) -> list[str]:
@@ -209,8 +230,8 @@ def obstacles(module: nn.Module) -> list[str]:
             found.append(f"{name or kind} (LSTM) has proj_size; leave it out and put an nn.Linear behind it")
         elif isinstance(part, nn.MultiheadAttention):
             found.append(
-                f"{name or kind} (MultiheadAttention) packs its weights and puts time before rows; use nn.Linear for query, "
-                "key, value and output with scaled_dot_product_attention"
+                f"{name or kind} (MultiheadAttention) packs its weights and puts time before rows; use nn.Linear for "
+                "query, key, value and output with scaled_dot_product_attention"
             )
         elif isinstance(part, (nn.Embedding, nn.EmbeddingBag)) and (part.max_norm or part.scale_grad_by_freq):
             found.append(
@@ -221,7 +242,7 @@ def obstacles(module: nn.Module) -> list[str]:
     return found
 
 
-class _Unseen(Exception):  # noqa: N818 - not an error yet: the network is looked at again
+class _Unseen(Exception):
     """A use of a parameter that was not there when the network was looked at."""
 
 
@@ -262,7 +283,7 @@ class _Tape(TorchFunctionMode):
         self.uses: dict[int, int] = {}
         self.pending: dict[int, list[Share]] = {}
         self.kept: dict[int, Share] = {}
-        self.squares: Tensor | None = None
+        self.squares: list[Tensor] = []
         # Tensors made of parameters alone → (the tensor, kept alive; the parameters).
         self.made: dict[int, tuple[Tensor, list[Tensor]]] = {}
         self.later: list[tuple[Tensor, Share]] = []
@@ -351,14 +372,14 @@ class _Tape(TorchFunctionMode):
         )
         if first is None or not first.requires_grad:
             return given
-        out = first.detach()
+        out = first.detach()[None] if not first.dim() else first.detach()
         if func is torch.lstm and not args[-1]:
             out = out.transpose(0, 1)
-        size = out.shape[0] if out.dim() else 1
+        size = out.shape[0]
         kind = "rows" if size == self.rows else "flat" if size and size % self.rows == 0 else "shared"
         if kind == "shared":
             self._shared(lambda: given, (), {}, weights)
-        self.seen.append((site, kind, out.float() if kind != "shared" else out.new_zeros(0)))
+        self.seen.append((site, kind, out.float().clone()))
         return given
 
     def _roots(self, weight: Tensor) -> list[Tensor]:
@@ -392,7 +413,7 @@ class _Tape(TorchFunctionMode):
 
     def _settle(self, key: int, share: Share) -> None:
         squares, self.kept[key] = share.settle()
-        self.squares = squares if self.squares is None else self.squares + squares
+        self.squares.append(squares)
 
     def finished(self) -> Tensor:
         """The squared length of each row's gradient over all parameters, ``(rows,)``."""
@@ -414,7 +435,7 @@ class _Tape(TorchFunctionMode):
             assert key not in self.kept
             self._settle(key, together(shares))
         self.pending.clear()
-        return torch.zeros(self.rows) if self.squares is None else self.squares
+        return torch.stack(self.squares).sum(0) if self.squares else torch.zeros(self.rows)
 
 
 def _without_chance(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
@@ -425,9 +446,7 @@ def _without_chance(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any] | None
         for name, at in DROPS[func].items():
             if len(args) > at:
                 args[at] = 0.0
-            elif name in kwargs:
-                kwargs[name] = 0.0
-            elif name == "p":
+            elif name in kwargs or name == "p":
                 kwargs[name] = 0.0
         return tuple(args), kwargs
     return None
@@ -453,6 +472,11 @@ def _rows(batch: tuple[Any, ...]) -> int:
         msg = f"the tensors of a batch must have one number of rows, got {sorted(lengths) or 'no tensor'}"
         raise InputError(msg)
     return lengths.pop()
+
+
+def _within(leaf: Any, count: int) -> Any:
+    """As many rows, without the first one and with the last ones left out."""
+    return leaf[1 : count + 1] if isinstance(leaf, Tensor) and leaf.dim() else leaf
 
 
 def _few(batch: tuple[Any, ...], count: int, rows: int) -> tuple[Any, ...]:
@@ -494,12 +518,12 @@ def _rules() -> dict[Any, Callable[..., Any]]:
             if hasattr(home, name):
                 found[getattr(home, name)] = rule.matmul
     for name in ("add", "sub", "mul", "div", "true_divide", "maximum", "minimum"):
-        for home, spelt in (
-            (torch, name),
-            *((torch.Tensor, n) for n in (name, f"{name}_", f"__{name}__", f"__r{name}__", f"__i{name}__")),
-        ):
-            if hasattr(home, spelt):
-                func = getattr(home, spelt)
+        methods = [
+            getattr(torch.Tensor, spelt.format(name), None)
+            for spelt in ("{}", "{}_", "__{}__", "__r{}__", "__i{}__")
+        ]
+        for func in (getattr(torch, name), *methods):
+            if func is not None:
                 found[func] = functools.partial(rule.broadcast, func=func)
     return found
 

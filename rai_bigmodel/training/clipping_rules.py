@@ -43,7 +43,7 @@ class Watcher(Protocol):
         """Run `forward` now and `backward` when the gradients of its results are known."""
 
 
-class Unfit(Exception):  # noqa: N818 - not an error of anybody's: the rule steps back
+class Unfit(Exception):
     """The rule does not cover this way to call the function; it is handled as one without a rule."""
 
 
@@ -334,7 +334,7 @@ def rms_norm(
 
 
 def spread(tape: Watcher, weight: Tensor, dims: int) -> Any:
-    """A weight that is broadcast over the rows, as one copy a row (no memory): what comes back is every row's gradient."""
+    """A weight that is broadcast over the rows, as one copy a row: what comes back are the rows' gradients."""
     w = weight.detach()
     if w.dim() == dims and w.shape[0] == 1:
         w = w[0]

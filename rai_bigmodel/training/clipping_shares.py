@@ -3,6 +3,7 @@
 A share knows three things: how long each row's gradient is (`squares`), the gradients themselves (`per_row`), and
 the sum of them under given weights (`add_to`). Lengths follow ghost clipping (Li et al. 2022), and the choice
 between lengths by products of activations and by gradients written out is that of Bu et al. 2023: T² against p·d.
+Written out, a gradient needs no second product for the sum, so that memory decides: see `Outer.settle`.
 
 Shapes: B rows, T places in a row (words, steps, pixels), D numbers read and P numbers given at each place.
 """
@@ -41,12 +42,15 @@ class Direct:
     g: Tensor
 
     def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
         return squared(self.g), self
 
     def per_row(self) -> Tensor:
+        """Written out."""
         return self.g
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
         g_BN = self.g.flatten(1).to(factors.dtype)
         if total.is_contiguous() and total.dtype == factors.dtype:
             total.view(-1).addmv_(g_BN.T, factors)
@@ -69,6 +73,7 @@ class Outer:
     transposed: bool = False
 
     def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
         B, T, D = self.x.shape
         P = self.g.shape[2]
         if T == 1:
@@ -82,10 +87,12 @@ class Outer:
         return _joined(lengths, self.x).clamp_(min=0), self
 
     def per_row(self) -> Tensor:
+        """Written out."""
         x, g = _floats(self.x), _floats(self.g)
         return x.transpose(1, 2) @ g if self.transposed else g.transpose(1, 2) @ x
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
         x, g = _floats(self.x), _floats(self.g)
         f = factors[:, None, None].to(x.dtype)
         if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
@@ -116,6 +123,7 @@ class Lookup:
     lines: int
 
     def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
         B, T = self.ids.shape
         if T == 1:
             return squared(self.g), self
@@ -127,6 +135,7 @@ class Lookup:
         return _joined(lengths, self.g).clamp_(min=0), self
 
     def per_row(self) -> Tensor:
+        """Written out."""
         B, T, P = self.g.shape
         table = _floats(self.g).new_zeros((B * self.lines, P))
         first = torch.arange(B, device=self.ids.device)[:, None] * self.lines
@@ -134,6 +143,7 @@ class Lookup:
         return table.view(B, self.lines, P)
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
         g = _floats(self.g) * factors[:, None, None]
         total.index_add_(0, self.ids.flatten(), g.flatten(0, 1).to(total.dtype))
 
@@ -161,6 +171,7 @@ class Patches:
     groups: int
 
     def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
         B = len(self.x)
         P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
         T = self.g.shape[2] * self.g.shape[3]
@@ -177,6 +188,7 @@ class Patches:
         return _joined(lengths, self.x).clamp_(min=0), self
 
     def per_row(self) -> Tensor:
+        """Written out."""
         B = len(self.x)
         P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
         found = _floats(self.g).new_empty((B, self.groups, P, D))
@@ -186,6 +198,7 @@ class Patches:
         return found.view(B, *self.shape)
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
         g = _floats(self.g) * factors[:, None, None, None].to(_floats(self.g).dtype)
         found = torch.ops.aten.convolution_backward(
             g,
@@ -255,6 +268,7 @@ class Tied:
     table: Lookup
 
     def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
         own, outer = self.outer.settle()
         read, _ = self.table.settle()
         crossed = []
@@ -267,9 +281,11 @@ class Tied:
         return squares, self if isinstance(outer, Outer) else Direct(self.per_row())
 
     def per_row(self) -> Tensor:
+        """Written out."""
         return self.outer.per_row() + self.table.per_row()
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
         self.outer.add_to(total, factors)
         self.table.add_to(total, factors)
 

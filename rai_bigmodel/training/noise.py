@@ -45,7 +45,9 @@ def source(key: bytes | None = None) -> Callable[[Tensor, float], None]:
     rooms = torch.empty((3, PAIRS))
 
     def fill(out: Tensor, std: float) -> None:
-        straight = out if out.is_contiguous() and out.dtype == torch.float32 and out.device.type == "cpu" else None
+        straight = (
+            out if out.is_contiguous() and out.dtype == torch.float32 and out.device.type == "cpu" else None
+        )
         numbers = torch.empty(out.shape) if straight is None else straight
         flat = numbers.detach().view(-1)
         for start in range(0, len(flat), 2 * PAIRS):
