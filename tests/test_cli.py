@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from cohorts import rng, splits, subject
 import rai_bigmodel as rai
 from rai_bigmodel import api, cli, plugins
 from rai_bigmodel.collect import Asked, collect
+from rai_bigmodel.evidence import Findings, Record
 
 POLICY = """
 name: p
@@ -294,11 +296,16 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path) -> None:
 
 
 def test_an_unmet_need_is_a_null_with_its_reason_and_no_crash() -> None:
-    """A white-box audit of a black box."""
-    pytest.importorskip("captum", reason="attributions need the extra 'explain'")
-    (found,) = collect(
-        subject(), splits(), [Asked("explainability", plugins.load("explainability"))]
-    ).evidence
+    """An audit that needs the network, of a black box."""
+
+    class Inside(Record):
+        question: ClassVar[str] = "What is inside?"
+        needs: ClassVar[tuple[str, ...]] = ("module",)
+
+        def __call__(self, subject, data, rng) -> Findings:
+            raise AssertionError
+
+    (found,) = collect(subject(), splits(), [Asked("inside", Inside())]).evidence
     (m,) = found.measurements
 
     assert m.value is None

@@ -1,125 +1,366 @@
-"""What does the model look at?"""
+"""What does the model look at, and is the explanation true of this model?"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record
+from rai_bigmodel.audits import importance as asked
+from rai_bigmodel.audits.battery import Tested, battery, stability
+from rai_bigmodel.audits.black_box import black_box_case
+from rai_bigmodel.audits.cases import Case, by_part, refuse_moods
+from rai_bigmodel.audits.fairness_groups import groups_of
+from rai_bigmodel.audits.shapley import ablation, shapley_values
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
+from rai_bigmodel.stats.ranks import spearman
+from rai_bigmodel.subject import attributes_of, column_of, in_memory, task_of
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from collections.abc import Mapping
 
+    from rai_bigmodel.audits.battery import Explain, Test
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
-SHOWN = 15
-UNTESTED = (
-    "Attributions have not yet been tested for faithfulness: they are shown, and no other claim in this "
-    "report rests on them."
-)
+BLACK_BOX_ROWS = 200
+PROMISES = {
+    "integrated_gradients": True,
+    "deep_lift": True,
+    "shapley": True,
+    "gradient_shap": False,
+    "gradient_times_input": False,
+    "ablation": False,
+}
+"""Method → whether its attributions are to add up to the change of the score."""
+CALLED = {
+    "integrated_gradients": "Integrated Gradients",
+    "deep_lift": "DeepLift",
+    "shapley": "Shapley values",
+    "gradient_shap": "GradientShap",
+    "gradient_times_input": "gradient × input",
+    "ablation": "ablation of single features",
+}
+NEEDS = {
+    "explainability.completeness_gap": "exact",
+    "explainability.insertion_deletion_p": "p_value",
+    "explainability.randomisation_similarity": "estimate",
+    "explainability.ablation_agreement": "estimate",
+    "explainability.infidelity": "estimate",
+    "explainability.stability": "estimate",
+}
+"""Metric of each test → its kind."""
 
 
 class Explainability(Record, omit_defaults=True):
-    """Integrated Gradients (Sundararajan, Taly and Yan 2017) by Captum, from the net's own filling values.
+    """Attributions with the proof that they belong to this model, and what rests on them.
 
-    The attributions are shown, and not yet tested: only the completeness gap is measured, and a wrong
-    explanation can be complete.
+    A network is explained by Integrated Gradients (Sundararajan, Taly and Yan 2017), anything else by Shapley
+    values of its answers. A battery of tests decides whether the explanation is faithful; where it is not, it is
+    shown as failed and no other number rests on it.
 
     Args:
-        steps: Gauss–Legendre points on the path.
-        batch: how many points are evaluated at once, so that memory does not grow with the rows.
+        method: ``auto``, or one of the methods by name.
+        steps: Gauss–Legendre points on the path at most; rows whose attributions add up sooner take fewer.
+        rows: how many rows are explained at most, drawn at random.
+        budget: bytes that one batch may hold on its way through a network.
+        shown: for how many features, the largest first, importance and share are told.
+        top: for how many features differences between groups and the permutation drop are measured.
+        attributes: by whose groups importance is compared; by default every sensitive column.
     """
 
+    method: Literal[
+        "auto",
+        "integrated_gradients",
+        "deep_lift",
+        "gradient_shap",
+        "gradient_times_input",
+        "ablation",
+        "shapley",
+    ] = "auto"
     steps: int = 64
-    batch: int = 4096
+    rows: int = 1000
+    budget: int = 256 * 2**20
+    shown: int = 10
+    top: int = 3
+    attributes: tuple[str, ...] = ()
 
     question: ClassVar[str] = "What does the model look at?"
-    needs: ClassVar[tuple[str, ...]] = ("predict", "module")
+    needs: ClassVar[tuple[str, ...]] = ("predict",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("steps", "batch"):
+        for name in ("steps", "rows", "budget", "shown", "top"):
             if getattr(self, name) < 1:
                 msg = f"{name} must be at least 1, got {getattr(self, name)}"
                 raise ValueError(msg)
 
-    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
-        """Explain every held-out row.
+    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
+        """Explain the held-out rows, test the explanation, and measure what rests on it.
 
         Raises:
-            MissingExtra: Captum is not installed.
+            InputError: the model is in training mode, answers differently when asked again, or reads what
+                cannot be explained.
+            MissingExtra: Captum is not installed, for a method of Captum's.
         """
-        module: Any = subject.module
-        features = tuple(getattr(module, "features", ())) or data.held_out.roles.get("feature", ())
-        attributions, gap = _integrated_gradients(
-            module, _rows(data.held_out, features), steps=self.steps, batch=self.batch
-        )
-        n = len(attributions)
-        measurement = Measurement(
-            metric="explainability.completeness_gap",
-            kind="exact",
-            value=gap,
-            n=n,
-            why="the part of the change in the score that the attributions leave unexplained, over all rows; "
-            "a small gap is necessary, not sufficient",
-        )
+        cohort = data.held_out
+        if why := _cannot(subject, cohort):
+            return Findings(measurements=(_null("faithful", "exact", why),))
+        scene = _scene(self, subject, cohort, rng)
+        method, explain = _method(self, scene.case)
+        values = explain(scene.case, rng)
+        tested = battery(scene.case, values, explain, rng, adds_up=PROMISES[method])
+        some = np.sort(rng.permutation(len(values))[:32])
+        steady = stability(scene.case.some(some), values[some], explain, rng)
+        measurements = [
+            *_measured(tested, steady),
+            *_claims(self, scene, values, tested, subject=subject, cohort=cohort, rng=rng),
+        ]
+        other = explain(scene.elsewhere, rng)
         return Findings(
-            measurements=(measurement,),
-            exhibits=(_ranked(features, attributions),),
-            notes=(
-                UNTESTED,
-                "The path starts from the values that the model fills in where one is missing.",
+            measurements=tuple(measurements),
+            exhibits=(
+                _ranked(scene.case.names, values, method, tested, most=self.shown),
+                _battery_table(tested, steady),
+                _starts(scene, values, other),
             ),
+            notes=_notes(scene, method, tested),
         )
 
 
-def _rows(cohort: Cohort, features: tuple[str, ...]) -> Array:
-    columns = cohort.arrays(*features)
-    text = [f for f in features if columns[f].dtype == object]
-    if text:
-        msg = f"{cohort.name}: {text[0]!r} holds text; attributions need numbers"
+class Scene(NamedTuple):
+    """What is explained: the case, the same rows from another start, and which rows of the cohort they are."""
+
+    case: Case
+    elsewhere: Case
+    rows: Array
+    columns: Mapping[str, Array]
+    starts: tuple[str, str]
+
+
+def _cannot(subject: Subject, cohort: Cohort) -> str:
+    """Why there is nothing to explain, in words; empty where there is."""
+    if subject.kind == "table":
+        return "a table of predictions cannot be asked again, so nothing can be explained"
+    if not in_memory(cohort):
+        return "the rows stay in their engine, and explanations need single rows"
+    return ""
+
+
+def _scene(audit: Explainability, subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Scene:
+    wanted = {c for role in ("feature", "score") for c in cohort.roles.get(role, ())}
+    if not cohort.rows:
+        msg = f"{cohort.name}: there are no rows to explain"
         raise InputError(msg)
-    return np.stack([columns[f] for f in features], axis=1).astype(np.float32)
+    network = subject.module is not None and audit.method != "shapley"
+    most = audit.rows if network else min(audit.rows, BLACK_BOX_ROWS)
+    rows = np.sort(rng.permutation(cohort.rows)[:most])
+    columns = {name: values[rows] for name, values in cohort.arrays(*sorted(wanted)).items()}
+    if network:
+        found = _network(audit, subject, cohort, rows)
+        if found is not None:
+            return found
+    features = cohort.roles.get("feature", ())
+    output: Any = 0
+    if task_of(subject) == "classes":
+        output = np.asarray(subject.predict(columns)).argmax(axis=1)
+    case, other = (
+        black_box_case(subject, columns, features, output=output, average=average)
+        for average in (False, True)
+    )
+    refuse_moods(case)
+    return Scene(case, other, rows, columns, ("the median row", "the mean row"))
 
 
-def _integrated_gradients(module: nn.Module, rows: Array, *, steps: int, batch: int) -> tuple[Array, float]:
-    """Attributions ``(rows, features)`` of the first logit, and the relative completeness gap.
-
-    The gap is Σ|Σᵢ aᵢ − (f(x) − f(x₀))| / Σ|f(x) − f(x₀)| over the rows.
-    """
+def _network(audit: Explainability, subject: Subject, cohort: Cohort, rows: Array) -> Scene | None:
+    """The scene of a network that reads a table of numbers; ``None`` where gradients do not reach its columns."""
     import torch
 
-    try:
-        from captum.attr import IntegratedGradients
-    except ImportError:
-        package, extra = "captum", "explain"
-        raise MissingExtra(package, extra, "the explainability audit") from None
+    from rai_bigmodel.audits.attributions import unreached
+    from rai_bigmodel.audits.network_cases import network_case
 
-    def logit(x_BF: Tensor) -> Tensor:
-        out: Tensor = module(x_BF)
-        return out.reshape(len(x_BF), -1)[:, 0]
-
+    module: Any = subject.module
+    features = tuple(getattr(module, "features", ())) or cohort.roles.get("feature", ())
+    columns = cohort.arrays(*features)
+    if any(columns[f].dtype == object for f in features):
+        return None
+    raw = np.stack([columns[f] for f in features], axis=1).astype(np.float32)
     filled: Any = getattr(module, "filled", torch.nan_to_num)
-    x_BF: Tensor = filled(torch.from_numpy(rows))
-    start_1F: Tensor = filled(torch.full((1, rows.shape[1]), float("nan")))
-    attributions = IntegratedGradients(logit).attribute(
-        x_BF, baselines=start_1F, n_steps=steps, method="gausslegendre", internal_batch_size=batch
+    x = filled(torch.from_numpy(raw[rows])).numpy()
+    start = filled(torch.full((1, raw.shape[1]), float("nan"))).numpy()
+    target = _targets(subject, module, x)
+
+    def case(at: Array) -> Case:
+        return network_case(module, x, at, names=features, target=target, budget=audit.budget)
+
+    first = case(start)
+    if audit.method == "auto" and unreached(first):
+        return None
+    said = ("the values that the model fills in", "the mean row")
+    return Scene(
+        first, case(x.mean(axis=0, keepdims=True)), rows, {f: columns[f][rows] for f in features}, said
     )
+
+
+def _targets(subject: Subject, module: Any, x: Array) -> int | Array:
+    """Which output is explained: the positive label's; of several labels, the one that each row is given."""
+    import torch
+
     with torch.no_grad():
-        change = (logit(x_BF) - logit(start_1F)).double()
-    missing = (attributions.double().sum(dim=1) - change).abs().sum()
-    gap = float(missing / change.abs().sum()) if float(change.abs().sum()) > 0 else 0.0
-    return attributions.detach().double().numpy(), gap
+        out: Any = module(torch.from_numpy(x))
+    outputs = out.reshape(len(x), -1).shape[1]
+    labels = subject.decision.labels
+    if task_of(subject) == "classes" and outputs == len(labels):
+        answers: Array = out.reshape(len(x), -1).argmax(dim=1).numpy()
+        return answers
+    if outputs == 2 and len(labels) == 2:
+        return labels.index(subject.decision.positive)
+    return 0
 
 
-def _ranked(features: tuple[str, ...], attributions: Array) -> Bars:
-    """The mean absolute attribution of each feature, with the standard error's 95 % interval over rows."""
-    size = np.abs(attributions)
+def _method(audit: Explainability, case: Case) -> tuple[str, Explain]:
+    """The method by name, and as a function of a case."""
+    name = audit.method
+    if name == "auto":
+        name = "shapley" if case.forward is None else "integrated_gradients"
+    if name == "shapley":
+        coalitions: list[int] = []
+
+        def shares(one: Case, rng: np.random.Generator) -> Array:
+            # What the first explanation needed for its precision, the later ones are given.
+            exact = len(one.names) <= 11
+            found = shapley_values(
+                one, rng=rng, coalitions=coalitions[0] if coalitions and not exact else None
+            )
+            coalitions.append(found.coalitions - 2)
+            return found.values
+
+        return name, shares
+    if name == "ablation":
+        return name, lambda one, _: ablation(one)
+    from rai_bigmodel.audits import attributions
+
+    steps = tuple(dict.fromkeys([*(s for s in attributions.STEPS if s < audit.steps), audit.steps]))
+    found: dict[str, Explain] = {
+        "integrated_gradients": lambda one, _: attributions.integrated_gradients(one, steps=steps).values,
+        "deep_lift": lambda one, _: attributions.deep_lift(one),
+        "gradient_shap": attributions.gradient_shap,
+        "gradient_times_input": lambda one, _: attributions.gradient_times_input(one),
+    }
+    return name, lambda one, rng: by_part(one, found[name](one, rng))
+
+
+# --- measurements -----------------------------------------------------------------------------
+
+
+def _null(name: str, kind: Any, why: str, **labels: str) -> Measurement:
+    return Measurement(metric=f"explainability.{name}", kind=kind, value=None, labels=labels, why=why)
+
+
+def _measured(tested: Tested, steady: Test) -> list[Measurement]:
+    """Each test as a measurement, and the verdict of all."""
+    out = []
+    for test in (*tested.tests, steady):
+        metric = f"explainability.{test.name}"
+        kind: Any = NEEDS[metric]
+        out.append(
+            Measurement(
+                metric=metric,
+                kind=kind,
+                value=test.value,
+                n=test.n,
+                why="" if test.passed else test.why,
+                interval=test.interval if kind == "estimate" and test.value is not None else None,
+            )
+        )
+    faithful = None if tested.faithful is None else float(tested.faithful)
+    why = "" if tested.faithful else tested.why
+    return [*out, Measurement(metric="explainability.faithful", kind="exact", value=faithful, why=why)]
+
+
+def _claims(
+    audit: Explainability,
+    scene: Scene,
+    values: Array,
+    tested: Tested,
+    *,
+    subject: Subject,
+    cohort: Cohort,
+    rng: np.random.Generator,
+) -> list[Measurement]:
+    names = scene.case.names
+    order = [names[i] for i in np.argsort(-np.abs(values).mean(axis=0), kind="stable")]
+    sensitive = attributes_of(cohort, audit.attributes) if cohort.roles.get("sensitive") else ()
+    out: list[Measurement] = []
+    if tested.faithful:
+        leading = order[: audit.top]
+        groups = {}
+        for attribute in sensitive:
+            codes, called = groups_of(cohort, attribute)
+            groups[attribute] = (codes[scene.rows], called)
+        out += asked.attribution_share(names, values, only=order[: audit.shown])
+        out += asked.importance(names, values, only=order[: audit.shown])
+        out += asked.sensitive_share(names, values, sensitive)
+        out += asked.importance_difference(names, values, groups, only=leading)
+    else:
+        told = "failed its tests" if tested.faithful is False else "was not shown to be faithful"
+        why = f"the explanation {told}, so nothing rests on it: {tested.why}"
+        out += [
+            _null(name, "estimate", why)
+            for name in ("attribution_share", "importance", "sensitive_share", "importance_difference")
+        ]
+        # What permuting a feature costs needs no attributions; only the choice of features must come from elsewhere.
+        size = np.abs(ablation(scene.case)).mean(axis=0)
+        leading = [names[i] for i in np.argsort(-size, kind="stable")[: audit.top]]
+    right = _right(subject, cohort, scene.rows)
+    if right is None:
+        why = "accuracy needs an outcome and a decision in each row"
+        return [*out, _null("permutation_drop", "estimate", why)]
+    whole = {c for role in ("feature", "score") for c in cohort.roles.get(role, ())}
+    columns = {name: v[scene.rows] for name, v in cohort.arrays(*sorted(whole)).items()}
+    return out + asked.permutation_drop(leading, columns, right, rng)
+
+
+def _right(subject: Subject, cohort: Cohort, rows: Array) -> Any:
+    """Columns → whether each row is decided rightly; ``None`` where nothing is decided or known."""
+    if task_of(subject) == "number" or not cohort.roles.get("truth"):
+        return None
+    labels = subject.decision.labels
+    if task_of(subject) == "classes":
+        from rai_bigmodel.audits.answers import labelled
+
+        truth = labelled(subject, cohort).truth[rows]
+        return lambda columns: np.asarray(subject.predict(columns)).argmax(axis=1) == truth
+    truth = cohort.binary(column_of(cohort, "truth"))[rows]
+    threshold = 0.5 if subject.decision.threshold is None else subject.decision.threshold
+
+    def right(columns: Mapping[str, Array]) -> Array:
+        scores = np.asarray(subject.predict(columns), dtype=np.float64)
+        if scores.ndim == 2:
+            scores = scores[:, labels.index(subject.decision.positive)]
+        decided: Array = (scores >= threshold) == truth
+        return decided
+
+    return right
+
+
+# --- exhibits ---------------------------------------------------------------------------------
+
+
+def _said(tested: Tested) -> str:
+    if tested.faithful:
+        return "Passed the battery of tests."
+    if tested.faithful is None:
+        return f"Not shown to be faithful – {tested.why}."
+    return f"FAILED: not a true explanation of this model – {tested.why}."
+
+
+def _ranked(features: tuple[str, ...], values: Array, method: str, tested: Tested, *, most: int) -> Bars:
+    """The mean absolute attribution of each feature, with Student's 95 % interval over rows."""
+    size = np.abs(values)
     mean = size.mean(axis=0)
     reach = 1.96 * size.std(axis=0, ddof=1) / np.sqrt(len(size)) if len(size) > 1 else np.zeros_like(mean)
-    order = np.argsort(-mean, kind="stable")[:SHOWN]
+    order = np.argsort(-mean, kind="stable")[:most]
     return Bars(
         title="How much each feature moves the score, on average",
         bars=tuple(
@@ -132,6 +373,45 @@ def _ranked(features: tuple[str, ...], attributions: Array) -> Bars:
             )
             for i in order
         ),
-        axis="mean absolute attribution (in logits)",
-        caption="Integrated Gradients. Not yet tested for faithfulness.",
+        axis="mean absolute attribution",
+        caption=f"{CALLED[method]}. {_said(tested)}",
     )
+
+
+def _battery_table(tested: Tested, steady: Test) -> Table:
+    words = {True: "passed", False: "FAILED", None: "cannot tell"}
+    rows = [(t.name.replace("_", " "), _short(t.value), words[t.passed], t.why) for t in tested.tests]
+    rows.append((steady.name, _short(steady.value), "–", steady.why))
+    return Table(
+        title="Tests of the explanation",
+        columns=("test", "value", "outcome", "what was compared"),
+        rows=tuple(rows),
+    )
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.3g}")
+
+
+def _starts(scene: Scene, values: Array, other: Array) -> Table:
+    """The same explanation from two starts, side by side."""
+    first, second = (np.abs(v).mean(axis=0) for v in (values, other))
+    order = np.argsort(-first, kind="stable")[:5]
+    alike = spearman(first[None], second[None])[0] if len(first) > 1 else np.nan
+    caption = "Attributions say what changes on the way from a start; another start is another question."
+    if np.isfinite(alike):
+        caption += f" Ranks of all features agree by {alike:.2f}."
+    return Table(
+        title="Importance from two starts",
+        columns=("feature", f"from {scene.starts[0]}", f"from {scene.starts[1]}"),
+        rows=tuple((scene.case.names[i], _short(float(first[i])), _short(float(second[i]))) for i in order),
+        caption=caption,
+    )
+
+
+def _notes(scene: Scene, method: str, tested: Tested) -> tuple[str, ...]:
+    rows = f"{CALLED[method]} of {len(scene.rows):,} rows, from {scene.starts[0]}."
+    out = [f"{rows} Rows between a start and a real one may be unlike any that occur."]
+    if not tested.faithful:
+        out.append("No other claim in this report rests on this explanation.")
+    return tuple(out)
