@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rai_bigmodel import files
 from rai_bigmodel.errors import InputError, MissingExtra
+from rai_bigmodel.nets.reads import Reads
 from rai_bigmodel.training.card import FORMAT, Card
 
 try:
@@ -106,7 +107,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     if set(card.features) != set(card.inputs):
         msg = f"{folder / CARD}: $.features and $.inputs name different columns"
         raise InputError(msg)
-    module = card.recipe.net.mlp.build({name: card.inputs[name] for name in card.features})
+    module = card.recipe.net.mlp.build(Reads(features=card.features, numbers=card.inputs))
     try:
         state = safetensors.torch.load(content)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:

@@ -23,6 +23,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows it 
 from rai_bigmodel import accounting
 from rai_bigmodel.errors import InputError, TrainingDiverged
 from rai_bigmodel.evidence import Decision
+from rai_bigmodel.nets.reads import Reads
 from rai_bigmodel.subject import data_id
 from rai_bigmodel.training import private
 from rai_bigmodel.training.card import Card, Moment, name_of, notes_on, versions
@@ -142,7 +143,9 @@ def _train(recipe: Recipe, splits: Splits, counting: Array | None, on_step: OnSt
     both_labels, positive = labels(rows)
 
     generator = torch.Generator().manual_seed(recipe.seed)
-    module = recipe.net.mlp.build(inputs, generator=generator).train()
+    module = recipe.net.mlp.build(
+        Reads(features=tuple(inputs), numbers=dict(inputs)), generator=generator
+    ).train()
     train_rows, calibration = Rows.of(rows, features), Rows.of(calibrate, features)
     data = {"train": data_id(rows), "calibrate": data_id(calibrate)}
     if counting is not None:

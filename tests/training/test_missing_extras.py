@@ -9,7 +9,7 @@ import pytest
 from rai_bigmodel import accounting
 from rai_bigmodel.deploy import session, to_onnx
 from rai_bigmodel.errors import MissingExtra
-from rai_bigmodel.nets import MLP, Input
+from rai_bigmodel.nets import MLP, Input, Reads
 from rai_bigmodel.training import private
 
 
@@ -31,7 +31,7 @@ def test_without_opacus_privacy_names_the_extra(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(MissingExtra, match=r"rai_bigmodel\[privacy\]"):
         accounting.noise_for(privacy, 10)
     with pytest.raises(MissingExtra, match=r"rai_bigmodel\[privacy\]"):
-        private.refuse_obstacles(MLP().build({"a": Input()}))
+        private.refuse_obstacles(MLP().build(Reads(features=("a",), numbers={"a": Input()})))
 
 
 def test_without_the_onnx_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

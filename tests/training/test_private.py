@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.nets import MLP, Input, Tabular
+from rai_bigmodel.nets import MLP, Input, Reads, Tabular
 from rai_bigmodel.training import private
 
 
@@ -18,8 +18,8 @@ def privacy(**changed: object) -> Privacy:
 
 
 def module(seed: int = 0) -> Tabular:
-    inputs = {"a": Input(), "b": Input(), "c": Input()}
-    return MLP(hidden=(5, 4)).build(inputs, generator=torch.Generator().manual_seed(seed)).train()
+    reads = Reads(features=("a", "b", "c"), numbers={"a": Input(), "b": Input(), "c": Input()})
+    return MLP(hidden=(5, 4)).build(reads, generator=torch.Generator().manual_seed(seed)).train()
 
 
 def rows(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
