@@ -85,7 +85,7 @@ def ig(case: Case, rng: np.random.Generator) -> np.ndarray:
 
 def shapley(case: Case, rng: np.random.Generator) -> np.ndarray:
     """Shapley values from a fixed number of coalitions."""
-    return shapley_values(case, rng=rng, coalitions=16 * len(case.names)).values
+    return shapley_values(case, rng=rng, coalitions=(16 if case.x.ndim == 2 else 5) * len(case.names)).values
 
 
 def right() -> dict[str, tuple[Explain, bool]]:
@@ -109,15 +109,11 @@ def wrong(case: Case, other: Case, seed: int = 5) -> dict[str, tuple[Explain, bo
     """
     d = len(case.names)
     order = np.random.default_rng(seed).permutation(d)
-    at = {row.tobytes(): i for i, row in enumerate(other.x if other.x.shape == case.x.shape else case.x)}
+    # The rows asked about are told by their content: whatever model is asked, the answer is about the other one.
+    at = {row.tobytes(): i for i, row in enumerate(case.x)}
 
     def of_other(one: Case, rng: np.random.Generator) -> np.ndarray:
-        # The rows asked about by their content: whatever model is asked, the answer is about the other one.
-        rows = np.array([at[key] for key in (row.tobytes() for row in _own(one))])
-        return ig(other.some(rows), rng)
-
-    def _own(one: Case) -> np.ndarray:
-        return one.x
+        return ig(other.some(np.array([at[row.tobytes()] for row in one.x])), rng)
 
     def rescaled(one: Case, rng: np.random.Generator) -> np.ndarray:
         values = ig(one, rng)[:, order]
@@ -133,3 +129,69 @@ def wrong(case: Case, other: Case, seed: int = 5) -> dict[str, tuple[Explain, bo
         "columns permuted": (lambda one, rng: ig(one, rng)[:, order], True),
         "permuted and rescaled": (rescaled, True),
     }
+
+
+# --- the other shapes of network ----------------------------------------------------------------
+
+
+def _net(kind: str, seed: int) -> nn.Module:
+    from rai_bigmodel import nets
+
+    generator = torch.Generator().manual_seed(seed)
+    if kind == "cnn":
+        reads = nets.Reads(pixels=nets.Pixels(channels=1, height=14, width=14))
+        return nets.CNN(widths=(8, 16), hidden=32).build(reads, generator=generator)
+    if kind == "lstm":
+        reads = nets.Reads(series=nets.Series(features=3, length=12))
+        return nets.LSTM(hidden=24).build(reads, generator=generator)
+    words = nets.Tokens(words=tuple(f"w{i}" for i in range(48)), length=12)
+    config = nets.Transformer(width=32, heads=4, layers=2, feedforward=64)
+    return config.build(nets.Reads(tokens=words), generator=generator)
+
+
+def _bars(r: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Upright bars in noise, or lying ones."""
+    x = r.normal(scale=0.3, size=(rows, 1, 14, 14)).astype(np.float32)
+    y = r.integers(0, 2, rows)
+    for i in range(rows):
+        a, b = r.integers(0, 10, 2)
+        if y[i]:
+            x[i, 0, a : a + 4, b + 1 : b + 3] += 1.2
+        else:
+            x[i, 0, a + 1 : a + 3, b : b + 4] += 1.2
+    return x, y
+
+
+def _sums(r: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """One feature's steps 3 to 7 against another's 7 to 11."""
+    x = r.normal(size=(rows, 12, 3)).astype(np.float32)
+    return x, x[:, 2:7, 0].sum(1) - x[:, 6:11, 1].sum(1) + 0.5 * x[:, 4, 2] > 0
+
+
+def _words(r: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Words that speak for, words that speak against, and padding behind."""
+    ids = r.integers(2, 50, size=(rows, 12))
+    ids[np.arange(12)[None] >= r.integers(6, 13, size=rows)[:, None]] = 0
+    weight = np.zeros(50)
+    weight[2:10], weight[10:18] = 1, -1
+    return ids, weight[ids].sum(1) + 0.3 * r.normal(size=rows) > 0
+
+
+SHAPES = {"cnn": (_bars, 12, "pixels"), "lstm": (_sums, 20, "series"), "transformer": (_words, 12, "tokens")}
+"""Kind → rows, epochs, what is read."""
+
+
+def shaped_cases(kind: str, seed: int, rows: int = 64) -> tuple[Case, Case]:
+    """A trained net's case, and that of its label-shuffled twin, over rows of its own kind."""
+    from rai_bigmodel.audits.readings import READ
+
+    if kind == "mlp":
+        return mlp_cases(seed, rows)
+    make, epochs, reads = SHAPES[kind]
+    x, y = make(np.random.default_rng([seed, 3]), 1600)
+
+    def case(outcomes: np.ndarray, seed: int) -> Case:
+        net = fitted(_net(kind, seed), x, outcomes, epochs=epochs, seed=seed)
+        return READ[reads](net, x[:rows]).case
+
+    return case(y, seed), case(shuffled(y), seed + 1)

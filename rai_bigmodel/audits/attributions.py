@@ -7,6 +7,7 @@ DeepLift, GradientShap, Occlusion and Grad-CAM are used as they are. Each gives 
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -235,9 +236,12 @@ def _in_turns(case: Case, method: Any, *, share: int = 1, **how: Any) -> Array:
     at_once = max(1, case.batch // share)
     for i in range(0, len(case.x), at_once):
         here = np.arange(i, min(i + at_once, len(case.x)))
-        x = torch.from_numpy(case.x[here])
+        x = torch.from_numpy(case.x[here]).requires_grad_()
         start = torch.from_numpy(np.ascontiguousarray(starts[here]))
         numbers = torch.from_numpy(here)
-        found = method.attribute(x, baselines=start, additional_forward_args=(numbers,), **how)
+        with warnings.catch_warnings():
+            # DeepLift tells that it hooks the layers for as long as it runs.
+            warnings.filterwarnings("ignore", message=".*hooks")
+            found = method.attribute(x, baselines=start, additional_forward_args=(numbers,), **how)
         out[here] = found.detach().numpy()
     return out

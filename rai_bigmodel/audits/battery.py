@@ -81,11 +81,11 @@ class Effort:
     """How many rows each test looks at, so that the battery costs a few passes of the explanation and no more."""
 
     rankings: int = RANKINGS
-    ranked: int = 24
-    ablated: int = 200
-    foretold: int = 64
-    coalitions: int = 32
-    randomised: int = 64
+    ranked: int = 16
+    ablated: int = 100
+    foretold: int = 48
+    coalitions: int = 24
+    randomised: int = 40
 
 
 def battery(
@@ -385,6 +385,8 @@ def stability(
         radius: half the side of the box, as a share of each entry's standard deviation over the rows.
     """
     reach = (radius * case.x.std(axis=0, keepdims=True)).astype(np.float32)
+    if case.codes is not None:
+        reach = np.where(case.codes, np.float32(0), reach)
     length = np.linalg.norm(values, axis=1)
     known = length > 0
     if not known.any():

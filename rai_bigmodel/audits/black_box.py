@@ -97,6 +97,7 @@ def black_box_case(
             parts=np.arange(len(features)),
             names=tuple(features),
             batch=batch,
+            codes=np.array([c.values is not None for c in code]),
             learned_nothing=lambda rng: made(stand_in(x, rng)),
         )
 

@@ -36,6 +36,7 @@ class Case:
         names: the features.
         batch: how many rows may be asked about at once.
         digest: of the model, so that no explanation is shown of another one.
+        codes: which entries of a row are codes that nothing lies between ``(*shape)``, booleans.
         forward: the same as `score` with tensors, through which gradients flow.
         module: the network behind `forward`.
         learned_nothing: the same case before a model that has learned nothing, drawn at random.
@@ -48,6 +49,7 @@ class Case:
     names: tuple[str, ...]
     batch: int
     digest: str = ""
+    codes: Array | None = None
     forward: Callable[[Tensor, Tensor], Tensor] | None = None
     module: nn.Module | None = None
     learned_nothing: Callable[[np.random.Generator], Case] | None = None
@@ -149,7 +151,7 @@ def by_part(case: Case, attributions: Array) -> Array:
 def change(case: Case) -> Array:
     """How far the explained number moves from the start to each row ``(n,)``."""
     there = np.arange(len(case.x))
-    return scores(case, case.x, there) - scores(case, np.ascontiguousarray(case.starts), there)
+    return scores(case, case.x, there) - scores(case, case.starts.copy(), there)
 
 
 def refuse_moods(case: Case, *, rows: int = 8) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
@@ -80,7 +81,7 @@ class Explainability(Record, omit_defaults=True):
     ] = "auto"
     steps: int = 64
     rows: int = 1000
-    budget: int = 256 * 2**20
+    budget: int = 64 * 2**20
     shown: int = 10
     top: int = 3
     attributes: tuple[str, ...] = ()
@@ -107,6 +108,8 @@ class Explainability(Record, omit_defaults=True):
         if why := _cannot(subject, cohort):
             return Findings(measurements=(_null("faithful", "exact", why),))
         scene = _scene(self, subject, cohort, rng)
+        if isinstance(scene, str):
+            return Findings(measurements=(_null("faithful", "exact", scene),))
         method, explain = _method(self, scene.case)
         values = explain(scene.case, rng)
         tested = battery(scene.case, values, explain, rng, adds_up=PROMISES[method])
@@ -147,7 +150,7 @@ def _cannot(subject: Subject, cohort: Cohort) -> str:
     return ""
 
 
-def _scene(audit: Explainability, subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Scene:
+def _scene(audit: Explainability, subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Scene | str:
     wanted = {c for role in ("feature", "score") for c in cohort.roles.get(role, ())}
     if not cohort.rows:
         msg = f"{cohort.name}: there are no rows to explain"
@@ -172,47 +175,59 @@ def _scene(audit: Explainability, subject: Subject, cohort: Cohort, rng: np.rand
     return Scene(case, other, rows, columns, ("the median row", "the mean row"))
 
 
-def _network(audit: Explainability, subject: Subject, cohort: Cohort, rows: Array) -> Scene | None:
-    """The scene of a network that reads a table of numbers; ``None`` where gradients do not reach its columns."""
-    import torch
-
+def _network(audit: Explainability, subject: Subject, cohort: Cohort, rows: Array) -> Scene | str | None:
+    """The scene of a network; why there is none; ``None`` where gradients do not reach what it reads."""
+    from rai_bigmodel.audits import readings
     from rai_bigmodel.audits.attributions import unreached
-    from rai_bigmodel.audits.network_cases import network_case
 
     module: Any = subject.module
+    reads: Any = getattr(module, "reads", None)
+    single = {k: r for k in readings.READ if (r := getattr(reads, k, None)) is not None}
     features = tuple(getattr(module, "features", ())) or cohort.roles.get("feature", ())
-    columns = cohort.arrays(*features)
-    if any(columns[f].dtype == object for f in features):
+    if len(single) + bool(single and reads.features) > 1:
+        return "the network reads several kinds of input at once, which is not explained yet"
+    if single:
+        ((kind, about),) = single.items()
+        columns = {about.column: cohort.arrays(about.column)[about.column][rows]}
+        if subject.read is None and kind == "tokens":
+            return "the subject does not say how texts become the ids that its network reads"
+        raw = columns[about.column] if subject.read is None else subject.read(columns)[0]
+        made = readings.READ[kind]
+    else:
+        whole = cohort.arrays(*features)
+        if any(whole[f].dtype == object for f in features):
+            return None
+        columns = {f: whole[f][rows] for f in features}
+        raw = np.stack([columns[f] for f in features], axis=1).astype(np.float32)
+        made = partial(readings.of_table, features=features)
+    answers = _answers(module, raw)
+    if answers.ndim != 2:
+        return "the network gives more than one row of numbers for each row (words, steps, a picture)"
+    if single and reads.tokens is None and answers.shape == (len(raw), raw[0].size):
+        return "the network gives its input back: its error is not explained yet"
+    found = made(module, raw, target=_targets(subject, answers), budget=audit.budget, digest=subject.digest)
+    if audit.method == "auto" and not single and unreached(found.case):
         return None
-    raw = np.stack([columns[f] for f in features], axis=1).astype(np.float32)
-    filled: Any = getattr(module, "filled", torch.nan_to_num)
-    x = filled(torch.from_numpy(raw[rows])).numpy()
-    start = filled(torch.full((1, raw.shape[1]), float("nan"))).numpy()
-    target = _targets(subject, module, x)
-
-    def case(at: Array) -> Case:
-        return network_case(module, x, at, names=features, target=target, budget=audit.budget)
-
-    first = case(start)
-    if audit.method == "auto" and unreached(first):
-        return None
-    said = ("the values that the model fills in", "the mean row")
-    return Scene(
-        first, case(x.mean(axis=0, keepdims=True)), rows, {f: columns[f][rows] for f in features}, said
-    )
+    return Scene(found.case, found.elsewhere, rows, columns, found.starts)
 
 
-def _targets(subject: Subject, module: Any, x: Array) -> int | Array:
-    """Which output is explained: the positive label's; of several labels, the one that each row is given."""
+def _answers(module: Any, raw: Array, *, batch: int = 256) -> Array:
+    """What the network gives for raw rows, before any sigmoid or softmax."""
     import torch
 
     with torch.no_grad():
-        out: Any = module(torch.from_numpy(x))
-    outputs = out.reshape(len(x), -1).shape[1]
+        parts = [module(torch.from_numpy(raw[i : i + batch])) for i in range(0, len(raw), batch)]
+    answers: Array = torch.cat(parts).numpy()
+    return answers
+
+
+def _targets(subject: Subject, answers: Array) -> int | Array:
+    """Which output is explained: the positive label's; of several labels, the one that each row is given."""
+    outputs = answers.shape[1]
     labels = subject.decision.labels
     if task_of(subject) == "classes" and outputs == len(labels):
-        answers: Array = out.reshape(len(x), -1).argmax(dim=1).numpy()
-        return answers
+        given: Array = answers.argmax(axis=1)
+        return given
     if outputs == 2 and len(labels) == 2:
         return labels.index(subject.decision.positive)
     return 0
@@ -315,6 +330,9 @@ def _claims(
     right = _right(subject, cohort, scene.rows)
     if right is None:
         why = "accuracy needs an outcome and a decision in each row"
+        return [*out, _null("permutation_drop", "estimate", why)]
+    if not set(leading) <= set(scene.columns):
+        why = "patches, steps and words are no columns that could be permuted"
         return [*out, _null("permutation_drop", "estimate", why)]
     whole = {c for role in ("feature", "score") for c in cohort.roles.get(role, ())}
     columns = {name: v[scene.rows] for name, v in cohort.arrays(*sorted(whole)).items()}

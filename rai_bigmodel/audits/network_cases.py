@@ -11,13 +11,15 @@ from rai_bigmodel.audits.cases import Case, refuse_moods
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
 
     from rai_bigmodel.subject import Array
 
-BUDGET = 256 * 2**20
+    Call = Callable[..., Any]
+
+BUDGET = 64 * 2**20
 """Bytes that one batch may hold on its way through the network and back."""
 
 
@@ -30,6 +32,7 @@ def network_case(
     parts: Array | None = None,
     target: int | Array = 0,
     beside: tuple[Array, ...] = (),
+    call: Call | None = None,
     budget: int = BUDGET,
     digest: str = "",
 ) -> Case:
@@ -40,6 +43,8 @@ def network_case(
         parts: to which feature each entry belongs; by default each entry is a feature.
         target: which output is explained: one for all rows, or one a row ``(n,)``.
         beside: further arguments of the network, one entry a row each, which are not explained.
+        call: how the network is asked, where it is not with ``(x, *beside)``: a function of the network (a
+            module that may be hooked, and a callable), `x` and `beside`.
         budget: bytes that one batch may hold.
         digest: of the model that the network is.
 
@@ -64,12 +69,17 @@ def network_case(
     extra = tuple(torch.from_numpy(np.ascontiguousarray(b)) for b in beside)
     chosen = torch.from_numpy(np.broadcast_to(np.asarray(target, dtype=np.int64), (len(x),)).copy())
 
+    asked = call or _plainly
+
     def case_of(net: nn.Module, batch: int) -> Case:
         frozen = {name: p.detach() for name, p in net.named_parameters()}
 
         def forward(x_BX: Tensor, rows_B: Tensor) -> Tensor:
             # Without gradients of the parameters a backward pass is a third cheaper, and the module stays as it is.
-            out: Any = torch.func.functional_call(net, frozen, (x_BX, *(e[rows_B] for e in extra)))
+            def ask(*given: Tensor) -> Any:
+                return torch.func.functional_call(net, frozen, given)
+
+            out: Any = asked(net, ask, x_BX, *(e[rows_B] for e in extra))
             out_BK = out.reshape(len(x_BX), -1)
             picked: Tensor = out_BK.gather(1, chosen[rows_B, None])[:, 0]
             return picked
@@ -91,18 +101,18 @@ def network_case(
             learned_nothing=lambda rng: case_of(_randomised(net, rng), batch),
         )
 
-    one = case_of(module, 1)
-    _refuse_targets(module, x[:1], extra, chosen)
+    one = case_of(module, 1)  # refuses rows and baselines that do not fit before the network is asked
+    _refuse_targets(asked(module, module, torch.from_numpy(x[:1]), *(e[:1] for e in extra)), chosen)
     case = case_of(module, max(1, budget // max(1, bytes_per_row(one))))
     refuse_moods(case)
     return case
 
 
-def _refuse_targets(module: nn.Module, x: Array, extra: tuple[Tensor, ...], chosen: Tensor) -> None:
-    import torch
+def _plainly(net: nn.Module, ask: Callable[..., Any], x: Tensor, *beside: Tensor) -> Any:  # noqa: ARG001 - one shape of call
+    return ask(x, *beside)
 
-    with torch.no_grad():
-        out: Any = module(torch.from_numpy(x), *(e[:1] for e in extra))
+
+def _refuse_targets(out: Tensor, chosen: Tensor) -> None:
     outputs = out.reshape(1, -1).shape[1]
     if bad := [int(t) for t in chosen.unique() if not 0 <= int(t) < outputs]:
         msg = f"the target must be an output of the model, from 0 to {outputs - 1}; got {bad[0]}"
