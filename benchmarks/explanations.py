@@ -138,8 +138,9 @@ def gradients(name: str, case: Case) -> None:
     whole = time.process_time() - at
     print(
         f"IG, {name}, {len(x)} rows: ours {mine:.2f} s (mean {path.steps.mean():.0f} steps, {ours:.1%} of rows "
-        f"over the gap), Captum tuned {theirs:.2f} s at {steps} steps: {theirs / mine:.1f} ×; its 50 steps {fifty / mine:.1f} ×; "
-        f"battery {whole:.2f} s = {whole / mine:.1f} × ours (faithful: {tested.faithful})",
+        "over the gap), "
+        f"Captum tuned {theirs:.2f} s at {steps} steps: {theirs / mine:.1f} ×; "
+        f"its 50 steps {fifty / mine:.1f} ×; battery {whole:.2f} s = {whole / mine:.1f} × ours (faithful: {tested.faithful})",
         flush=True,
     )
 

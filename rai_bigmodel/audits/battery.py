@@ -85,7 +85,7 @@ class Effort:
     ablated: int = 100
     foretold: int = 48
     coalitions: int = 24
-    randomised: int = 40
+    randomised: int = 32
 
 
 def battery(

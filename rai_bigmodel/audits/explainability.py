@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 BLACK_BOX_ROWS = 200
+MOST_COALITIONS = 1024
 PROMISES = {
     "integrated_gradients": True,
     "deep_lift": True,
@@ -244,9 +245,8 @@ def _method(audit: Explainability, case: Case) -> tuple[str, Explain]:
         def shares(one: Case, rng: np.random.Generator) -> Array:
             # What the first explanation needed for its precision, the later ones are given.
             exact = len(one.names) <= 11
-            found = shapley_values(
-                one, rng=rng, coalitions=coalitions[0] if coalitions and not exact else None
-            )
+            told = coalitions[0] if coalitions and not exact else None
+            found = shapley_values(one, rng=rng, coalitions=told, precision=0.1, most=MOST_COALITIONS)
             coalitions.append(found.coalitions - 2)
             return found.values
 

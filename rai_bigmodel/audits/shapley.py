@@ -39,6 +39,7 @@ def shapley_values(
     rng: np.random.Generator,
     coalitions: int | None = None,
     precision: float = 0.05,
+    most: int = MOST,
     exact: int = EXACT,
 ) -> Shares:
     """Shapley values of every row, with a standard error for each (0 where every coalition was asked).
@@ -46,6 +47,7 @@ def shapley_values(
     Args:
         coalitions: ask this many; by default as many as `precision` needs.
         precision: the root mean square of the standard errors, as a share of the mean absolute value.
+        most: coalitions asked at most, where `coalitions` is not given.
         exact: up to how many features every coalition is asked, where `coalitions` is not given.
 
     Raises:
@@ -60,14 +62,14 @@ def shapley_values(
         raise InputError(msg)
     if (coalitions is None and d <= exact) or d < 2:
         return _shares(case, shapley.every_coalition(d))
-    asked = coalitions or min(MOST, 4 * d)
+    asked = coalitions or min(most, 4 * d)
     while True:
         shares = _shares(case, shapley.paired_design(d, asked, rng))
         size = float(np.abs(shares.values).mean())
         sure = float(np.sqrt((shares.errors**2).mean())) <= precision * size
-        if coalitions is not None or sure or asked >= MOST:
+        if coalitions is not None or sure or asked >= most:
             return shares
-        asked = min(MOST, 2 * asked)
+        asked = min(most, 2 * asked)
 
 
 def _shares(case: Case, design: shapley.Design) -> Shares:
