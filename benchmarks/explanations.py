@@ -140,7 +140,8 @@ def gradients(name: str, case: Case) -> None:
         f"IG, {name}, {len(x)} rows: ours {mine:.2f} s (mean {path.steps.mean():.0f} steps, {ours:.1%} of rows "
         "over the gap), "
         f"Captum tuned {theirs:.2f} s at {steps} steps: {theirs / mine:.1f} ×; "
-        f"its 50 steps {fifty / mine:.1f} ×; battery {whole:.2f} s = {whole / mine:.1f} × ours (faithful: {tested.faithful})",
+        f"its 50 steps {fifty / mine:.1f} ×; "
+        f"battery {whole:.2f} s = {whole / mine:.1f} × ours (faithful: {tested.faithful})",
         flush=True,
     )
 
