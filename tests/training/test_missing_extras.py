@@ -14,8 +14,8 @@ from rai_bigmodel.training import private
 
 
 def test_without_torch_the_nets_name_the_extra() -> None:
-    """Importing the nets where torch is missing says what to install."""
-    code = "import sys; sys.modules['torch'] = None; import rai_bigmodel.nets"
+    """Importing a net where torch is missing says what to install."""
+    code = "import sys; sys.modules['torch'] = None; from rai_bigmodel.nets import MLP"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root)
 
