@@ -81,7 +81,9 @@ def train_recipe(path: PathLike, *, out: PathLike, on_step: Callable[..., None] 
 
     files.refuse_unwritable(out)
     written = recipe.read(path)
-    run = fit.train_recipe(written, splits=datasets.by_name(written.data), on_step=on_step)
+    run = fit.train_recipe(
+        written, splits=datasets.by_name(written.data, here=Path(path).parent), on_step=on_step
+    )
     checkpoint.save_run(run, out)
     return run
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rai_bigmodel.accounting import Ledger
 from rai_bigmodel.evidence import DataId, Decision, Record
 from rai_bigmodel.nets import Input
+from rai_bigmodel.training.asked import name_of as name_of_data
 from rai_bigmodel.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class Card(Record):
 def name_of(recipe: Recipe, rows: Cohort) -> str:
     """What a model is called when nobody names it: its data, its kind, and whether it is private."""
     kind = "mlp" if recipe.net.mlp.hidden else "logistic"
-    return f"{recipe.data or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
+    return f"{name_of_data(recipe.data) or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
 
 
 def versions(*, private_too: bool) -> dict[str, str]:

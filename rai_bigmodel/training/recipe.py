@@ -11,6 +11,7 @@ from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.nets import MLP, Input
+from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
     import os
@@ -69,13 +70,14 @@ class Recipe(Record):
     """A whole training: which data, which network, how, with which privacy, from which seed.
 
     Args:
-        data: a name that ``datasets`` knows; empty where the rows were handed over in Python.
+        data: a name that ``datasets`` knows, or a name with what it needs to know (`Data`); empty where the
+            rows were handed over in Python.
         inputs: column → how it is filled and scaled. Where it is not declared it is measured: on the
             training rows of a plain model, on the calibration rows of a private one.
         name: what the model is called; empty for a name made of data and net.
     """
 
-    data: str
+    data: str | Data
     net: Net
     train: Train = Train()
     privacy: Privacy | None = None
