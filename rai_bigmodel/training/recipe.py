@@ -10,7 +10,7 @@ from rai_bigmodel import files
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
-from rai_bigmodel.nets import MLP, Input
+from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, Input, Transformer
 
 if TYPE_CHECKING:
     import os
@@ -28,6 +28,11 @@ class Net(Record, omit_defaults=True):
     """
 
     mlp: MLP | None = None
+    cnn: CNN | None = None
+    lstm: LSTM | None = None
+    transformer: Transformer | None = None
+    autoencoder: Autoencoder | None = None
+    fusion: Fusion | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
