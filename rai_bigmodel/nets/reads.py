@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2
@@ -24,9 +25,7 @@ class Input(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.scale <= 0:
-            msg = f"scale must be positive, got {self.scale}"
-            raise ValueError(msg)
+        _positive("scale", self.scale)
 
 
 class Category(Record):
@@ -37,6 +36,16 @@ class Category(Record):
 
     values: tuple[str, ...]
     width: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive("width", self.width)
+        _distinct("values", self.values)
+
+    @property
+    def codes(self) -> int:
+        """How many codes there are, 0 included."""
+        return len(self.values) + 1
 
 
 class Pixels(Record):
@@ -49,6 +58,11 @@ class Pixels(Record):
     scale: float = 1.0
     column: str = "image"
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("channels", "height", "width", "scale"):
+            _positive(name, getattr(self, name))
+
 
 class Tokens(Record):
     """One column of texts, cut into words or characters: ids ``(rows, length)``, padded behind with ``PADDING``."""
@@ -57,6 +71,16 @@ class Tokens(Record):
     length: int
     level: Literal["word", "character"] = "word"
     column: str = "text"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive("length", self.length)
+        _distinct("words", self.words)
+
+    @property
+    def ids(self) -> int:
+        """How many ids there are: the words, padding and unknown."""
+        return len(self.words) + FIRST_WORD
 
 
 class Series(Record):
@@ -67,6 +91,11 @@ class Series(Record):
     center: float = 0.0
     scale: float = 1.0
     column: str = "series"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("features", "length", "scale"):
+            _positive(name, getattr(self, name))
 
 
 class Reads(Record):
@@ -82,3 +111,29 @@ class Reads(Record):
     pixels: Pixels | None = None
     tokens: Tokens | None = None
     series: Series | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _distinct("features", self.features)
+        both = sorted(self.numbers.keys() & self.categories.keys())
+        if both:
+            msg = f"reads: {both[0]!r} is declared as a number and as a category; it is one of them"
+            raise InputError(msg)
+        odd = sorted(set(self.features) ^ (self.numbers.keys() | self.categories.keys()))
+        if odd:
+            where = "features" if odd[0] in self.features else "numbers or categories"
+            msg = f"reads: {odd[0]!r} stands in {where} only; features name every number and category once"
+            raise InputError(msg)
+
+
+def _positive(name: str, value: float) -> None:
+    if value <= 0:
+        msg = f"{name} must be positive, got {value}"
+        raise InputError(msg)
+
+
+def _distinct(name: str, values: tuple[str, ...]) -> None:
+    if len(set(values)) < len(values):
+        twice = next(v for i, v in enumerate(values) if v in values[:i])
+        msg = f"{name}: {twice!r} stands there twice"
+        raise InputError(msg)

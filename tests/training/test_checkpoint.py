@@ -83,7 +83,7 @@ def test_another_architecture_is_refused_with_the_keys_that_differ(run: Run, tmp
     save_run(run, tmp_path)
     state = safetensors.torch.load((tmp_path / "model.safetensors").read_bytes())
     del state["body.0.bias"]
-    state["head.weight"] = torch.zeros(1)
+    state["tail.weight"] = torch.zeros(1)
     state["body.0.weight"] = torch.zeros((7, 2))
     (tmp_path / "model.safetensors").write_bytes(safetensors.torch.save(state))
     with pytest.raises(InputError) as error:
@@ -91,7 +91,7 @@ def test_another_architecture_is_refused_with_the_keys_that_differ(run: Run, tmp
 
     for said in (
         "body.0.bias is missing",
-        "head.weight is not part of it",
+        "tail.weight is not part of it",
         "[7, 2] of torch.float32 instead of [3, 2]",
     ):
         assert said in str(error.value)

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.nets import MLP, Input, Tabular
+from rai_bigmodel.nets import MLP, Input, Reads, Tabular
 from rai_bigmodel.training import private
 
 
@@ -18,8 +18,8 @@ def privacy(**changed: object) -> Privacy:
 
 
 def module(seed: int = 0) -> Tabular:
-    inputs = {"a": Input(), "b": Input(), "c": Input()}
-    return MLP(hidden=(5, 4)).build(inputs, generator=torch.Generator().manual_seed(seed)).train()
+    reads = Reads(features=("a", "b", "c"), numbers={"a": Input(), "b": Input(), "c": Input()})
+    return MLP(hidden=(5, 4)).build(reads, generator=torch.Generator().manual_seed(seed)).train()
 
 
 def rows(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,11 +149,11 @@ def test_afterwards_the_module_is_ordinary_again() -> None:
 
 
 def test_obstacles_are_refused_all_at_once() -> None:
-    """BatchNorm and a fused LSTM mix rows or hide gradients: both are named in one line."""
-    net = nn.ModuleList([nn.BatchNorm1d(3), nn.LSTM(3, 3)])
+    """BatchNorm and fused attention mix rows or hide gradients: both are named in one line."""
+    net = nn.ModuleList([nn.BatchNorm1d(3), nn.MultiheadAttention(3, 1)])
     sgd = torch.optim.SGD(net.parameters(), lr=1.0)
     with (
-        pytest.raises(InputError, match=r"2 obstacles.*BatchNorm.*LSTM") as error,
+        pytest.raises(InputError, match=r"2 obstacles.*BatchNorm.*MultiheadAttention") as error,
         private.engine(net, sgd, privacy=privacy(), noise_multiplier=1.0),
     ):
         pass
