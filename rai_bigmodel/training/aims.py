@@ -82,7 +82,11 @@ def loss_of(recipe: Recipe) -> Loss | None:
     elif getattr(config, "head", "") == "gaussian":
         own = "gaussian"
     asked = recipe.train.loss
-    if asked is not None and asked != own and (own or asked in {"reconstruction", "language_model", "gaussian"}):
+    if (
+        asked is not None
+        and asked != own
+        and (own or asked in {"reconstruction", "language_model", "gaussian"})
+    ):
         suits = f"learns by {own}" if own else f"cannot learn by {asked}"
         msg = f"train: loss {asked} does not go with this net: {recipe.net.kind} as it is configured {suits}"
         raise InputError(msg)

@@ -77,7 +77,9 @@ def train_recipe(
         TrainingDiverged: the loss stopped being a number.
     """
     with _threads(recipe.train.threads), own_randomness(recipe.seed):
-        return _train(recipe, splits, weights, on_step, None if folder is None else Path(folder), resume=resume)
+        return _train(
+            recipe, splits, weights, on_step, None if folder is None else Path(folder), resume=resume
+        )
 
 
 def train(
@@ -158,7 +160,9 @@ def _train(
     reads, constants_from = reads_of(recipe, rows, calibrate)
     generator = torch.Generator().manual_seed(recipe.seed)
     device = _device(settings.device)
-    module = recipe.net.config.build(reads, outputs=aim.outputs(reads), generator=generator).to(device).train()
+    module = (
+        recipe.net.config.build(reads, outputs=aim.outputs(reads), generator=generator).to(device).train()
+    )
     train_rows, calibration = Rows.of(rows, reads, aim), Rows.of(calibrate, reads, aim)
     data = {"train": data_id(rows), "calibrate": data_id(calibrate)}
     if counting is not None:
@@ -208,8 +212,10 @@ def _train(
             kept = max(1, round(settings.epochs / privacy.sample_rate))
             noise = accounting.noise_for(privacy, kept)
 
-            def mean_loss(out: torch.Tensor, inputs: tuple[torch.Tensor, ...], y: torch.Tensor | None) -> torch.Tensor:
-                return losses.total(aim, module, out, inputs, y, None) / losses.count(aim, inputs)
+            def mean_loss(
+                out: torch.Tensor, inputs: tuple[torch.Tensor, ...], y: torch.Tensor | None
+            ) -> torch.Tensor:
+                return losses.total(aim, module, out, inputs, y) / losses.count(aim, inputs)
 
             with private.engine(
                 module, optimizer, privacy=privacy, noise_multiplier=noise, loss=mean_loss
@@ -356,9 +362,7 @@ def _plain(course: _Course, place: Place, generator: torch.Generator) -> int:
         calibrated = _loss(course)
         if not math.isfinite(calibrated):
             raise diverged(place.step, course.lr, calibrated, clock.left())
-        place.history.append(
-            Moment(step=place.step, train=place.total / place.counted, calibrate=calibrated)
-        )
+        place.history.append(Moment(step=place.step, train=place.total / place.counted, calibrate=calibrated))
         place.epoch, place.done, place.total, place.counted = place.epoch + 1, 0, 0.0, 0
         place.epoch_began = None
         if settings.keeps_best:
@@ -395,8 +399,8 @@ def _in_parts(course: _Course, batch: torch.Tensor, size: int) -> tuple[float, i
                 out = course.module(*some.inputs)
         else:
             out = course.module(*some.inputs)
-        loss = losses.total(course.aim, course.module, out, some.inputs, some.y, some.w_N) / counted
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = losses.total(course.aim, course.module, out, some.inputs, some.y, w=some.w_N) / counted
+        loss.backward()
         value += loss.item()
     return value, counted
 
@@ -496,8 +500,7 @@ def _loss(course: _Course) -> float:
     for start in range(0, rows.rows, size):
         some = rows.take(slice(start, start + size), course.device)
         out = module(*some.inputs)
-        total += float(losses.total(aim, module, out, some.inputs, some.y, None))
+        total += float(losses.total(aim, module, out, some.inputs, some.y))
         counted += losses.count(aim, some.inputs)
     module.train()
     return total / counted
-

@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.aims import Aim
 
 
-def total(aim: Aim, module: Any, out: Tensor, inputs: tuple[Tensor, ...], y: Tensor | None, w: Tensor | None) -> Tensor:
+def total(
+    aim: Aim,
+    module: Any,
+    out: Tensor,
+    inputs: tuple[Tensor, ...],
+    y: Tensor | None,
+    *,
+    w: Tensor | None = None,
+) -> Tensor:
     """The summed loss of a batch.
 
     Args:
@@ -46,7 +54,9 @@ def of_rows(aim: Aim, module: Any, out: Tensor, inputs: tuple[Tensor, ...], y: T
         return squares.flatten(1).sum(dim=1) / there.flatten(1).sum(dim=1).clamp(min=1)
     if aim.loss == "language_model":
         ids_BT = inputs[0]
-        nll_BT = F.cross_entropy(out[:, :-1].transpose(1, 2), ids_BT[:, 1:], ignore_index=PADDING, reduction="none")
+        nll_BT = F.cross_entropy(
+            out[:, :-1].transpose(1, 2), ids_BT[:, 1:], ignore_index=PADDING, reduction="none"
+        )
         return nll_BT.sum(dim=1)
     assert y is not None
     if aim.loss == "bce":

@@ -110,9 +110,7 @@ def _category(recipe: Recipe, source: Cohort, name: str, measured: list[str]) ->
     return Category(values=values, width=max(1, min(EMBEDDED, (len(values) + 1) // 2)))
 
 
-def _pixels(
-    recipe: Recipe, source: Cohort, name: str, shape: tuple[int, ...], measured: list[str]
-) -> Pixels:
+def _pixels(recipe: Recipe, source: Cohort, name: str, shape: tuple[int, ...], measured: list[str]) -> Pixels:
     scale = recipe.pixels or _scale(source.arrays(name)[name], name, measured)
     channels, height, width = shape
     return Pixels(
@@ -148,9 +146,7 @@ def _scale(values: Array, name: str, measured: list[str]) -> Scale:
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else values
     if not known.size:
         return Scale(center=0.0, scale=1.0)
-    return Scale(
-        center=float(known.mean(dtype=np.float64)), scale=float(known.std(dtype=np.float64)) or 1.0
-    )
+    return Scale(center=float(known.mean(dtype=np.float64)), scale=float(known.std(dtype=np.float64)) or 1.0)
 
 
 def _tokens(recipe: Recipe, source: Cohort, name: str, measured: list[str]) -> Tokens:

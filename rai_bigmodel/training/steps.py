@@ -26,7 +26,9 @@ class Pace(NamedTuple):
     lr: float
 
 
-def optimizer_of(parameters: Iterable[torch.nn.Parameter], settings: Train, lr: float) -> torch.optim.Optimizer:
+def optimizer_of(
+    parameters: Iterable[torch.nn.Parameter], settings: Train, lr: float
+) -> torch.optim.Optimizer:
     """The optimizer that a recipe names.
 
     AdamW decays weights apart from the gradient (Loshchilov and Hutter 2019, arXiv:1711.05101); the others add
