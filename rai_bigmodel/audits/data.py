@@ -9,12 +9,13 @@ import numpy as np
 from rai_bigmodel.audits.answers import NEEDS_ROWS
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import exact, intervals, scores
-from rai_bigmodel.subject import column_of, decision_in, in_memory, task_of
+from rai_bigmodel.subject import decision_in, in_memory, task_of
 from rai_bigmodel.words import number, percent, plural
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
+NO_COLUMNS = "no feature holds one value a row"
 NEEDS_TWO = "this is measured where the outcome is a yes or no"
 LEAK_AUC = 0.98
 PURE_VALUE = 0.95
@@ -41,7 +42,7 @@ class Data(Record, omit_defaults=True):
         """Measure on all splits; shares and label rates on ``data.held_out``."""
         held_out = data.held_out
         parts = [part for part in (data.train, data.calibrate, held_out) if part is not None]
-        truth = column_of(held_out, "truth")
+        truth = next(iter(held_out.roles.get("truth", ())), "")  # rows that are only rebuilt have none
         features = tuple(f for f in held_out.roles.get("feature", ()) if f != truth)
         if not in_memory(held_out):
             return _in_engine(subject, held_out, features, truth)
@@ -52,6 +53,11 @@ class Data(Record, omit_defaults=True):
             found += [
                 Measurement(metric=f"data.{name}", kind="exact", value=None, why=NEEDS_TWO)
                 for name in ("leak_auc", "leak_purity", "label_rate")
+            ]
+        if yes_or_no and not leaks:
+            found += [
+                Measurement(metric=f"data.{name}", kind="exact", value=None, why=NO_COLUMNS)
+                for name in ("leak_auc", "leak_purity")
             ]
         found += _missing(parts, features)
         found += _repeats(data, features)
@@ -118,6 +124,8 @@ class _Leak(NamedTuple):
 
 
 def _leaks(parts: list[Cohort], features: tuple[str, ...], truth: str) -> list[_Leak]:
+    # A picture or a series has no one value that could tell the outcome.
+    features = tuple(f for f in features if parts[0].arrays(f)[f].ndim == 1)
     if not features:
         return []
     outcome = np.concatenate([part.binary(truth) for part in parts])
@@ -198,7 +206,7 @@ def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement
     for f in features:
         columns = [part.arrays(f)[f] for part in parts]
         gone = sum(
-            int((np.array([v is None for v in x]) if x.dtype == object else np.isnan(x)).sum())
+            int((np.array([v is None for v in x]) if x.dtype == object else _any_nan(x)).sum())
             for x in columns
         )
         n = sum(len(x) for x in columns)
@@ -208,6 +216,11 @@ def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement
     return out
 
 
+def _any_nan(values: Array) -> Array:
+    """Which rows lack a number; of pictures and series, which lack one anywhere."""
+    return np.isnan(values) if values.ndim == 1 else np.isnan(values).reshape(len(values), -1).any(axis=1)
+
+
 def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     """Rows that are the same in every feature, sensitive column and the outcome."""
     held_out, train = data.held_out, data.train
@@ -215,7 +228,7 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     if not features:
         why = "there are no feature columns, so rows that agree need not be copies"
         return [Measurement(metric=name, kind="exact", value=None, why=why) for name in names]
-    columns = (*features, *held_out.roles.get("sensitive", ()), column_of(held_out, "truth"))
+    columns = (*features, *held_out.roles.get("sensitive", ()), *held_out.roles.get("truth", ()))
     keys = _rows(held_out, columns)
     out = [
         Measurement(metric=names[0], kind="exact", value=1 - len(set(keys)) / max(len(keys), 1), n=len(keys))
@@ -236,11 +249,15 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
 
 def _rows(cohort: Cohort, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
     """Each row as a key; missing numbers are equal to one another."""
-    lists = [
-        x.tolist() if x.dtype == object else [None if np.isnan(v) else v for v in x.tolist()]
-        for x in cohort.arrays(*columns).values()
-    ]
-    return list(zip(*lists, strict=True))
+    return list(zip(*map(_keys, cohort.arrays(*columns).values()), strict=True))
+
+
+def _keys(values: Array) -> list[object]:
+    if values.ndim > 1:
+        return [row.tobytes() for row in values]
+    return (
+        values.tolist() if values.dtype == object else [None if np.isnan(v) else v for v in values.tolist()]
+    )
 
 
 def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], truth: str) -> Findings:

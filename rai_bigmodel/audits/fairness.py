@@ -104,6 +104,12 @@ class Fairness(Record, omit_defaults=True):
                 raise InputError.unknown(what, attribute, attributes)
         asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights_of(rows))
         outcome = self.outcome or (outcome_of(subject, rows) if in_memory(rows) else "binary")
+        if outcome in {"reconstruction", "language"}:
+            why = f"the subject has no outcome that groups could be compared by: it is learned by {outcome}"
+            name = "demographic_parity_difference"
+            return Findings(
+                measurements=tuple(measurement(name, {"attribute": a}, None, why=why) for a in attributes)
+            )
         if outcome != "binary" and (self.given or self.laws):
             msg = f"given and laws need decisions of yes or no; the outcome here is {outcome}"
             raise InputError(msg)

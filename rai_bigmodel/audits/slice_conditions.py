@@ -31,7 +31,8 @@ def conditions_of(cohort: Cohort) -> list[slices.Column]:
 def _values(cohort: Cohort) -> dict[str, Array]:
     truth = column_of(cohort, "truth")
     wanted = dict.fromkeys(c for role in ("feature", "sensitive") for c in cohort.roles.get(role, ()))
-    return cohort.arrays(*(c for c in wanted if c != truth))
+    columns = cohort.arrays(*(c for c in wanted if c != truth))
+    return {name: values for name, values in columns.items() if values.ndim == 1}
 
 
 def _column(name: str, values: Array, *, by_value: bool) -> slices.Column:

@@ -137,15 +137,38 @@ class Recurrent(nn.Module):
         )
         for i, forwards in enumerate(self.forwards):
             z_BTD = self.dropout(z_BTD) if i else z_BTD
-            if torch.compiler.is_exporting():
-                # Where a gradient may be asked for, the exporter unrolls the LSTM and with it fixes the length.
-                z_BTD = z_BTD.detach()
-            out_BTH, _ = forwards(z_BTD)
+            out_BTH = _run(forwards, z_BTD)
             if self.config.both:
-                back_BTH, _ = self.backwards[i](_turn(z_BTD, turned_BT))
+                back_BTH = _run(self.backwards[i], _turn(z_BTD, turned_BT))
                 out_BTH = torch.cat([out_BTH, _turn(back_BTH, turned_BT)], dim=2)
             z_BTD = out_BTH
         return z_BTD
+
+
+def _run(lstm: nn.Module, z_BTD: Tensor) -> Tensor:
+    """One layer in one direction, ``(B, T, H)``.
+
+    While a file is written the layer is said as ONNX's own LSTM: the exporter would unroll it, and so fix
+    the length to that of the example.
+    """
+    if not (torch.onnx.is_in_onnx_export() and isinstance(lstm, nn.LSTM)):
+        h_BTH, _ = lstm(z_BTD)
+        return h_BTH
+
+    def gates(weight: Tensor) -> Tensor:
+        """Torch's order of gates (input, forget, cell, output) → ONNX's (input, output, forget, cell)."""
+        hidden = lstm.hidden_size
+        return torch.cat([weight[:hidden], weight[3 * hidden :], weight[hidden : 3 * hidden]])[None]
+
+    biases = torch.cat([gates(lstm.bias_ih_l0), gates(lstm.bias_hh_l0)], dim=1)
+    h_T1BH = torch.onnx.ops.symbolic(
+        "LSTM",
+        (z_BTD.transpose(0, 1), gates(lstm.weight_ih_l0), gates(lstm.weight_hh_l0), biases),
+        {"hidden_size": lstm.hidden_size},
+        dtype=z_BTD.dtype,
+        shape=(z_BTD.shape[1], 1, z_BTD.shape[0], lstm.hidden_size),
+    )
+    return h_T1BH[:, 0].transpose(0, 1)
 
 
 def _positions(x_BT: Tensor) -> Tensor:

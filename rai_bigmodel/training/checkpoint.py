@@ -60,7 +60,7 @@ def weights(module: torch.nn.Module) -> bytes:
     """The weights and constants of a module as safetensors; equal values give equal bytes."""
     import safetensors.torch
 
-    return safetensors.torch.save(shards._apart(shards.state_of(module)))
+    return safetensors.torch.save(shards.apart(shards.state_of(module)))
 
 
 def digest_of(module: torch.nn.Module, *, net: Net, reads: Reads, aim: Aim, decision: Decision) -> str:

@@ -215,7 +215,7 @@ def _train(
             def mean_loss(
                 out: torch.Tensor, inputs: tuple[torch.Tensor, ...], y: torch.Tensor | None
             ) -> torch.Tensor:
-                return losses.total(aim, module, out, inputs, y, None) / losses.count(aim, inputs)
+                return losses.total(aim, module, out, inputs, y) / losses.count(aim, inputs)
 
             with private.engine(
                 module, optimizer, privacy=privacy, noise_multiplier=noise, loss=mean_loss
@@ -399,8 +399,8 @@ def _in_parts(course: _Course, batch: torch.Tensor, size: int) -> tuple[float, i
                 out = course.module(*some.inputs)
         else:
             out = course.module(*some.inputs)
-        loss = losses.total(course.aim, course.module, out, some.inputs, some.y, some.w_N) / counted
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = losses.total(course.aim, course.module, out, some.inputs, some.y, w=some.w_N) / counted
+        loss.backward()
         value += loss.item()
     return value, counted
 
@@ -500,7 +500,7 @@ def _loss(course: _Course) -> float:
     for start in range(0, rows.rows, size):
         some = rows.take(slice(start, start + size), course.device)
         out = module(*some.inputs)
-        total += float(losses.total(aim, module, out, some.inputs, some.y, None))
+        total += float(losses.total(aim, module, out, some.inputs, some.y))
         counted += losses.count(aim, some.inputs)
     module.train()
     return total / counted

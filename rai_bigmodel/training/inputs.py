@@ -26,6 +26,12 @@ def columns_of(reads: Reads) -> tuple[str, ...]:
     return (*(one.column for one in single if one is not None), *reads.features)
 
 
+def kinds_read(reads: Reads) -> tuple[str, ...]:
+    """What is read, in the order in which a module takes it: as ``nets.takes``, without torch."""
+    single = (("pixels", reads.pixels), ("tokens", reads.tokens), ("series", reads.series))
+    return (*(kind for kind, one in single if one is not None), *(("table",) if reads.features else ()))
+
+
 def tensors(reads: Reads, inputs: Inputs, *, where: str) -> dict[str, Array]:
     """Kind → raw values: pixels ``(rows, channels, height, width)``, tokens ``(rows, length)``, series, table.
 

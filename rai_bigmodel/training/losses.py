@@ -21,7 +21,13 @@ if TYPE_CHECKING:
 
 
 def total(
-    aim: Aim, module: Any, out: Tensor, inputs: tuple[Tensor, ...], y: Tensor | None, w: Tensor | None
+    aim: Aim,
+    module: Any,
+    out: Tensor,
+    inputs: tuple[Tensor, ...],
+    y: Tensor | None,
+    *,
+    w: Tensor | None = None,
 ) -> Tensor:
     """The summed loss of a batch.
 

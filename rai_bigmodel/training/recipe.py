@@ -45,7 +45,7 @@ class Net(Record, omit_defaults=True):
 
     @property
     def kind(self) -> str:
-        """What kind of network it is: ``mlp`` …"""
+        """What kind of network it is, such as ``mlp``."""
         return next(kind for kind in self.__struct_fields__ if getattr(self, kind) is not None)
 
     @property

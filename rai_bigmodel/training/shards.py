@@ -77,7 +77,7 @@ def digest(state: Mapping[str, Tensor]) -> tuple[int, bytes]:
     text += b" " * (-len(text) % 8)
     whole = hashlib.sha256(len(text).to_bytes(8, "little") + text)
     for name in names:
-        whole.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy())
+        whole.update(state[name].contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return 8 + len(text) + end, whole.digest()
 
 
@@ -121,13 +121,13 @@ def _parts(state: Mapping[str, Tensor], most: int) -> list[dict[str, Tensor]]:
 def _write_one(state: dict[str, Tensor], path: Path) -> None:
     with files.writing(path) as temporary:
         try:
-            safetensors.torch.save_file(_apart(state), temporary)
+            safetensors.torch.save_file(apart(state), temporary)
         except safetensors.SafetensorError as error:
             msg = f"{path}: cannot be written ({files.visible(str(error))})"
             raise InputError(msg) from None
 
 
-def _apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def apart(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Tensors that share their memory, as tied weights do, each with its own: safetensors asks for it."""
     seen: set[int] = set()
     out = {}
