@@ -178,8 +178,10 @@ class Trigram:
         seen = self.three.sum(axis=2)[a, b]
         flat = np.full(len(c), 1 / (self.size - 1))  # any id but padding
         one = self.one[c] / self.one.sum()
-        two = self.two[b, c] / np.maximum(self.two.sum(axis=1)[b], 1)
-        three = self.three[a, b, c] / np.maximum(seen, 1)
+        # What was never seen before an id tells nothing: the shorter context speaks for it.
+        after = self.two.sum(axis=1)[b]
+        two = np.where(after > 0, self.two[b, c] / np.maximum(after, 1), one)
+        three = np.where(seen > 0, self.three[a, b, c] / np.maximum(seen, 1), two)
         bucket = np.minimum(np.log2(seen + 1).astype(int), self.buckets - 1)
         return np.stack([flat, one, two, three], axis=1), bucket
 
