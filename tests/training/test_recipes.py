@@ -93,3 +93,72 @@ def some(table: Table, rows: int) -> Table:
     if table.rows <= rows:
         return table
     return table.take(np.linspace(0, table.rows - 1, rows).astype(int), name=table.name)
+
+
+def test_a_file_is_looked_for_beside_the_recipe_that_names_it(tmp_path: Path) -> None:
+    """And beside the audit.yaml: the same sentences, wherever the program was started."""
+    lines = [
+        f"{'you are kind' if i % 2 else 'you are vile'} {i},{i % 2},{'ab'[i % 3 > 0]}" for i in range(120)
+    ]
+    (tmp_path / "posts.csv").write_text("\n".join(["post,nice,about", *lines]))
+    data = "data: {sentences: {file: posts.csv, text: post, label: nice, sensitive: [about]}}\n"
+    (tmp_path / "recipe.yaml").write_text(
+        data
+        + "net: {transformer: {width: 8, heads: 2, layers: 1, feedforward: 16}}\n"
+        + "text: {length: 8}\ntrain: {epochs: 12, lr: 0.01, batch_size: 8}\n"
+    )
+    (tmp_path / "audit.yaml").write_text(
+        "subject: run/\n" + data + "audits: {performance: {}, fairness: {}}\n"
+    )
+
+    run = api.train_recipe(tmp_path / "recipe.yaml", out=tmp_path / "run")
+    found = api.audit_file(tmp_path / "audit.yaml")
+    values = {m.metric: m.value for e in found.evidence for m in e.measurements if not m.labels}
+
+    assert run.name == "sentences-transformer"
+    assert values["performance.accuracy"] > 0.9
+
+
+# --- the larger files beside the checkout ----------------------------------------------------------
+
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def shared(name: str) -> Path:
+    path = SHARED / name
+    if not path.exists():
+        pytest.skip(f"shared/data/{name} is not beside this checkout")
+    return path
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_sentences_recipe_learns_the_larger_file(language: str) -> None:
+    """Tens of thousands of sentences: a few hundred steps are enough for rows of the same templates."""
+    path = shared(f"toxicity_templates_{language}.csv.gz")
+    splits = datasets.sentences(path, text="phrase", label="toxicity", positive="toxic")
+    written = recipe.read(RECIPES / "toxicity_transformer.yaml")
+    settings = msgspec.structs.replace(written.train, epochs=1)
+    few = some(splits.train, 400 * settings.batch_size)
+
+    run = fit.train_recipe(
+        msgspec.structs.replace(written, train=settings), splits=replace(splits, train=few)
+    )
+    found = api.audit(run, splits, audits=["performance"])
+    values = {m.metric: m.value for e in found.evidence for m in e.measurements if not m.labels}
+
+    assert values["performance.accuracy"] > 0.9
+
+
+@pytest.mark.zoo
+def test_the_loan_recipe_ranks_the_clients_of_the_credit_file() -> None:
+    """An AUC of 0.75 and more, as usual on these data, without sex, age, education or marital status."""
+    splits = datasets.credit(shared("credit_default.csv.gz"))
+    written = recipe.read(RECIPES / "loan_mlp.yaml")
+    settings = msgspec.structs.replace(written.train, epochs=5, batch_size=256)
+
+    run = fit.train_recipe(msgspec.structs.replace(written, train=settings), splits=splits)
+    found = api.audit(run, splits, audits=["performance"])
+    values = {m.metric: m.value for e in found.evidence for m in e.measurements if not m.labels}
+
+    assert values["performance.roc_auc"] > 0.75
