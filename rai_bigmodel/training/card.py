@@ -45,7 +45,7 @@ class Card(Record):
         kept_step: the step whose weights were kept.
         parameters: how many numbers were learned.
         wall_seconds: how long the training took, checkpoints before a stop included.
-        flops_per_example: floating point operations that one row costs, forwards; ``None`` where unknown.
+        flops_per_example: floating point operations that one row costs, forwards; ``None`` where nobody counted.
         device: where it was trained.
         physical_batch: the most rows that passed through the network at once.
         resumed_at: the steps from which a stopped training went on.

@@ -112,14 +112,16 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     module = card.recipe.net.config.build(card.reads, outputs=card.aim.outputs(card.reads))
     state = shards.read(folder)
     path = folder / MODEL
-    expected = module.state_dict()
+    # What they are, not they themselves: what is replaced is to be freed.
+    expected = {name: _kind(tensor) for name, tensor in module.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in state.items()}
     wrong = sorted(
-        [f"{k} is missing" for k in expected.keys() - state.keys()]
-        + [f"{k} is not part of it" for k in state.keys() - expected.keys()]
+        [f"{k} is missing" for k in expected.keys() - found.keys()]
+        + [f"{k} is not part of it" for k in found.keys() - expected.keys()]
         + [
-            f"{k} is {_kind(state[k])} instead of {_kind(expected[k])}"
-            for k in expected.keys() & state.keys()
-            if _kind(state[k]) != _kind(expected[k])
+            f"{k} is {found[k]} instead of {expected[k]}"
+            for k in expected.keys() & found.keys()
+            if found[k] != expected[k]
         ]
     )
     if wrong:
@@ -128,11 +130,11 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         raise InputError(msg)
     # The tensors themselves, not copies of them: a large model is in memory once.
     module.load_state_dict(state, assign=True)
-    found = digest_of(module, net=card.recipe.net, reads=card.reads, aim=card.aim, decision=card.decision)
-    if found != card.digest:
+    digest = digest_of(module, net=card.recipe.net, reads=card.reads, aim=card.aim, decision=card.decision)
+    if digest != card.digest:
         msg = (
             f"{path}: is not the model that {CARD} describes "
-            f"(digest {found[:19]}…, the card says {card.digest[:19]}…)"
+            f"(digest {digest[:19]}…, the card says {card.digest[:19]}…)"
         )
         raise InputError(msg)
     return Run(module=module.eval(), card=card)

@@ -60,6 +60,11 @@ def metering(country: str | None) -> Iterator[Meter]:
         except ImportError:
             package, extra = "codecarbon", "energy"
             raise MissingExtra(package, extra, "estimating the energy of a training") from None
+        from codecarbon.input import DataSource
+
+        if country not in DataSource().get_global_energy_mix_data():
+            msg = f"train: energy_in must be the ISO code of a country in three letters, such as DEU, got {country!r}"
+            raise InputError(msg)
         tracker: Any = OfflineEmissionsTracker(
             country_iso_code=country,
             save_to_file=False,
@@ -73,12 +78,8 @@ def metering(country: str | None) -> Iterator[Meter]:
     finally:
         with _quiet():
             emitted = tracker.stop()
-    data = tracker.final_emissions_data
-    if emitted is None or not data.country_name:
-        msg = f"train: energy_in must be the ISO code of a country in three letters, such as DEU, got {country!r}"
-        raise InputError(msg)
     meter.energy = Energy(
-        kwh=float(data.energy_consumed),
+        kwh=float(tracker.final_emissions_data.energy_consumed),
         co2e_kg=float(emitted),
         country=country,
         by=f"codecarbon {importlib.metadata.version('codecarbon')}",
@@ -87,30 +88,41 @@ def metering(country: str | None) -> Iterator[Meter]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Codecarbon logs, and warns about counters that a machine does not have."""
-    logger = logging.getLogger("codecarbon")
-    level = logger.level
+    """Codecarbon logs, also before it has read its log level, and warns about counters that a machine lacks."""
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logger.setLevel(logging.CRITICAL)
+        logging.disable(logging.CRITICAL)
         try:
             yield
         finally:
-            logger.setLevel(level)
+            logging.disable(before)
 
 
-def flops_of(module: Any, inputs: tuple[Tensor, ...]) -> float | None:
+def flops_of(module: Any, inputs: tuple[Tensor, ...]) -> float:
     """Floating point operations of one row through the network, forwards; two for a multiplication and an addition.
 
-    Products of matrices, convolutions and attention are counted (torch's own counter); ``None`` where the network
-    has an LSTM, which the counter does not know.
+    Products of matrices, convolutions and attention are counted, by torch's own counter; an LSTM, which it does not
+    know, by its four gates: 8 · hidden · (input + hidden) for each step, layer and direction.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    if any(isinstance(layer, torch.nn.LSTM) for layer in module.modules()):
-        return None
+    recurrent: list[int] = []
+
+    def gates(lstm: torch.nn.LSTM, given: tuple[Tensor, ...], _: object) -> None:
+        directions = 2 if lstm.bidirectional else 1
+        for layer in range(lstm.num_layers):
+            width = lstm.hidden_size * directions if layer else lstm.input_size
+            steps = given[0].shape[1 if lstm.batch_first else 0]
+            recurrent.append(8 * lstm.hidden_size * (width + lstm.hidden_size) * steps * directions)
+
+    hooks = [m.register_forward_hook(gates) for m in module.modules() if isinstance(m, torch.nn.LSTM)]
     was_training = module.training
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module.eval()(*(x[:1] for x in inputs))
-    module.train(was_training)
-    return float(counter.get_total_flops())
+    try:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            module.eval()(*(x[:1] for x in inputs))
+    finally:
+        module.train(was_training)
+        for hook in hooks:
+            hook.remove()
+    return float(counter.get_total_flops() + sum(recurrent))

@@ -69,7 +69,7 @@ def train_recipe(
     Args:
         weights: how much each training row counts in the loss of a plain training, ``(rows,)``; only their
             ratios matter. The calibration rows, which stop the training and set the threshold, are not weighted.
-        folder: where resumable checkpoints are kept (`resume.clear` takes them away); ``None`` keeps none.
+        folder: where resumable checkpoints are kept (`rai_bigmodel.training.resume.clear` takes them away); ``None`` keeps none.
         resume: go on from the checkpoint in `folder`.
 
     Raises:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
@@ -22,8 +23,8 @@ from rai_bigmodel.evidence import DataId, Record
 from rai_bigmodel.training.card import Moment
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
-    from pathlib import Path
 
     from rai_bigmodel.training.recipe import Recipe
 
@@ -162,16 +163,6 @@ class Keeper:
         self._restore(place, safetensors.torch.load_file(path))
         return place
 
-    def clear(self) -> None:
-        """Remove the checkpoint: the training has ended."""
-        folder = self.folder / FOLDER
-        if folder.is_dir():
-            # state.json first: what it names may then go in any order.
-            files.remove(folder / STATE)
-            for path in files.regular_files(folder).values():
-                files.remove(path)
-            files.remove_folder(folder)
-
     def _tensors(self, place: Place) -> dict[str, Tensor]:
         out = {f"module.{k}": v for k, v in self.module.state_dict().items()}
         out |= {f"best.{k}": v for k, v in (place.best_state or {}).items()}
@@ -201,6 +192,17 @@ class Keeper:
         if "generator-cuda" in tensors:
             torch.cuda.set_rng_state(tensors["generator-cuda"])
         place.epoch_began = tensors.get("epoch")
+
+
+def clear(run: str | os.PathLike[str]) -> None:
+    """Remove the checkpoint of the run in a folder, secret or not: the training has ended."""
+    folder = Path(run) / FOLDER
+    if folder.is_dir():
+        # state.json first: what it names may then go in any order.
+        files.remove(folder / STATE)
+        for path in files.regular_files(folder).values():
+            files.remove(path)
+        files.remove_folder(folder)
 
 
 _PLAIN = ("step", "epoch", "done", "total", "counted", "best", "best_step", "waited", "parts", "seconds")
