@@ -148,7 +148,9 @@ def demo(out: str, *, quiet: bool) -> int:
 )
 @click.argument("recipe", type=click.Path())
 @click.option("--out", required=True, help="Folder for model.safetensors and card.json.")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out."
+)
 @_quiet
 def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
     """Train the network that RECIPE describes.

@@ -96,6 +96,8 @@ def _generalisation_gap(subject: Subject, data: Splits) -> Measurement:
         return estimate(name, None, n, why=why)
     if (task := task_of(subject)) in ERROR:
         seen, fresh = (_errors(subject, cohort) for cohort in (train, data.held_out))
+        if not len(seen) or not len(fresh):
+            return estimate(name, None, n, why="no row has a word after its first")
         gap, interval = float(fresh.mean() - seen.mean()), regression.welch(fresh, seen)
         of = ERROR[task]
     else:
