@@ -174,11 +174,15 @@ def attributes_of(
         intersections: with none asked for, also every pair of columns.
 
     Raises:
-        InputError: a part is not a sensitive column, or there is none at all.
+        InputError: a part is not a sensitive column or is named twice, or there is no sensitive column at all.
     """
     sensitive = cohort.roles.get("sensitive", ())
     for attribute in asked:
-        for part in attribute.split("*"):
+        parts = attribute.split("*")
+        if len(set(parts)) < len(parts):
+            msg = f"the intersection {attribute!r} names a column twice"
+            raise InputError(msg)
+        for part in parts:
             if part not in sensitive:
                 what = f"{cohort.name}: sensitive attribute"
                 raise InputError.unknown(what, part, sensitive)

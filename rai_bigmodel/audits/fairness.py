@@ -17,7 +17,6 @@ from rai_bigmodel.audits.fairness_groups import (
     binned,
     groups_of,
     numbers_of,
-    outcome_of,
     text_of,
     weights_of,
 )
@@ -39,12 +38,16 @@ from rai_bigmodel.subject import (
     has_scores,
     in_memory,
     scores_of,
+    task_of,
 )
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.fairness_groups import Grouping
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
+SCORED = ("roc_auc", "scoring_rate", "ece_debiased")
+TEXT_AUCS = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
+WEIGHTED = "rows carry weights, and this is measured on rows that count alike"
 BASE_RATES_DIFFER = 0.01
 """The p-value below which a reader is told that outcomes themselves differ between groups."""
 
@@ -75,7 +78,7 @@ class Fairness(Record, omit_defaults=True):
         given: attribute → column of strata (or ``a*b``), for the difference among rows of one stratum.
         laws: tables to add, ``nyc-ll144`` or ``four-fifths``.
         text: also the subgroup, BPSN and BNSP AUCs, made for classifiers of text.
-        outcome: ``binary``, ``classes`` or ``number``; by default what the columns show.
+        outcome: ``binary``, ``classes`` or ``number``; by default what the subject decides between.
     """
 
     attributes: tuple[str, ...] = ()
@@ -88,6 +91,7 @@ class Fairness(Record, omit_defaults=True):
 
     question: ClassVar[str] = "Do decisions differ between groups?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
+    weighs: ClassVar[bool] = True
 
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
         """Measure on ``data.held_out``.
@@ -103,7 +107,7 @@ class Fairness(Record, omit_defaults=True):
                 what = "given: attribute"
                 raise InputError.unknown(what, attribute, attributes)
         asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights_of(rows))
-        outcome = self.outcome or (outcome_of(subject, rows) if in_memory(rows) else "binary")
+        outcome = self.outcome or task_of(subject)
         if outcome in {"reconstruction", "language"}:
             why = f"the subject has no outcome that groups could be compared by: it is learned by {outcome}"
             name = "demographic_parity_difference"
@@ -113,15 +117,13 @@ class Fairness(Record, omit_defaults=True):
         if outcome != "binary" and (self.given or self.laws):
             msg = f"given and laws need decisions of yes or no; the outcome here is {outcome}"
             raise InputError(msg)
-        if asked.weight is not None and self.given:
-            msg = "given: differences within strata cannot be weighted; leave out the weights or given"
-            raise InputError(msg)
         parts = {"binary": self._binary, "classes": _classes, "number": _numbers}[outcome](asked, rng)
         notes = [note for part in parts for note in part.notes]
         if asked.weight is not None:
             notes.append(
-                "Rows count here by their weights, and intervals go by Kish's effective number of rows; tables of laws "
-                "and scores, and other audits, count every row alike."
+                "Rows count here by their weights, and intervals go by Kish's effective number of rows. What is "
+                "measured on rows that count alike was left out: ranking, calibration and scoring rates, differences "
+                "within strata, curves over the threshold and the tables of laws."
             )
         if (means := data.facts.get("label_means")) and outcome == "binary":
             notes.append(
@@ -146,16 +148,29 @@ class Fairness(Record, omit_defaults=True):
             groups = groups_of(cohort, attribute)  # once: naming groups costs more than counting them
             plain = GroupCounts.of(groups[0], true, decision, groups=groups[1])
             weighted = plain if asked.weight is None else count(groups, true, decision, asked.weight)
-            parts += [of_attribute(attribute, weighted, rng), self._tables(attribute, plain, groups, scores)]
+            parts.append(of_attribute(attribute, weighted, rng))
+            if "*" not in attribute:
+                parts.append(_of_labels(attribute, plain))
+            if asked.weight is not None:
+                parts.append(self._unweighted(attribute, scored=scores is not None))
+                continue
+            parts.append(self._tables(attribute, plain, groups, scores))
             if given := self.given.get(attribute):
                 strata = groups_of(cohort, given, role="given")
                 parts.append(of_strata(attribute, given, groups, strata, decision))
             if scores is not None:
                 threshold = subject.decision.threshold
                 parts.append(of_scores(attribute, groups, scores, true, threshold=threshold, text=self.text))
-            if "*" not in attribute:
-                parts.append(_of_labels(attribute, plain))
         return parts
+
+    def _unweighted(self, attribute: str, *, scored: bool) -> Findings:
+        """What takes no weights, as nulls with why."""
+        about: dict[str, str] = {"attribute": attribute}
+        names = [*SCORED, *(TEXT_AUCS if self.text else ())] if scored else []
+        found = [measurement(name, about, None, why=WEIGHTED) for name in names]
+        if given := self.given.get(attribute):
+            found.append(measurement("conditional_difference", {**about, "given": given}, None, why=WEIGHTED))
+        return Findings(measurements=tuple(found))
 
     def _in_engine(self, asked: _Asked, rng: np.random.Generator) -> list[Findings]:
         """Rows that stay in their engine: everything that follows from one GROUP BY an attribute, and nothing else."""
@@ -169,7 +184,7 @@ class Fairness(Record, omit_defaults=True):
             tables = law_tables(self.laws, attribute, selection_rate(counts), None)
             unseen = tuple(
                 measurement(name, {"attribute": attribute}, None, why=NEEDS_ROWS)
-                for name in ("roc_auc", "scoring_rate", "ece_debiased")
+                for name in SCORED
                 if has_scores(asked.subject, cohort)
             )
             parts += [of_attribute(attribute, counts, rng), Findings(measurements=unseen, exhibits=tables)]
