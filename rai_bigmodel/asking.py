@@ -27,7 +27,7 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
         InputError: none is asked for, or one is not installed or has no such parameter.
     """
     params = audits if isinstance(audits, Mapping) else {name: {} for name in audits}
-    out = []
+    out, known = [], plugins.installed()
     for key, given in params.items():
         name, _, label = key.partition("/")
         rest = {k: v for k, v in given.items() if k != "use"}
@@ -35,10 +35,10 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
         if used != name:
             msg = f"{where or 'audits'}: $.audits.{key}: the part before '/' names the audit; it must be {used!r}"
             raise InputError(msg)
-        one = plugins.load(name, rest, where=where, at=f"$.audits.{key}")
+        one = plugins.load(name, rest, where=where, at=f"$.audits.{key}", known=known)
         out.append(Asked(name, one, label))
     if not out:
-        msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(plugins.installed())}"
+        msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(known)}"
         raise InputError(msg)
     return out
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.audits.answers import NEEDS_ROWS
+from rai_bigmodel.audits.answers import IN_BINS, NEEDS_ROWS
 from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
     binned,
@@ -27,6 +27,7 @@ from rai_bigmodel.audits.fairness_strata import of_strata
 from rai_bigmodel.audits.fairness_tables import Law, law_tables
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Record
+from rai_bigmodel.stats.cells import Cells, of_histogram, of_ranks, ranked
 from rai_bigmodel.stats.counts import GroupCounts, base_rate, selection_rate
 from rai_bigmodel.stats.disparity import differ_p, sized
 from rai_bigmodel.subject import (
@@ -42,7 +43,6 @@ from rai_bigmodel.subject import (
 )
 
 if TYPE_CHECKING:
-    from rai_bigmodel.audits.fairness_groups import Grouping
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 SCORED = ("roc_auc", "scoring_rate", "ece_debiased")
@@ -106,7 +106,8 @@ class Fairness(Record, omit_defaults=True):
             if attribute not in attributes:
                 what = "given: attribute"
                 raise InputError.unknown(what, attribute, attributes)
-        asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights_of(rows))
+        weights = weights_of(rows) if in_memory(rows) else None
+        asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights)
         outcome = self.outcome or task_of(subject)
         if outcome in {"reconstruction", "language"}:
             why = f"the subject has no outcome that groups could be compared by: it is learned by {outcome}"
@@ -119,7 +120,7 @@ class Fairness(Record, omit_defaults=True):
             raise InputError(msg)
         parts = {"binary": self._binary, "classes": _classes, "number": _numbers}[outcome](asked, rng)
         notes = [note for part in parts for note in part.notes]
-        if asked.weight is not None:
+        if rows.roles.get("weight"):
             notes.append(
                 "Rows count here by their weights, and intervals go by Kish's effective number of rows. What is "
                 "measured on rows that count alike was left out: ranking, calibration and scoring rates, differences "
@@ -143,6 +144,7 @@ class Fairness(Record, omit_defaults=True):
         decision = decisions_of(subject, rows)
         true = rows.binary(column_of(rows, "truth"))  # two labels, or one line that says so
         scores = scores_of(subject, rows) if has_scores(subject, rows) else None
+        ranks = None if scores is None else ranked(scores)  # once: sorting a million scores takes its time
         parts = []
         for attribute in asked.attributes:
             groups = groups_of(cohort, attribute)  # once: naming groups costs more than counting them
@@ -154,13 +156,15 @@ class Fairness(Record, omit_defaults=True):
             if asked.weight is not None:
                 parts.append(self._unweighted(attribute, scored=scores is not None))
                 continue
-            parts.append(self._tables(attribute, plain, groups, scores))
+            by_score = [] if ranks is None else of_ranks(groups[0], *ranks, true, groups=len(groups[1]))
+            parts.append(self._tables(attribute, plain, by_score))
             if given := self.given.get(attribute):
                 strata = groups_of(cohort, given, role="given")
                 parts.append(of_strata(attribute, given, groups, strata, decision))
             if scores is not None:
+                text = (groups, scores, true) if self.text else None
                 threshold = subject.decision.threshold
-                parts.append(of_scores(attribute, groups, scores, true, threshold=threshold, text=self.text))
+                parts.append(of_scores(attribute, groups[1], by_score, threshold=threshold, rows=text))
         return parts
 
     def _unweighted(self, attribute: str, *, scored: bool) -> Findings:
@@ -175,30 +179,42 @@ class Fairness(Record, omit_defaults=True):
     def _in_engine(self, asked: _Asked, rng: np.random.Generator) -> list[Findings]:
         """Rows that stay in their engine: everything that follows from one GROUP BY an attribute, and nothing else."""
         cohort, parts = asked.grouped, []
-        if self.given or asked.weight is not None:
-            msg = f"{cohort.name}: weights and given need the rows in memory; these stay in their engine"
+        if self.given:
+            msg = f"{cohort.name}: given needs the rows in memory; these stay in their engine"
             raise InputError(msg)
         truth, decision = column_of(cohort, "truth"), decision_in(asked.subject, cohort)
+        weight = cohort.roles.get("weight", ())
+        score = column_of(cohort, "score") if has_scores(asked.subject, cohort) else ""
         for attribute in asked.attributes:
-            counts = cohort.count(attribute.split("*"), truth=truth, decision=decision)
-            tables = law_tables(self.laws, attribute, selection_rate(counts), None)
-            unseen = tuple(
-                measurement(name, {"attribute": attribute}, None, why=NEEDS_ROWS)
-                for name in SCORED
-                if has_scores(asked.subject, cohort)
-            )
-            parts += [of_attribute(attribute, counts, rng), Findings(measurements=unseen, exhibits=tables)]
+            by = attribute.split("*")
+            counts = cohort.count(by, truth=truth, decision=decision)
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, counts))
-        note = "Rows stay in their engine: AUCs, scoring rates and thresholds, which need every score, were left out."
-        return [*parts, Findings(measurements=(), notes=(note,))]
+            if weight:
+                weighted = cohort.count(by, truth=truth, decision=decision, weight=weight[0])
+                parts.append(of_attribute(attribute, weighted, rng))
+                parts.append(self._unweighted(attribute, scored=bool(score)))
+                continue
+            by_score: list[Cells] = []
+            if score:
+                bins, names = cohort.histogram(by, score=score, truth=truth)
+                by_score = [of_histogram(one) for one in bins]
+                threshold = asked.subject.decision.threshold
+                parts.append(of_scores(attribute, names, by_score, threshold=threshold))
+            parts += [of_attribute(attribute, counts, rng), self._tables(attribute, counts, by_score)]
+        notes = [
+            IN_BINS if score and not weight else "Rows stay in their engine: nothing but counts has left it."
+        ]
+        if self.text:
+            notes.append(f"Subgroup, BPSN and BNSP AUCs were left out: {NEEDS_ROWS}.")
+        return [*parts, Findings(measurements=(), notes=tuple(notes))]
 
-    def _tables(
-        self, attribute: str, counts: GroupCounts, groups: Grouping, scores: Array | None
-    ) -> Findings:
+    def _tables(self, attribute: str, counts: GroupCounts, by_score: list[Cells]) -> Findings:
         if not self.laws:
             return Findings(measurements=())
-        scoring = None if scores is None else scoring_rate(*groups, scores)
+        # A rate that is known only up to a bin has no place in a law's table.
+        exact = by_score and not by_score[0].width
+        scoring = scoring_rate(counts.groups, by_score)[0] if exact else None
         tables = law_tables(self.laws, attribute, selection_rate(counts), scoring)
         return Findings(measurements=(), exhibits=tables)
 
