@@ -7,22 +7,28 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rai_bigmodel import dossier as folders
-from rai_bigmodel import files
+from rai_bigmodel import files, ledger, verdicts
 from rai_bigmodel.dossier import Dossier, load, save
 from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.evidence import FORMAT, Record
 from rai_bigmodel.policy import judge as hold_against
-from rai_bigmodel.rules import Policy, Ruling, Verdict
+from rai_bigmodel.rules import Policy, Verdict, Waiver
+from rai_bigmodel.waivers import Waivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rai_bigmodel.accounting import Privacy
+    from rai_bigmodel.compare import Change
     from rai_bigmodel.mitigate.search import Mitigation
     from rai_bigmodel.nets import MLP
+    from rai_bigmodel.report.policies import Domain, Doubt
+    from rai_bigmodel.signing import Signature
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
+    from rai_bigmodel.verify import Checked
 
     PathLike = str | os.PathLike[str]
     Progress = Callable[[str, int, int], None]
@@ -32,17 +38,27 @@ __all__ = [
     "audit_file",
     "audit_predictions",
     "by_group",
+    "check_policy",
     "demo",
+    "diff",
     "export",
     "judge",
     "load",
     "mitigate",
     "mitigate_file",
     "read_policy",
+    "read_splits",
+    "read_waivers",
+    "record",
     "save",
     "save_verdict",
+    "sign",
+    "starter_policy",
     "train",
     "train_recipe",
+    "verify",
+    "write_index",
+    "write_outputs",
     "write_report",
 ]
 
@@ -119,6 +135,21 @@ def export(run: Run | PathLike, path: PathLike) -> Subject:
     if isinstance(run, str | os.PathLike):
         run = checkpoint.load_run(run)
     return of_onnx(to_onnx.export(run, path), name=Path(path).name)
+
+
+def read_splits(path: PathLike) -> Splits:
+    """The rows that an ``audit.yaml`` names under ``data:``, to train on or to audit; paths are relative to its folder.
+
+    Raises:
+        InputError: the file names no rows, or a file or column of it cannot be used.
+    """
+    from rai_bigmodel.asking import AuditFile, splits_of
+
+    asked = files.read_yaml(path, AuditFile)
+    if asked.data is None:
+        msg = f"{path}: $.data: this key is required to read rows"
+        raise InputError(msg)
+    return splits_of(asked.data, str(path), Path(path).parent)
 
 
 # --- auditing ------------------------------------------------------------------------------------
@@ -291,7 +322,7 @@ def mitigate(
     Args:
         run: a run trained without privacy, or its folder.
         policy: where it says ``attribute_aware: {allowed: true, …}``, thresholds per group are measured too.
-        how: ``constraint``, ``accuracy_cost``, ``seed`` and ``on_candidate``, as in
+        how: ``constraint``, ``accuracy_cost``, ``rounds``, ``seed`` and ``on_candidate``, as in
             `rai_bigmodel.mitigate.search.mitigate`.
 
     Raises:
@@ -347,6 +378,13 @@ def mitigate_file(
         msg = f"{out}: is the folder of the run itself; the fairer model needs one of its own"
         raise InputError(msg)
     splits = splits_of(asked.data, where, here)
+    if splits.train is None or splits.calibrate is None:
+        lacking = " and ".join(part for part in ("train", "calibrate") if getattr(splits, part) is None)
+        msg = (
+            f"{where}: $.data: has no {lacking} rows, and training again needs them; give "
+            "{file: held_out.csv, train: train.csv, calibrate: calibrate.csv, …}, the files that the run was made from"
+        )
+        raise InputError(msg)
     made = mitigate(here / subject, splits, attribute=attribute, policy=policy, **how)
     folder = files.make_folder(out)
     # The card comes last: without it there is no run, so half of a result never looks like one.
@@ -389,52 +427,141 @@ def read_policy(path: PathLike) -> Policy:
     return files.read_yaml(path, Policy)
 
 
+def starter_policy(folder: PathLike | None = None, *, domain: Domain = "general") -> str:
+    """A commented policy in YAML to begin with; with a folder of evidence, today's numbers beside the limits."""
+    from rai_bigmodel.report import policies
+
+    return policies.starter(None if folder is None else load(folder), domain=domain)
+
+
+def check_policy(path: PathLike, folder: PathLike | None = None) -> tuple[list[str], list[Doubt]]:
+    """A policy in words, and why some of its rules can hardly be what was meant; with evidence, by its rows.
+
+    Raises:
+        InputError: the policy or the evidence cannot be read.
+    """
+    from rai_bigmodel.report import policies
+
+    written = read_policy(path)
+    return policies.explained(written), policies.doubts(written, None if folder is None else load(folder))
+
+
+def read_waivers(path: PathLike) -> tuple[Waiver, ...]:
+    """The waivers in a file, refused with a path where one says something that a waiver cannot say."""
+    return files.read_yaml(path, Waivers).waivers
+
+
 def judge(
-    dossier: Dossier, policy: Policy | PathLike, *, today: dt.date | None = None, subject: str = ""
+    dossier: Dossier,
+    policy: Policy | PathLike,
+    *,
+    waivers: Sequence[Waiver] | PathLike = (),
+    today: dt.date | None = None,
+    subject: str = "",
+    folder: PathLike | None = None,
+    baseline: PathLike | None = None,
+    other_data: bool = False,
 ) -> Verdict:
     """Hold a dossier against a policy.
 
     Args:
-        today: the date from which ``max_age_days`` counts; the current one unless given.
+        waivers: or the file that holds them; those that count turn a fail or an inconclusive into *waived*.
+        today: the date from which ``max_age_days`` counts and on which waivers must be valid; the current one
+            unless given.
         subject: the digest that the primary subject must have.
+        folder: where the dossier lies; the ledger beside it says how often these rows were used.
+        baseline: an earlier run; rules on ``against: baseline`` for which nothing was paired are held against the
+            unpaired change from it.
+        other_data: allow a baseline that was measured on other rows.
+
+    Raises:
+        InputError: a file cannot be used, a waiver cannot be meant, or the ledger was changed.
     """
     if not isinstance(policy, Policy):
         policy = read_policy(policy)
-    return hold_against(policy, dossier, today=today or dt.datetime.now(dt.UTC).date(), subject=subject)
+    if isinstance(waivers, str | os.PathLike):
+        waivers = read_waivers(waivers)
+    today = today or dt.datetime.now(dt.UTC).date()
+    attempts = None
+    if folder is not None and (entries := ledger.read(ledger.beside(folder))):
+        attempts = ledger.attempts(entries, dossier, policy=policy.name)
+    digest = ""
+    if baseline is not None:
+        from rai_bigmodel.compare import with_changes
 
-
-class VerdictFile(Record):
-    """What ``verdict.json`` holds: the rulings, and what they are rulings about."""
-
-    outcome: str
-    headline: str
-    policy: Policy
-    policy_digest: str
-    manifest_digest: str
-    subject_digest: str
-    rulings: tuple[Ruling, ...]
-    format: int = FORMAT
-
-
-def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
-    """A verdict with the digests of what it is about."""
-    primary = dossier.manifest.primary
-    return VerdictFile(
-        outcome=verdict.outcome,
-        headline=verdict.headline,
-        policy=verdict.policy,
-        policy_digest=verdict.policy.digest,
-        manifest_digest=dossier.manifest.digest,
-        subject_digest=primary.digest if primary else "",
-        rulings=verdict.rulings,
+        earlier = load(baseline)
+        digest = earlier.manifest.digest
+        dossier = with_changes(dossier, earlier, policy, other_data=other_data)
+    verdict = hold_against(
+        policy, dossier, today=today, waivers=tuple(waivers), subject=subject, attempts=attempts
     )
+    return msgspec.structs.replace(verdict, baseline=digest) if digest else verdict
+
+
+def diff(old: PathLike | Dossier, new: PathLike | Dossier) -> list[Change]:
+    """What changed from one run to another: better, worse, new, gone, with unpaired intervals of the changes."""
+    from rai_bigmodel.compare import changes
+
+    return changes(
+        old if isinstance(old, Dossier) else load(old), new if isinstance(new, Dossier) else load(new)
+    )
+
+
+def record(dossier: Dossier, folder: PathLike, verdict: Verdict | None = None) -> None:
+    """Add a line to the ledger beside a folder of evidence: that it was audited, or with a verdict judged.
+
+    Raises:
+        InputError: the ledger cannot be written, or was changed.
+    """
+    ledger.append(dossier, folder, verdict=verdict)
 
 
 def save_verdict(dossier: Dossier, verdict: Verdict, folder: PathLike) -> Path:
     """Write ``verdict.json`` into the folder of the evidence."""
-    path = Path(folder) / "verdict.json"
-    files.write_bytes(path, files.canonical_json(verdict_file(dossier, verdict)))
-    return path
+    return verdicts.save(dossier, verdict, folder)
+
+
+def verify(
+    folder: PathLike,
+    *,
+    expect: str = "",
+    key: PathLike | None = None,
+    rerun: bool = False,
+    on_audit: Progress | None = None,
+) -> Checked:
+    """Whether a folder of evidence still holds: every digest, the verdict and the page, worked out anew.
+
+    Args:
+        folder: of evidence, or a page with its folder beside it.
+        expect: the digest of the manifest or of the run, known from elsewhere.
+        key: the public key that must have signed the manifest.
+        rerun: repeat the audits on the saved subject and rows; nothing is trained.
+
+    Raises:
+        InputError: there is nothing to check, or the audits cannot be repeated from what is there.
+    """
+    from rai_bigmodel.verify import check, repeated
+
+    checked = check(folder, expect=expect, key=key)
+    if not rerun or not checked.holds:
+        return checked
+    asked = Path(checked.folder) / "audit.yaml"
+    if not asked.exists():
+        msg = f"{asked}: is not there, so it is not known how to repeat the audits"
+        raise InputError(msg)
+    return repeated(checked, audit_file(asked, on_audit=on_audit))
+
+
+def sign(folder: PathLike, *, key: PathLike) -> Signature:
+    """Sign the manifest of a folder of evidence with an ECDSA P-256 key; writes ``signature.json``.
+
+    Raises:
+        InputError: there is no manifest, or the file is no such key.
+        MissingExtra: cryptography is not installed.
+    """
+    from rai_bigmodel import signing
+
+    return signing.sign(folder, key)
 
 
 def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: PathLike) -> Path:
@@ -446,6 +573,42 @@ def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: Path
     files.make_folder(path.parent)
     files.write_bytes(path, page)
     return path
+
+
+def write_index(folder: PathLike) -> Path:
+    """Write ``folder/index.html``: all runs in the folder, newest first, and where their numbers are going.
+
+    Raises:
+        InputError: the folder holds no run, or cannot be written.
+    """
+    from rai_bigmodel.report.html import render_index
+    from rai_bigmodel.report.index import index
+
+    path = Path(folder) / "index.html"
+    files.write_bytes(path, render_index(index(folder)))
+    return path
+
+
+def write_outputs(
+    dossier: Dossier,
+    verdict: Verdict,
+    *,
+    junit: PathLike | None = None,
+    sarif: PathLike | None = None,
+    markdown: PathLike | None = None,
+) -> None:
+    """Write a verdict for other programs: JUnit XML, SARIF 2.1.0, Markdown for a pull request; those asked for.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    import importlib
+
+    for name, path in (("junit", junit), ("sarif", sarif), ("markdown", markdown)):
+        if path is not None:
+            write = getattr(importlib.import_module(f"rai_bigmodel.report.{name}"), name)
+            files.make_folder(Path(path).parent)
+            files.write_bytes(path, write(verdict, dossier))
 
 
 # --- the whole path ---------------------------------------------------------------------------------
@@ -493,7 +656,9 @@ def demo(
         out / "audit.yaml", on_audit=lambda name, done, of: say(f"audit {name}".strip(), done, of)
     )
     save(dossier, out)
-    verdict = judge(dossier, out / "policy.yaml")
+    record(dossier, out)
+    verdict = judge(dossier, out / "policy.yaml", folder=out)
+    record(dossier, out, verdict)
     save_verdict(dossier, verdict, out)
     write_report(dossier, verdict, path=out / "report.html")
     return dossier, verdict

@@ -15,6 +15,7 @@ from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.tables import Table
     from rai_bigmodel.training.checkpoint import Run
 
     PathLike = str | os.PathLike[str]
@@ -27,7 +28,7 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
         InputError: none is asked for, or one is not installed or has no such parameter.
     """
     params = audits if isinstance(audits, Mapping) else {name: {} for name in audits}
-    out = []
+    out, known = [], plugins.installed()
     for key, given in params.items():
         name, _, label = key.partition("/")
         rest = {k: v for k, v in given.items() if k != "use"}
@@ -35,10 +36,10 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
         if used != name:
             msg = f"{where or 'audits'}: $.audits.{key}: the part before '/' names the audit; it must be {used!r}"
             raise InputError(msg)
-        one = plugins.load(name, rest, where=where, at=f"$.audits.{key}")
+        one = plugins.load(name, rest, where=where, at=f"$.audits.{key}", known=known)
         out.append(Asked(name, one, label))
     if not out:
-        msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(plugins.installed())}"
+        msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(known)}"
         raise InputError(msg)
     return out
 
@@ -64,7 +65,14 @@ def subject_of(given: Subject | Run | PathLike) -> Subject:
 
 
 class Rows(Record):
-    """A file of rows, and what its columns are."""
+    """A file of rows, and what its columns are.
+
+    Args:
+        file: the held-out rows, beside ``audit.yaml``; what is measured is measured on these.
+        train, calibrate: files of the same columns with the rows that the subject was trained on, and those its
+            threshold was set on. Without them it can be audited, but not trained again (``rai mitigate``).
+        features: columns, or ``all`` that have no other role in the held-out file.
+    """
 
     file: str
     truth: str
@@ -73,6 +81,8 @@ class Rows(Record):
     features: tuple[str, ...] | str = "all"
     id: str | None = None
     weight: str | None = None
+    train: str | None = None
+    calibrate: str | None = None
 
 
 class Predictions(Record):
@@ -118,7 +128,11 @@ def _data(given: str | dict[str, Any] | None, where: str) -> str | Data | Rows |
 
 
 def splits_of(given: str | dict[str, Any], where: str, here: Path) -> Splits:
-    """The rows that `given` names: a data set of ours, or a file beside ``audit.yaml``."""
+    """The rows that `given` names: a data set of ours, or files beside ``audit.yaml``.
+
+    Raises:
+        InputError: a file or a column is not there, or one file is named as two parts.
+    """
     from rai_bigmodel.subject import Splits
 
     data = _data(given, where)
@@ -129,8 +143,17 @@ def splits_of(given: str | dict[str, Any], where: str, here: Path) -> Splits:
         return datasets.by_name(data, here=here)
     from rai_bigmodel.tables import read_table
 
-    table = read_table(here / data.file, roles=_roles(data, where), positive=_label(data.positive))
-    return Splits(held_out=table)
+    names = [name for name in (data.file, data.train, data.calibrate) if name]
+    if len({(here / name).resolve() for name in names}) < len(names):
+        msg = f"{where}: $.data: file, train and calibrate must be different files, got {', '.join(names)}"
+        raise InputError(msg)
+    positive = _label(data.positive)
+    held_out = read_table(here / data.file, roles=_roles(data, where), positive=positive)
+
+    def like(name: str | None) -> Table | None:
+        return read_table(here / name, roles=held_out.roles, positive=positive) if name else None
+
+    return Splits(held_out=held_out, train=like(data.train), calibrate=like(data.calibrate))
 
 
 def _roles(data: Rows, where: str) -> dict[str, tuple[str, ...]]:
@@ -160,6 +183,9 @@ def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, S
         msg = f"{where}: $.data: a table of predictions needs data: {{file, truth, sensitive, …}} that describe it"
         raise InputError(msg)
     table = asked.subject
+    if data.train or data.calibrate:
+        msg = f"{where}: $.data: a table of predictions has no train or calibrate rows; leave them out"
+        raise InputError(msg)
     if data.file != table.table:
         msg = f"{where}: $.data.file: must be the table of predictions itself, {table.table!r}"
         raise InputError(msg)
@@ -178,11 +204,21 @@ def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, S
 def of_predictions(
     given: Any, *, roles: Mapping[str, tuple[str, ...]], positive: str, threshold: float | None
 ) -> tuple[Subject, Splits]:
-    """A file or dataframe of predictions, as a subject and its rows."""
+    """A file or dataframe of predictions, as a subject and its rows.
+
+    Raises:
+        InputError: the file or a column cannot be used, or one column is to be two things.
+    """
     from rai_bigmodel import tables
     from rai_bigmodel.subject import Splits
     from rai_bigmodel.subjects.of_table import of_table
 
+    taken: dict[str, str] = {}
+    for role in ("truth", "prediction", "score", "weight", "sensitive"):
+        for column in roles.get(role, ()):
+            if (other := taken.setdefault(column, role)) != role:
+                msg = f"the column {column!r} is named as {other} and as {role}; it can be one of them"
+                raise InputError(msg)
     if isinstance(given, str | os.PathLike):
         table = tables.open_table(given, roles=roles, positive=positive)
     else:

@@ -14,6 +14,8 @@ import click
 from rai_bigmodel.errors import RaiError
 
 if TYPE_CHECKING:
+    from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.report.policies import Domain
     from rai_bigmodel.rules import Ruling, Verdict
 
 OUR_BUG = 4
@@ -148,7 +150,9 @@ def demo(out: str, *, quiet: bool) -> int:
 )
 @click.argument("recipe", type=click.Path())
 @click.option("--out", required=True, help="Folder for model.safetensors and card.json.")
-@click.option("--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out."
+)
 @_quiet
 def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
     """Train the network that RECIPE describes.
@@ -279,6 +283,7 @@ def audit(
             predictions, intersections=intersections, on_audit=progress, **columns
         )
     api.save(dossier, out)
+    _record(dossier, out)
     progress.clear()
     if not quiet:
         click.echo(f"{len(dossier.evidence)} pieces of evidence in {Path(out) / 'evidence'}", err=True)
@@ -287,6 +292,17 @@ def audit(
     for evidence in broken:
         _say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 3)
     return 3 if broken else 0
+
+
+def _record(dossier: Dossier, folder: str, verdict: Verdict | None = None) -> None:
+    """Count the run in the ledger; where that cannot be written, say so: the run stands all the same."""
+    from rai_bigmodel import api
+    from rai_bigmodel.errors import InputError
+
+    try:
+        api.record(dossier, folder, verdict)
+    except InputError as error:
+        _say(f"this run was not counted: {error}", 0)
 
 
 def _refuse_columns(columns: dict[str, Any]) -> None:
@@ -323,6 +339,13 @@ def _refuse_columns(columns: dict[str, Any]) -> None:
     metavar="X",
     help="The most accuracy on the calibration rows that may be given up.",
 )
+@click.option(
+    "--rounds",
+    type=int,
+    metavar="N",
+    help="Rounds of Fairlearn's ExponentiatedGradient, some three trainings each; 0 leaves it out "
+    "[default: 8 where fairlearn is installed].",
+)
 @click.option("--policy", metavar="POLICY.yaml", help="May allow methods that read the attribute to decide.")
 @click.option("--json", "as_json", is_flag=True, help="The frontier as JSON on stdout.")
 @_quiet
@@ -330,9 +353,12 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
     """Look for a fairer model, and say what it costs.
 
     The subject of AUDIT.yaml is trained again in other ways: without features that tell the attribute, with simpler
-    settings, with rows reweighed, with the demand put into labels and weights. One is chosen on the calibration
-    rows; what it costs is measured on the held-out rows. RUN is a run like any other: rai audit and rai export
-    take it.
+    settings, with rows reweighed, with the demand put into labels and weights, by Fairlearn's ExponentiatedGradient.
+    One is chosen on the calibration rows; what it costs is measured on the held-out rows. RUN is a run like any
+    other: rai audit and rai export take it.
+
+    Your own rows come as three files: data: {file: held_out.csv, train: train.csv, calibrate: calibrate.csv,
+    truth: …, sensitive: […]}; train and calibrate are those that the run was made from.
     """
     from rai_bigmodel import api, files
 
@@ -356,31 +382,65 @@ def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> 
     return 0
 
 
-@cli.command(**_example("rai gate reports/demo --policy examples/policies/lending.yaml"))
+@cli.command(
+    **_example(
+        "rai gate reports/demo --policy examples/policies/lending.yaml",
+        "rai gate reports/demo --policy policy.yaml --junit gate.xml --sarif gate.sarif --markdown gate.md",
+    )
+)
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option(
     "--policy", required=True, metavar="POLICY.yaml", help="The rules to hold the evidence against."
 )
+@click.option("--waivers", default="", metavar="WAIVERS.yaml", help="Who has waived which rule, until when.")
 @click.option(
     "--subject", default="", metavar="SHA256", help="The digest that the primary subject must have."
 )
+@click.option(
+    "--baseline", metavar="DIR", help="An earlier run, for rules on the change {against: baseline}; unpaired."
+)
+@click.option("--other-data", is_flag=True, help="Allow a baseline that was measured on other rows.")
+@click.option("--junit", metavar="FILE.xml", help="Also write the verdict as JUnit XML.")
+@click.option("--sarif", metavar="FILE.sarif", help="Also write it as SARIF 2.1.0.")
+@click.option("--markdown", metavar="FILE.md", help="Also write it as Markdown for a pull request.")
 @click.option("--json", "as_json", is_flag=True, help="The verdict as JSON on stdout.")
 @_quiet
-def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) -> int:
+def gate(
+    folder: str,
+    policy: str,
+    waivers: str,
+    subject: str,
+    *,
+    baseline: str | None,
+    other_data: bool,
+    as_json: bool,
+    quiet: bool,
+    **outputs: str | None,
+) -> int:
     """Judge the evidence in DIR: exit 0 the policy is met, 1 not met, 3 undecided."""
-    from rai_bigmodel import api, files
+    from rai_bigmodel import api, files, verdicts
     from rai_bigmodel.errors import InputError
 
     if subject and not subject.startswith("sha256:"):
         subject = f"sha256:{subject}"
     dossier = api.load(folder)
-    verdict = api.judge(dossier, policy, subject=subject)
+    verdict = api.judge(
+        dossier,
+        policy,
+        waivers=waivers or (),
+        subject=subject,
+        folder=folder,
+        baseline=baseline,
+        other_data=other_data,
+    )
+    _record(dossier, folder, verdict)
     try:
         api.save_verdict(dossier, verdict, folder)
     except InputError as error:  # evidence is often read-only where it is judged; the verdict stands
         _say(f"verdict.json was not written: {error}", 0)
+    api.write_outputs(dossier, verdict, **outputs)
     if as_json:
-        click.echo(files.canonical_json(api.verdict_file(dossier, verdict)).decode(), nl=False)
+        click.echo(files.canonical_json(verdicts.verdict_file(dossier, verdict)).decode(), nl=False)
     else:
         _print_verdict(verdict, quiet=quiet)
     return verdict.exit_code
@@ -394,18 +454,161 @@ def gate(folder: str, policy: str, subject: str, *, as_json: bool, quiet: bool) 
 )
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--policy", metavar="POLICY.yaml", help="Without one the page says that nothing was judged.")
+@click.option("--waivers", default="", metavar="WAIVERS.yaml", help="Who has waived which rule, until when.")
 @click.option("--out", metavar="FILE.html", help="By default DIR/report.html.")
 @_quiet
-def report(folder: str, policy: str | None, out: str | None, *, quiet: bool) -> int:
+def report(folder: str, policy: str | None, waivers: str, out: str | None, *, quiet: bool) -> int:
     """Write the page for the evidence in DIR: one HTML file, no script, no network."""
     from rai_bigmodel import api
 
+    if waivers and not policy:
+        msg = "--waivers goes with --policy"
+        raise click.UsageError(msg, click.get_current_context())
     dossier = api.load(folder)
-    verdict = api.judge(dossier, policy) if policy else None
+    verdict = api.judge(dossier, policy, waivers=waivers or (), folder=folder) if policy else None
     path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
     if not quiet:
         click.echo(f"The page: {path}", err=True)
     return 0
+
+
+@cli.command(**_example("rai index reports"))
+@click.argument("folder", type=click.Path(), metavar="FOLDER")
+@_quiet
+def index(folder: str, *, quiet: bool) -> int:
+    """Write FOLDER/index.html: all runs in it, newest first, and where their numbers are going."""
+    from rai_bigmodel import api
+
+    path = api.write_index(folder)
+    if not quiet:
+        click.echo(f"The overview: {path}", err=True)
+    return 0
+
+
+@cli.command(**_example("rai diff reports/last-week reports/today", "rai diff reports/a reports/b --json"))
+@click.argument("old", type=click.Path(), metavar="OLD_DIR")
+@click.argument("new", type=click.Path(), metavar="NEW_DIR")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@_quiet
+def diff(old: str, new: str, *, as_json: bool, quiet: bool) -> int:
+    """Say what got better, worse, new and gone from OLD_DIR to NEW_DIR.
+
+    Intervals of changes are unpaired. A change that could be chance is counted, and named only with --json.
+    """
+    from rai_bigmodel import api, files
+    from rai_bigmodel.compare import told
+
+    found = api.diff(old, new)
+    if as_json:
+        click.echo(files.canonical_json(found).decode(), nl=False)
+        return 0
+    for line in told(found, quiet=quiet):
+        click.echo(files.visible(line))
+    return 0
+
+
+@cli.group(**_example("rai policy init --from reports/demo > policy.yaml", "rai policy check policy.yaml"))
+def policy() -> None:
+    """Begin a policy, or have one explained."""
+
+
+@policy.command(
+    "init",
+    **_example(
+        "rai policy init --from reports/demo > policy.yaml", "rai policy init --domain lending > policy.yaml"
+    ),
+)
+@click.option(
+    "--from", "folder", metavar="DIR", help="Evidence: rules for what it measured, with today's numbers."
+)
+@click.option(
+    "--domain",
+    type=click.Choice(["general", "lending", "employment"]),
+    default="general",
+    show_default=True,
+    help="Which rules are common.",
+)
+def init(folder: str | None, domain: Domain) -> int:
+    """Print a commented policy to begin with; its limits and reasons are to be replaced."""
+    from rai_bigmodel import api
+
+    click.echo(api.starter_policy(folder, domain=domain), nl=False)
+    return 0
+
+
+@policy.command(
+    "check",
+    **_example("rai policy check policy.yaml", "rai policy check policy.yaml --from reports/demo"),
+)
+@click.argument("paths", type=click.Path(), metavar="POLICY.yaml...", nargs=-1, required=True)
+@click.option("--from", "folder", metavar="DIR", help="Evidence: says which rules its rows can never decide.")
+@_quiet
+def check(paths: tuple[str, ...], folder: str | None, *, quiet: bool) -> int:
+    """Explain a policy in words, and say which of its rules can never be decided, and why.
+
+    Exits with 0 whatever it finds: a rule that needs more rows is no mistake of the policy.
+    """
+    from rai_bigmodel import api
+    from rai_bigmodel.files import visible
+
+    for path in paths:
+        said, doubts = api.check_policy(path, folder)
+        for line in said if not quiet else ():
+            click.echo(visible(line))
+        for doubt in doubts:
+            mark = "can never be decided" if doubt.never else "note"
+            click.echo(visible(f"{doubt.rule}: {mark}: {doubt.words}"))
+        if not doubts:
+            click.echo(
+                f"Every rule can be decided, as far as can be told{' from these rows' if folder else ''}."
+            )
+    return 0
+
+
+@cli.command(
+    **_example("rai sign reports/demo --key private.pem", "rai verify reports/demo --key public.pem")
+)
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@click.option(
+    "--key", required=True, metavar="PRIVATE.pem", help="An ECDSA key on P-256, without a passphrase."
+)
+@_quiet
+def sign(folder: str, key: str, *, quiet: bool) -> int:
+    """Sign the manifest in DIR, and with it every digest that it names; writes DIR/signature.json."""
+    from rai_bigmodel import api
+
+    signed = api.sign(folder, key=key)
+    if not quiet:
+        click.echo(f"manifest {signed.manifest}, signed with the key {signed.key}", err=True)
+    return 0
+
+
+@cli.command(**_example("rai verify reports/demo", "rai verify reports/demo/report.html --expect 3f1c…"))
+@click.argument("path", type=click.Path(), metavar="DIR|REPORT.html")
+@click.option(
+    "--expect", default="", metavar="SHA256", help="The digest of manifest or run, known from elsewhere."
+)
+@click.option("--key", metavar="PUBLIC.pem", help="The public key that must have signed it.")
+@click.option(
+    "--rerun", is_flag=True, help="Repeat the audits on the saved subject and rows; trains nothing."
+)
+@_quiet
+def verify(path: str, expect: str, key: str | None, *, rerun: bool, quiet: bool) -> int:
+    """Work out every digest, the verdict and the page anew: exit 0 all holds, 1 something does not.
+
+    Without --expect, --key or --rerun a folder can only be shown to be consistent in itself.
+    """
+    from rai_bigmodel import api
+    from rai_bigmodel.files import visible
+
+    progress = _Progress(quiet=quiet)
+    checked = api.verify(path, expect=expect, key=key, rerun=rerun, on_audit=progress)
+    progress.clear()
+    for check in checked.checks if not quiet else ():
+        word = {True: "holds", False: "does not hold", None: "not checked"}[check.holds]
+        click.echo(visible(f"{check.what}: {word}: {check.words}"))
+    click.echo(visible(checked.headline))
+    return 0 if checked.holds else 1
 
 
 @cli.command(**_example("rai audits", "rai audits --json"))
@@ -431,6 +634,8 @@ def _print_verdict(verdict: Verdict, *, quiet: bool) -> None:
     for ruling in rulings if not quiet else ():
         click.echo(_line(ruling))
     click.echo(click.style(verdict.headline, bold=True))
+    if verdict.attempts and not quiet:
+        click.echo(f"This is {verdict.attempts.words}.", err=True)
 
 
 def _line(ruling: Ruling) -> str:

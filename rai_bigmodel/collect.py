@@ -129,6 +129,7 @@ def _run(
     except Exception as error:  # noqa: BLE001 - whatever breaks in an audit becomes evidence, never silence
         failure = files.visible(f"{type(error).__name__}: {error}")[:400]
         findings = ev.Findings(measurements=())
+    notes = (*findings.notes, *_unweighted(one.audit, splits))
     timed = tuple(m for m in findings.measurements if m.kind == "clock")
     kept = tuple(m for m in findings.measurements if m.kind != "clock")
 
@@ -145,12 +146,20 @@ def _run(
                 data=data_id(splits.held_out),
                 measurements=measurements,
                 exhibits=() if clock else findings.exhibits,
-                notes=() if clock else findings.notes,
+                notes=() if clock else notes,
                 failure=failure,
             ),
         )
 
     return [sealed(kept, clock=False), *([sealed(timed, clock=True)] if timed else [])]
+
+
+def _unweighted(audit: Audit, splits: Splits) -> tuple[str, ...]:
+    """Nobody may think that numbers go by the weights where they do not."""
+    columns = splits.held_out.roles.get("weight", ())
+    if not columns or getattr(audit, "weighs", False):
+        return ()
+    return (f"Rows carry weights ({columns[0]}); this audit counts every row alike.",)
 
 
 def _unmet(audit: Audit, subject: Subject, splits: Splits) -> str:

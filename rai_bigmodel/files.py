@@ -12,11 +12,14 @@ import shutil
 import stat
 import tempfile
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from rai_bigmodel.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -259,6 +262,37 @@ def writing(path: str | os.PathLike[str], *, secret: bool = False) -> Any:
         raise InputError(msg) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def appending(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, Callable[[bytes], None]]]:
+    """What a file holds, and a function that adds a line to it; nobody else appends meanwhile.
+
+    Raises:
+        InputError: it cannot be written, or is a symbolic link.
+    """
+    path = Path(path)
+    _refuse_link(path)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror})"
+        raise InputError(msg) from None
+    with os.fdopen(handle, "r+b") as there:
+        with contextlib.suppress(ImportError):  # Windows has no such locks
+            import fcntl
+
+            fcntl.flock(there, fcntl.LOCK_EX)
+        there.seek(0)
+        content = there.read()
+
+        def write(line: bytes) -> None:
+            there.seek(0, os.SEEK_END)
+            there.write(line)
+            there.flush()
+            os.fsync(there.fileno())
+
+        yield content, write
 
 
 def make_folder(path: str | os.PathLike[str]) -> Path:

@@ -81,19 +81,27 @@ def installed() -> dict[str, Installed]:
     return dict(sorted(found.items()))
 
 
-def load(name: str, params: Mapping[str, Any] | None = None, *, where: str = "", at: str = "") -> Audit:
+def load(
+    name: str,
+    params: Mapping[str, Any] | None = None,
+    *,
+    where: str = "",
+    at: str = "",
+    known: Mapping[str, Installed] | None = None,
+) -> Audit:
     """One audit, made from its parameters; only its own file is imported.
 
     Args:
         where: the file that the parameters came from, for messages.
         at: their path in it; ``$.audits.NAME`` unless said otherwise.
+        known: what `installed` gave, for a caller that asks for several.
 
     Raises:
         InputError: no such audit, a parameter that it does not have or of a wrong type (with its path),
             or an audit that breaks the rules of this door (with the package it comes from).
     """
     at = at or f"$.audits.{name}"
-    known = installed()
+    known = installed() if known is None else known
     if name not in known:
         raise InputError.unknown(f"{where}: {at}" if where else at, name, known)
     kind = _kind(known[name])

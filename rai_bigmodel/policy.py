@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rai_bigmodel.evidence import LADDER, Evidence, Measurement
 from rai_bigmodel.rules import AttributeAware, Limit, Outcome, Policy, Rule, Ruling, Verdict
+from rai_bigmodel.waivers import check, waived
 from rai_bigmodel.words import article, exact, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.rules import Attempts, Waiver
 
 __all__ = ["AttributeAware", "Limit", "Policy", "Rule", "Ruling", "Verdict", "judge"]
 
@@ -39,15 +41,29 @@ class _Found(NamedTuple):
     measurement: Measurement | None
 
 
-def judge(policy: Policy, dossier: Dossier, *, today: dt.date, subject: str = "") -> Verdict:
+def judge(
+    policy: Policy,
+    dossier: Dossier,
+    *,
+    today: dt.date,
+    waivers: Sequence[Waiver] = (),
+    subject: str = "",
+    attempts: Attempts | None = None,
+) -> Verdict:
     """Hold a dossier against a policy.
 
     Args:
-        today: the date from which `max_age_days` counts.
+        today: the date from which `max_age_days` counts, and on which waivers must be valid.
+        waivers: of this policy or others; those that count turn a fail or an inconclusive into *waived*.
         subject: the digest the primary subject must have (as `Policy.subject`).
+        attempts: which run of this policy on these rows this is; null where runs are not counted.
+
+    Raises:
+        InputError: a waiver reaches too far ahead, or speaks of a rule that the policy does not have.
     """
+    check(waivers, policy, today=today)
     pins = (policy.subject, subject)
-    blocked = _blocked(policy, dossier, today=today, pins=pins)
+    blocked = _blocked(policy, dossier, today=today, pins=pins, attempts=attempts)
     claims = [
         tuple(
             tuple(_claims(limit, rule, policy, dossier, blocked=blocked, pins=pins)) for limit in rule.limits
@@ -61,7 +77,19 @@ def judge(policy: Policy, dossier: Dossier, *, today: dt.date, subject: str = ""
         else _ruling(rule, members[0], policy, rejected[i])
         for i, (rule, members) in enumerate(zip(policy.rules, claims, strict=True))
     )
-    return Verdict(policy=policy, rulings=rulings, outcome=_verdict(rulings))
+    # Waived rules stay in Holm's family above: its size may not depend on what became of them.
+    rulings = tuple(
+        waived(ruling, waivers, policy=policy, manifest=dossier.manifest, today=today) for ruling in rulings
+    )
+    return Verdict(
+        policy=policy,
+        rulings=rulings,
+        outcome=_verdict(rulings),
+        waivers=tuple(waivers),
+        attempts=attempts,
+        judged_on=today.isoformat(),
+        pinned=subject,
+    )
 
 
 def _verdict(rulings: Sequence[Ruling]) -> Literal["pass", "fail", "inconclusive"]:
@@ -73,7 +101,9 @@ def _verdict(rulings: Sequence[Ruling]) -> Literal["pass", "fail", "inconclusive
     return "pass" if any(r.outcome == "pass" for r in counting) else "inconclusive"
 
 
-def _blocked(policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence[str]) -> str:
+def _blocked(
+    policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence[str], attempts: Attempts | None
+) -> str:
     """Why no rule at all can be decided; empty when they can."""
     primary = dossier.manifest.primary
     for pin in pins:
@@ -92,7 +122,10 @@ def _blocked(policy: Policy, dossier: Dossier, *, today: dt.date, pins: Sequence
                 f"the policy allows {policy.max_age_days}."
             )
     if policy.max_attempts is not None:
-        return "The policy limits how often these rows may be used, and runs on them are not counted."
+        if attempts is None:
+            return "The policy limits how often these rows may be used, and runs on them are not counted."
+        if attempts.run > policy.max_attempts:
+            return f"This is {attempts.words}; the policy allows {policy.max_attempts}, so fresh rows are needed."
     return ""
 
 

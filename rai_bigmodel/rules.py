@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Literal
 
 from rai_bigmodel import files
@@ -180,21 +181,93 @@ class Policy(Record, omit_defaults=True):
         return files.digest(files.canonical_json(self))
 
 
+class Waiver(Record, omit_defaults=True):
+    """Somebody's decision to go on although a rule is not kept: for one artefact, until a day.
+
+    Args:
+        rule, metric, where: the rule it is about, by its id or by what it says.
+        subject: the digest of the artefact that the rule reads.
+        approver: may not be the owner.
+        expires: the last day on which it counts, ``YYYY-MM-DD``.
+    """
+
+    policy: str
+    subject: str
+    owner: str
+    approver: str
+    because: str
+    expires: str
+    metric: str = ""
+    where: dict[str, Label] = {}
+    rule: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("policy", "subject", "owner", "approver", "because"):
+            if not getattr(self, name).strip():
+                msg = f"{name} must not be empty: a waiver without it cannot be defended"
+                raise ValueError(msg)
+        if self.owner.strip().casefold() == self.approver.strip().casefold():
+            msg = f"the approver must be somebody else than the owner, got {self.owner!r} for both"
+            raise ValueError(msg)
+        if bool(self.rule) == bool(self.metric) or (self.rule and self.where):
+            msg = "a waiver names either rule, or metric (and where)"
+            raise ValueError(msg)
+        _ = self.until
+
+    @property
+    def until(self) -> dt.date:
+        """The last day on which it counts."""
+        try:
+            return dt.date.fromisoformat(self.expires)
+        except ValueError:
+            msg = f"expires must be a day as YYYY-MM-DD, got {self.expires!r}"
+            raise ValueError(msg) from None
+
+
 class Ruling(Record):
-    """What became of one rule: the measurement that decided it, and why, in words."""
+    """What became of one rule: the measurement that decided it, why, in words, and a waiver that counts."""
 
     rule: Rule
     outcome: Outcome
     measurement: Measurement | None
     words: str
+    waiver: Waiver | None = None
+
+
+class Attempts(Record):
+    """How often some rows were used, as the ledger has it.
+
+    Args:
+        run: which run of this policy on these rows this one is.
+        audited: how many runs have audited these rows at all.
+    """
+
+    run: int
+    audited: int
+
+    @property
+    def words(self) -> str:
+        """``run 4 of this policy on these rows``, and how many there were beside it."""
+        more = f" ({self.audited} audits of them in all)" if self.audited > self.run else ""
+        return f"run {self.run} of this policy on these rows{more}"
 
 
 class Verdict(Record):
-    """What became of the policy."""
+    """What became of the policy; `waivers` are all that were handed in, whether they count or not.
+
+    `attempts` is null where runs on these rows are not counted; `judged_on` is the day, and `pinned` the digest
+    that the primary subject had to have, if any; `baseline` the manifest of the run that changes were taken from.
+    """
 
     policy: Policy
     rulings: tuple[Ruling, ...]
     outcome: Literal["pass", "fail", "inconclusive"]
+    waivers: tuple[Waiver, ...] = ()
+    attempts: Attempts | None = None
+    judged_on: str = ""
+    pinned: str = ""
+    baseline: str = ""
 
     @property
     def exit_code(self) -> int:

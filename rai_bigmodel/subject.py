@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, overload, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rai_bigmodel.stats.counts import GroupCounts
+    from rai_bigmodel.stats.weighted import WeightedCounts
 
 Array = np.ndarray
 Inputs = Any
@@ -114,6 +115,26 @@ class Cohort(Protocol):
         """Whether each row has the positive label, as booleans ``(rows,)``."""
         ...
 
+    @overload
+    def count(
+        self,
+        by: tuple[str, ...] | list[str],
+        *,
+        truth: str | Array,
+        decision: str | AtLeast | Array,
+        weight: None = None,
+    ) -> GroupCounts: ...
+
+    @overload
+    def count(
+        self,
+        by: tuple[str, ...] | list[str],
+        *,
+        truth: str | Array,
+        decision: str | AtLeast | Array,
+        weight: str,
+    ) -> WeightedCounts: ...
+
     def count(
         self,
         by: tuple[str, ...] | list[str],
@@ -121,8 +142,26 @@ class Cohort(Protocol):
         truth: str | Array,
         decision: str | AtLeast | Array,
         weight: str | None = None,
-    ) -> GroupCounts:
-        """One GROUP BY: how many rows, positives, selected and true positives each group has."""
+    ) -> GroupCounts | WeightedCounts:
+        """How many rows, positives, selected and true positives each group has.
+
+        Args:
+            by: the attribute, or the attributes of an intersection; none for all rows together.
+            truth: the column of outcomes, or booleans ``(rows,)`` where rows are in memory.
+            decision: the column of decisions, a threshold on a column of scores, or booleans as above.
+            weight: a column of weights above 0; cells then also hold their sums and the sums of their squares.
+        """
+        ...
+
+    def histogram(
+        self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
+    ) -> tuple[Array, tuple[str, ...]]:
+        """How many rows of each group and outcome have a score in each bin.
+
+        Returns:
+            counts ``(groups, 2, bins)``, int64: bin i holds scores from i/bins up to, not including, (i+1)/bins;
+            the last one holds 1 as well. And the names of the groups.
+        """
         ...
 
 
@@ -174,11 +213,15 @@ def attributes_of(
         intersections: with none asked for, also every pair of columns.
 
     Raises:
-        InputError: a part is not a sensitive column, or there is none at all.
+        InputError: a part is not a sensitive column or is named twice, or there is no sensitive column at all.
     """
     sensitive = cohort.roles.get("sensitive", ())
     for attribute in asked:
-        for part in attribute.split("*"):
+        parts = attribute.split("*")
+        if len(set(parts)) < len(parts):
+            msg = f"the intersection {attribute!r} names a column twice"
+            raise InputError(msg)
+        for part in parts:
             if part not in sensitive:
                 what = f"{cohort.name}: sensitive attribute"
                 raise InputError.unknown(what, part, sensitive)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from cohorts import rng, splits, subject
 
 import rai_bigmodel as rai
 from rai_bigmodel import api, cli, plugins
+from rai_bigmodel.audits.performance import Performance
 from rai_bigmodel.collect import Asked, collect
 
 POLICY = """
@@ -235,6 +237,36 @@ def test_a_recipe_that_cannot_be_trained_leaves_no_folder(tmp_path, capsys) -> N
     assert not (tmp_path / "run").exists()
 
 
+def test_a_stopped_training_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsys, monkeypatch) -> None:
+    """Ctrl-C leaves a checkpoint and nothing that looks finished; --resume ends with the weights of one never stopped."""
+    pytest.importorskip("torch", reason="training needs the extra 'train'")
+    from rai_bigmodel.training import fit
+
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("data: loan\nnet: {mlp: {hidden: [4], dropout: 0.2}}\ntrain: {epochs: 2, every: 7}\n")
+    command = ["train", str(recipe), "--out"]
+    assert cli._run([*command, str(tmp_path / "whole")]) == 0
+    assert cli._run([*command, str(tmp_path / "none"), "--resume"]) == 2
+    assert "no checkpoint to resume from" in capsys.readouterr().err
+    tell = fit._Clock.tell
+
+    def stop(clock, *args) -> None:
+        if clock.place.step == 16:
+            raise KeyboardInterrupt
+        tell(clock, *args)
+
+    monkeypatch.setattr(fit._Clock, "tell", stop)
+    assert cli._run([*command, str(tmp_path / "run")]) == 130
+    monkeypatch.undo()
+    left = sorted(p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*.*"))
+
+    assert left == ["resume/000000014.safetensors", "resume/state.json"]
+    assert cli._run([*command, str(tmp_path / "run"), "--resume"]) == 0
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["card.json", "model.safetensors"]
+    whole, run = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "run"))
+    assert whole == run
+
+
 def test_an_audit_that_breaks_leaves_evidence_of_it_and_exits_with_three(
     tmp_path, predictions, monkeypatch, capsys
 ) -> None:
@@ -258,7 +290,10 @@ def test_an_audit_that_breaks_leaves_evidence_of_it_and_exits_with_three(
 
 def test_every_help_text_has_an_example() -> None:
     """A reader learns from what one would really type."""
-    for name, command in cli.cli.commands.items():
+    commands = dict(cli.cli.commands)
+    for name, group in cli.cli.commands.items():
+        commands |= {f"{name} {sub}": command for sub, command in getattr(group, "commands", {}).items()}
+    for name, command in commands.items():
         assert f"rai {name}" in (command.epilog or ""), name
 
 
@@ -293,12 +328,15 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path) -> None:
     assert again.manifest.run == one.manifest.run
 
 
+class _Inside(Performance):
+    """An audit that must see the network, as a plugin may bring one."""
+
+    needs: ClassVar[tuple[str, ...]] = ("predict", "module")
+
+
 def test_an_unmet_need_is_a_null_with_its_reason_and_no_crash() -> None:
     """A white-box audit of a black box."""
-    pytest.importorskip("captum", reason="attributions need the extra 'explain'")
-    (found,) = collect(
-        subject(), splits(), [Asked("explainability", plugins.load("explainability"))]
-    ).evidence
+    (found,) = collect(subject(), splits(), [Asked("performance", _Inside())]).evidence
     (m,) = found.measurements
 
     assert m.value is None
@@ -321,3 +359,46 @@ def test_a_table_of_labels_or_numbers_is_audited_as_what_it_is(tmp_path, capsys,
     assert cli._run(["report", str(out)]) == 0
     found = json.loads((out / "evidence" / "data.json").read_text())["measurements"]
     assert [m["why"] for m in found if m["metric"] == "data.leak_auc" and m["value"] is None]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            ["--prediction", "d", "--score", "p", "--sensitive", "g"],
+            "is one of 3 labels; leave the score out",
+        ),
+        (["--prediction", "t", "--sensitive", "g"], "'t' is named as truth and as prediction"),
+        (["--prediction", "d", "--sensitive", "t"], "'t' is named as truth and as sensitive"),
+        (["--prediction", "d", "--sensitive", "g*g"], "the intersection 'g*g' names a column twice"),
+    ],
+)
+def test_columns_that_cannot_be_what_they_are_called_are_one_line(tmp_path, capsys, args, told) -> None:
+    """A score beside several labels, one column as two things, an intersection of a column with itself."""
+    rows = "".join(f"{'xyz'[i % 3]},{'xyz'[i % 2]},0.5,{'ab'[i // 2 % 2]}\n" for i in range(60))
+    (tmp_path / "rows.csv").write_text("t,d,p,g\n" + rows)
+    out = tmp_path / "out"
+
+    assert (
+        cli._run(
+            ["audit", "--predictions", str(tmp_path / "rows.csv"), "--truth", "t", *args, "--out", str(out)]
+        )
+        == 2
+    )
+    err = capsys.readouterr().err
+    assert len(err.strip().splitlines()) == 1
+    assert told in err
+    assert not (out / "evidence").exists()
+
+
+def test_scores_of_several_labels_are_null_with_why_where_only_decisions_were_given(tmp_path) -> None:
+    """AUC, Brier score and log loss of a table of labels; and accuracy is a number."""
+    rows = "".join(f"{'xyz'[i % 3]},{'xyz'[i % 2]},{'ab'[i // 2 % 2]}\n" for i in range(60))
+    (tmp_path / "rows.csv").write_text("t,d,g\n" + rows)
+    found = api.audit_predictions(tmp_path / "rows.csv", truth="t", prediction="d", sensitive=["g"])
+    by_name = {m.metric: m for e in found.evidence for m in e.measurements if e.audit == "performance"}
+
+    assert by_name["performance.accuracy"].value is not None
+    for name in ("roc_auc", "brier", "log_loss"):
+        assert by_name[f"performance.{name}"].value is None
+        assert "only decisions were given" in by_name[f"performance.{name}"].why

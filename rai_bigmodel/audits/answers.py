@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.stats import cells
 from rai_bigmodel.subject import (
     column_of,
     decisions_of,
@@ -20,10 +21,15 @@ from rai_bigmodel.subject import (
 from rai_bigmodel.tables import canonical
 
 if TYPE_CHECKING:
+    from rai_bigmodel.stats.cells import Cells
     from rai_bigmodel.subject import Array, Cohort, Subject
 
 
 NEEDS_ROWS = "the rows stay in their engine, and this is measured on single rows"
+IN_BINS = (
+    "Rows stay in their engine: scores were counted there in 4,096 bins, and each number says how far that of the rows "
+    "may lie from it; intervals are that much wider."
+)
 
 
 NOT_PROBABLE = {
@@ -120,8 +126,20 @@ class Confidence(NamedTuple):
     truth: Array
     of: str
 
+    @property
+    def cells(self) -> Cells:
+        """The rows by score."""
+        return cells.of_rows(self.scores, self.truth)
 
-def confidence(subject: Subject, cohort: Cohort) -> Confidence | str:
+
+class Binned(NamedTuple):
+    """The same of rows that stay in their engine, counted in bins of scores."""
+
+    cells: Cells
+    of: str
+
+
+def confidence(subject: Subject, cohort: Cohort) -> Confidence | Binned | str:
     """What a subject says is probable; or, in words, why it says nothing of the kind.
 
     With two labels the probability of the positive one; with several, of the label it gives (Guo, Pleiss, Sun
@@ -133,7 +151,8 @@ def confidence(subject: Subject, cohort: Cohort) -> Confidence | str:
     if not has_scores(subject, cohort):
         return "only decisions were given, no scores"
     if not in_memory(cohort):
-        return NEEDS_ROWS
+        found = cells_in_engine(cohort) if task == "binary" else None
+        return NEEDS_ROWS if found is None else Binned(found, "the positive label")
     if task == "classes":
         answers = labelled(subject, cohort)
         if answers.chances is None or not are_probabilities(answers.chances):
@@ -145,6 +164,12 @@ def confidence(subject: Subject, cohort: Cohort) -> Confidence | str:
     if scores.min() < 0 or scores.max() > 1:
         return "the scores are not probabilities: some lie outside 0 to 1"
     return Confidence(scores, truth_of(cohort), "the positive label")
+
+
+def cells_in_engine(cohort: Cohort) -> Cells:
+    """All rows by score, in bins, counted where they are."""
+    counts, _ = cohort.histogram((), score=column_of(cohort, "score"), truth=column_of(cohort, "truth"))
+    return cells.of_histogram(counts[0])
 
 
 def correct(subject: Subject, cohort: Cohort) -> Array:

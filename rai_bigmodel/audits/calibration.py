@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from rai_bigmodel.audits.answers import Confidence, confidence
+from rai_bigmodel.audits.answers import IN_BINS, Confidence, confidence
+from rai_bigmodel.audits.fairness_scores import cut_by
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Bars, Curve, Dot, Findings, Line, Measurement, Record
 from rai_bigmodel.stats import calibration
 from rai_bigmodel.words import number, percent
 
 if TYPE_CHECKING:
+    from rai_bigmodel.stats.cells import Cells
     from rai_bigmodel.subject import Splits, Subject
 
 SHOWN_BARS = 10
@@ -45,12 +47,16 @@ class Calibration(Record, omit_defaults=True):
         said = confidence(subject, data.held_out)
         if isinstance(said, str):
             return _nothing(said, data.held_out.rows)
-        found = calibration.ece_debiased(said.scores, said.truth, bins=self.bins)
-        n = len(said.scores)
+        cells = said.cells
+        found, n = calibration.ece_of_cells(cells, bins=self.bins), cells.n
         if found.value is None or found.bins is None:
             return _nothing(found.why, n)
         fits = len(found.bins.n)
-        p = calibration.consistency_p(said.scores, said.truth, rng, bins=fits)
+        if isinstance(said, Confidence):
+            p = calibration.consistency_p(said.scores, said.truth, rng, bins=fits)
+        else:
+            p = calibration.consistency_of_cells(cells, rng, bins=fits)
+        binned = (IN_BINS,) if cells.width else ()
         return Findings(
             measurements=(
                 Measurement(
@@ -59,12 +65,13 @@ class Calibration(Record, omit_defaults=True):
                     value=found.value,
                     n=n,
                     interval=found.interval,
-                    why=found.why,
+                    why=found.why or cut_by(found.error),
                 ),
                 Measurement(metric="calibration.consistency_p", kind="p_value", value=p, n=n),
             ),
-            exhibits=(_curve(found.bins, said), _histogram(said)),
+            exhibits=(_curve(found.bins, said.of), _histogram(cells)),
             notes=(
+                *binned,
                 (
                     f"Scores are read as the probability of {said.of}, in {fits} bins of about equal size. "
                     f"Before chance is taken off, the error would read {number(_before(found.bins))}; "
@@ -87,7 +94,7 @@ def _before(bins: calibration.Bins) -> float:
     return float(np.sqrt(bins.n @ bins.gap**2 / bins.n.sum()))
 
 
-def _curve(bins: calibration.Bins, said: Confidence) -> Curve:
+def _curve(bins: calibration.Bins, of: str) -> Curve:
     line = Line(
         label="this model",
         x=tuple(round(float(v), 4) for v in bins.mean_score),
@@ -97,21 +104,21 @@ def _curve(bins: calibration.Bins, said: Confidence) -> Curve:
         title="Reliability",
         lines=(line,),
         x_axis="mean score",
-        y_axis=f"how often it was {said.of}" if said.of == "the positive label" else "how often it was right",
+        y_axis=f"how often it was {of}" if of == "the positive label" else "how often it was right",
         caption="On the diagonal scores mean what they say; below it they promise too much.",
         diagonal=True,
     )
 
 
-def _histogram(said: Confidence) -> Bars:
-    place = np.minimum((said.scores * SHOWN_BARS).astype(int), SHOWN_BARS - 1)
-    rows = np.bincount(place, minlength=SHOWN_BARS)
+def _histogram(cells: Cells) -> Bars:
+    place = np.minimum((cells.scores * SHOWN_BARS).astype(int), SHOWN_BARS - 1)
+    rows = np.bincount(place, weights=cells.rows, minlength=SHOWN_BARS)
     return Bars(
         title="Where the scores lie",
         bars=tuple(
             Dot(
                 label=f"{percent(i / SHOWN_BARS)} to {percent((i + 1) / SHOWN_BARS)}",
-                value=float(r / len(place)),
+                value=float(r / cells.n),
                 n=int(r),
             )
             for i, r in enumerate(rows.tolist())

@@ -8,8 +8,12 @@ import numpy as np
 
 from rai_bigmodel.audits.answers import NEEDS_ROWS
 from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Table
-from rai_bigmodel.stats import exact, intervals, scores
+from rai_bigmodel.stats import copies, counts, exact, intervals, scores
+from rai_bigmodel.stats.cells import Cells
+from rai_bigmodel.stats.counts import MISSING
 from rai_bigmodel.subject import decision_in, in_memory, task_of
+from rai_bigmodel.tables import Table as Rows
+from rai_bigmodel.tables import canonical
 from rai_bigmodel.words import number, percent, plural
 
 if TYPE_CHECKING:
@@ -123,31 +127,78 @@ class _Leak(NamedTuple):
         return ""
 
 
+class _Values(NamedTuple):
+    """One feature by its distinct values, the missing ones left out.
+
+    Args:
+        levels: the values, ascending.
+        rows, hits: how many rows have each, and with how many the outcome is positive.
+        codes: of text, the level of each row ``(rows,)``, −1 where it is missing.
+    """
+
+    levels: Array
+    rows: Array
+    hits: Array
+    codes: Array | None = None
+
+
 def _leaks(parts: list[Cohort], features: tuple[str, ...], truth: str) -> list[_Leak]:
     # A picture or a series has no one value that could tell the outcome.
     features = tuple(f for f in features if parts[0].arrays(f)[f].ndim == 1)
     if not features:
         return []
     outcome = np.concatenate([part.binary(truth) for part in parts])
-    columns = [part.arrays(*features) for part in parts]
-    return [_leak(f, np.concatenate([part[f] for part in columns]), outcome) for f in features]
+    return [_leak(f, _values(parts, f, outcome), outcome) for f in features]
 
 
-def _leak(feature: str, values: Array, outcome: Array) -> _Leak:
-    ranks = values if values.dtype != object else _encoded(values, outcome)
-    there = ~np.isnan(ranks)
-    area = scores.auc(ranks[there], outcome[there])
+def _values(parts: list[Cohort], feature: str, outcome: Array) -> _Values:
+    columns = [part.arrays(feature)[feature] for part in parts]
+    if any(values.dtype == object for values in columns):
+        codes, names = _codes(parts, feature)
+        there = codes >= 0
+        rows = np.bincount(codes[there], minlength=len(names))
+        hits = np.bincount(codes[there & outcome], minlength=len(names))
+        return _Values(np.array(names, dtype=object), rows, hits, codes)
+    values = columns[0] if len(columns) == 1 else np.concatenate(columns)
+    gone = np.isnan(values)
+    if gone.any():
+        values, outcome = values[~gone], outcome[~gone]
+    return _Values(*counts.by_value(values, outcome))
+
+
+def _codes(parts: list[Cohort], column: str) -> tuple[Array, list[str]]:
+    """Codes of text over several tables, −1 where it is missing; and the names, sorted."""
+    known = []
+    for part in parts:
+        if isinstance(part, Rows):
+            known.append(part.codes(column))
+        else:
+            names, codes = np.unique(canonical(part.arrays(column)[column]).astype(str), return_inverse=True)
+            known.append((codes, tuple(names.tolist())))
+    levels = sorted({name for _, names in known for name in names} - {MISSING})
+    place = {MISSING: -1} | {name: i for i, name in enumerate(levels)}
+    found = [np.array([place[name] for name in names] or [0])[codes] for codes, names in known]
+    return np.concatenate(found), levels
+
+
+def _leak(feature: str, values: _Values, outcome: Array) -> _Leak:
+    if values.codes is None:
+        area = scores.auc_of_cells(Cells(values.levels, values.rows - values.hits, values.hits)).value
+    else:
+        ranks = _encoded(values.codes, outcome)
+        there = ~np.isnan(ranks)
+        area = scores.auc(ranks[there], outcome[there])
     if area is not None:
         area = max(area, 1 - area)
-    purity, where, suspicious = _purest(values, outcome)
-    return _Leak(feature, area, purity, where, suspicious, len(values))
+    purity, where, suspicious = _purest(values, len(outcome), int(outcome.sum()))
+    return _Leak(feature, area, purity, where, suspicious, len(outcome))
 
 
-def _encoded(values: Array, outcome: Array) -> Array:
+def _encoded(codes: Array, outcome: Array) -> Array:
     """Text as the outcome's rate at the same value in the other half of the rows; NaN where it is not there."""
-    half = np.arange(len(values)) % 2 == 0
-    out = np.full(len(values), np.nan)
-    _, codes = np.unique(np.array([str(v) for v in values]), return_inverse=True)
+    codes = codes + 1  # what is missing is a value too
+    half = np.arange(len(codes)) % 2 == 0
+    out = np.full(len(codes), np.nan)
     for here in (half, ~half):
         n = np.bincount(codes[~here], minlength=codes.max() + 1)
         x = np.bincount(codes[~here], outcome[~here], minlength=codes.max() + 1)
@@ -156,15 +207,10 @@ def _encoded(values: Array, outcome: Array) -> Array:
     return out
 
 
-def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
+def _purest(values: _Values, n: int, positives: int) -> tuple[float | None, str, bool]:
     """The value, its complement, or the interval, whose outcome is most surely one and the same."""
-    n, positives = len(values), int(outcome.sum())
-    gone = np.array([v is None for v in values]) if values.dtype == object else np.isnan(values)
-    keys = np.array([str(v) for v in values]) if values.dtype == object else values
-    levels, codes = np.unique(keys[~gone], return_inverse=True)
-    rows = np.bincount(codes, minlength=len(levels))
-    hits = np.bincount(codes, outcome[~gone], minlength=len(levels)).astype(np.int64)
-    known, known_hits = n - int(gone.sum()), int(outcome[~gone].sum())
+    levels, rows, hits = values.levels, values.rows, values.hits
+    known, known_hits = int(rows.sum()), int(hits.sum())
 
     def both(word: str, other: str, r: Array, h: Array) -> tuple[Array, Array, tuple[str, str]]:
         """Each level's cell and what is left of it, side by side: rows, positives, how to name the two."""
@@ -173,7 +219,7 @@ def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
     cells = []
     if len(levels) <= MOST_LEVELS:
         cells.append(both("it is", "it is not", rows, hits))
-    if values.dtype != object and len(levels) > 2:
+    if values.codes is None and len(levels) > 2:
         cells.append(both("it is at most", "it is above", np.cumsum(rows), np.cumsum(hits)))
     size = np.concatenate([[n - known], *(c[0] for c in cells)]).astype(np.int64)
     positive = np.concatenate([[positives - known_hits], *(c[1] for c in cells)]).astype(np.int64)
@@ -182,12 +228,17 @@ def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
         return None, "", False
     size, positive = size[large], positive[large]
     pure = np.maximum(positive, size - positive)
-    bound = exact.at_least(pure, size, PURE_ALPHA)
     base = min(positives, n - positives) / n
     usual = np.where((positive == pure) == (positives * 2 >= n), base, 1 - base)
     is_interval = large >= (1 + len(cells[0][0]) if len(levels) <= MOST_LEVELS else 1)
     enough = np.where(is_interval, PURE_INTERVAL, PURE_VALUE)
-    suspicious = (bound >= enough) & ((1 - bound) * PURER_THAN_BASE <= usual)
+
+    def tells(bound: Array) -> Array:
+        suspicious: Array = (bound >= enough) & ((1 - bound) * PURER_THAN_BASE <= usual)
+        return suspicious
+
+    bound = exact.largest_at_least(pure, size, PURE_ALPHA, first=tells)
+    suspicious = tells(bound)
     best = int(np.argmax(np.where(suspicious, bound, -1) if suspicious.any() else bound))
 
     def called(cell: int) -> str:
@@ -195,8 +246,8 @@ def _purest(values: Array, outcome: Array) -> tuple[float | None, str, bool]:
             return "it is missing"
         cell -= 1
         kind, place = divmod(cell, 2 * len(levels))  # both kinds of cells name every level, twice
-        level = levels[place // 2].item()
-        return f"{cells[kind][2][place % 2]} {number(level) if values.dtype != object else repr(level)}"
+        level = levels[place // 2]
+        return f"{cells[kind][2][place % 2]} {number(float(level)) if values.codes is None else repr(level)}"
 
     return float(bound[best]), called(int(large[best])), bool(suspicious[best])
 
@@ -205,10 +256,8 @@ def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement
     out = []
     for f in features:
         columns = [part.arrays(f)[f] for part in parts]
-        gone = sum(
-            int((np.array([v is None for v in x]) if x.dtype == object else _any_nan(x)).sum())
-            for x in columns
-        )
+        text = any(x.dtype == object for x in columns)
+        gone = int((_codes(parts, f)[0] < 0).sum()) if text else sum(int(_any_nan(x).sum()) for x in columns)
         n = sum(len(x) for x in columns)
         out.append(
             Measurement(metric="data.missing_rate", kind="exact", value=gone / n, n=n, labels={"feature": f})
@@ -229,35 +278,39 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
         why = "there are no feature columns, so rows that agree need not be copies"
         return [Measurement(metric=name, kind="exact", value=None, why=why) for name in names]
     columns = (*features, *held_out.roles.get("sensitive", ()), *held_out.roles.get("truth", ()))
-    keys = _rows(held_out, columns)
+    parts = [held_out] if train is None else [held_out, train]
+    keys, n = _keys(parts, columns), held_out.rows
+    here = [key[:n] for key in keys]
     out = [
-        Measurement(metric=names[0], kind="exact", value=1 - len(set(keys)) / max(len(keys), 1), n=len(keys))
+        Measurement(metric=names[0], kind="exact", value=1 - copies.distinct(here) / max(n, 1), n=n),
     ]
     if train is None:
         return [
             *out,
             Measurement(metric=names[1], kind="exact", value=None, why="no training rows were given"),
         ]
-    seen = set(_rows(train, columns))
-    return [
-        *out,
-        Measurement(
-            metric=names[1], kind="exact", value=sum(k in seen for k in keys) / max(len(keys), 1), n=len(keys)
-        ),
-    ]
+    both = copies.shared(here, [key[n:] for key in keys])
+    return [*out, Measurement(metric=names[1], kind="exact", value=both / max(n, 1), n=n)]
 
 
-def _rows(cohort: Cohort, columns: tuple[str, ...]) -> list[tuple[object, ...]]:
-    """Each row as a key; missing numbers are equal to one another."""
-    return list(zip(*map(_keys, cohort.arrays(*columns).values()), strict=True))
+def _keys(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
+    """Columns over several tables, text as codes that stand for the same values in all."""
+    out = []
+    for column in columns:
+        values = [part.arrays(column)[column] for part in parts]
+        text = any(x.dtype == object for x in values)
+        if values[0].ndim > 1:
+            out.append(_alike(values))
+            continue
+        out.append(_codes(parts, column)[0] if text else np.concatenate(values))
+    return out
 
 
-def _keys(values: Array) -> list[object]:
-    if values.ndim > 1:
-        return [row.tobytes() for row in values]
-    return (
-        values.tolist() if values.dtype == object else [None if np.isnan(v) else v for v in values.tolist()]
-    )
+def _alike(values: list[Array]) -> Array:
+    """A code for each picture or series ``(rows,)``, the same for the same one."""
+    index: dict[bytes, int] = {}
+    rows = (row.tobytes() for part in values for row in part)
+    return np.fromiter((index.setdefault(row, len(index)) for row in rows), dtype=np.int64)
 
 
 def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], truth: str) -> Findings:
@@ -300,10 +353,10 @@ def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> lis
     decision = np.zeros(cohort.rows, dtype=bool) if in_memory(cohort) else decision_in(subject, cohort)
     yes_or_no = task_of(subject) == "binary"
     outcome = truth if yes_or_no else np.zeros(cohort.rows, dtype=bool)
-    counts = cohort.count((attribute,), truth=outcome, decision=decision)
-    total = int(counts.n.sum())
+    found = cohort.count((attribute,), truth=outcome, decision=decision)
+    total = int(found.n.sum())
     out = []
-    for group, n, positives in zip(counts.groups, counts.n.tolist(), counts.positives.tolist(), strict=True):
+    for group, n, positives in zip(found.groups, found.n.tolist(), found.positives.tolist(), strict=True):
         labels = {"attribute": attribute, "group": group}
         for name, x, of in (("group_share", n, total), ("label_rate", positives, n))[: 1 + yes_or_no]:
             out.append(

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.audits.answers import NEEDS_ROWS
+from rai_bigmodel.audits.answers import IN_BINS, NEEDS_ROWS
 from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
     binned,
     groups_of,
     numbers_of,
-    outcome_of,
     text_of,
     weights_of,
 )
@@ -28,6 +27,7 @@ from rai_bigmodel.audits.fairness_strata import of_strata
 from rai_bigmodel.audits.fairness_tables import Law, law_tables
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Record
+from rai_bigmodel.stats.cells import Cells, of_histogram, of_ranks, ranked
 from rai_bigmodel.stats.counts import GroupCounts, base_rate, selection_rate
 from rai_bigmodel.stats.disparity import differ_p, sized
 from rai_bigmodel.subject import (
@@ -39,12 +39,15 @@ from rai_bigmodel.subject import (
     has_scores,
     in_memory,
     scores_of,
+    task_of,
 )
 
 if TYPE_CHECKING:
-    from rai_bigmodel.audits.fairness_groups import Grouping
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
+SCORED = ("roc_auc", "scoring_rate", "ece_debiased")
+TEXT_AUCS = ("subgroup_auc", "bpsn_auc", "bnsp_auc")
+WEIGHTED = "rows carry weights, and this is measured on rows that count alike"
 BASE_RATES_DIFFER = 0.01
 """The p-value below which a reader is told that outcomes themselves differ between groups."""
 
@@ -75,7 +78,7 @@ class Fairness(Record, omit_defaults=True):
         given: attribute → column of strata (or ``a*b``), for the difference among rows of one stratum.
         laws: tables to add, ``nyc-ll144`` or ``four-fifths``.
         text: also the subgroup, BPSN and BNSP AUCs, made for classifiers of text.
-        outcome: ``binary``, ``classes`` or ``number``; by default what the columns show.
+        outcome: ``binary``, ``classes`` or ``number``; by default what the subject decides between.
     """
 
     attributes: tuple[str, ...] = ()
@@ -88,6 +91,7 @@ class Fairness(Record, omit_defaults=True):
 
     question: ClassVar[str] = "Do decisions differ between groups?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
+    weighs: ClassVar[bool] = True
 
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
         """Measure on ``data.held_out``.
@@ -102,8 +106,9 @@ class Fairness(Record, omit_defaults=True):
             if attribute not in attributes:
                 what = "given: attribute"
                 raise InputError.unknown(what, attribute, attributes)
-        asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights_of(rows))
-        outcome = self.outcome or (outcome_of(subject, rows) if in_memory(rows) else "binary")
+        weights = weights_of(rows) if in_memory(rows) else None
+        asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights)
+        outcome = self.outcome or task_of(subject)
         if outcome in {"reconstruction", "language"}:
             why = f"the subject has no outcome that groups could be compared by: it is learned by {outcome}"
             name = "demographic_parity_difference"
@@ -113,15 +118,13 @@ class Fairness(Record, omit_defaults=True):
         if outcome != "binary" and (self.given or self.laws):
             msg = f"given and laws need decisions of yes or no; the outcome here is {outcome}"
             raise InputError(msg)
-        if asked.weight is not None and self.given:
-            msg = "given: differences within strata cannot be weighted; leave out the weights or given"
-            raise InputError(msg)
         parts = {"binary": self._binary, "classes": _classes, "number": _numbers}[outcome](asked, rng)
         notes = [note for part in parts for note in part.notes]
-        if asked.weight is not None:
+        if rows.roles.get("weight"):
             notes.append(
-                "Rows count here by their weights, and intervals go by Kish's effective number of rows; tables of laws "
-                "and scores, and other audits, count every row alike."
+                "Rows count here by their weights, and intervals go by Kish's effective number of rows. What is "
+                "measured on rows that count alike was left out: ranking, calibration and scoring rates, differences "
+                "within strata, curves over the threshold and the tables of laws."
             )
         if (means := data.facts.get("label_means")) and outcome == "binary":
             notes.append(
@@ -141,49 +144,77 @@ class Fairness(Record, omit_defaults=True):
         decision = decisions_of(subject, rows)
         true = rows.binary(column_of(rows, "truth"))  # two labels, or one line that says so
         scores = scores_of(subject, rows) if has_scores(subject, rows) else None
+        ranks = None if scores is None else ranked(scores)  # once: sorting a million scores takes its time
         parts = []
         for attribute in asked.attributes:
             groups = groups_of(cohort, attribute)  # once: naming groups costs more than counting them
             plain = GroupCounts.of(groups[0], true, decision, groups=groups[1])
             weighted = plain if asked.weight is None else count(groups, true, decision, asked.weight)
-            parts += [of_attribute(attribute, weighted, rng), self._tables(attribute, plain, groups, scores)]
+            parts.append(of_attribute(attribute, weighted, rng))
+            if "*" not in attribute:
+                parts.append(_of_labels(attribute, plain))
+            if asked.weight is not None:
+                parts.append(self._unweighted(attribute, scored=scores is not None))
+                continue
+            by_score = [] if ranks is None else of_ranks(groups[0], *ranks, true, groups=len(groups[1]))
+            parts.append(self._tables(attribute, plain, by_score))
             if given := self.given.get(attribute):
                 strata = groups_of(cohort, given, role="given")
                 parts.append(of_strata(attribute, given, groups, strata, decision))
             if scores is not None:
+                text = (groups, scores, true) if self.text else None
                 threshold = subject.decision.threshold
-                parts.append(of_scores(attribute, groups, scores, true, threshold=threshold, text=self.text))
-            if "*" not in attribute:
-                parts.append(_of_labels(attribute, plain))
+                parts.append(of_scores(attribute, groups[1], by_score, threshold=threshold, rows=text))
         return parts
+
+    def _unweighted(self, attribute: str, *, scored: bool) -> Findings:
+        """What takes no weights, as nulls with why."""
+        about: dict[str, str] = {"attribute": attribute}
+        names = [*SCORED, *(TEXT_AUCS if self.text else ())] if scored else []
+        found = [measurement(name, about, None, why=WEIGHTED) for name in names]
+        if given := self.given.get(attribute):
+            found.append(measurement("conditional_difference", {**about, "given": given}, None, why=WEIGHTED))
+        return Findings(measurements=tuple(found))
 
     def _in_engine(self, asked: _Asked, rng: np.random.Generator) -> list[Findings]:
         """Rows that stay in their engine: everything that follows from one GROUP BY an attribute, and nothing else."""
         cohort, parts = asked.grouped, []
-        if self.given or asked.weight is not None:
-            msg = f"{cohort.name}: weights and given need the rows in memory; these stay in their engine"
+        if self.given:
+            msg = f"{cohort.name}: given needs the rows in memory; these stay in their engine"
             raise InputError(msg)
         truth, decision = column_of(cohort, "truth"), decision_in(asked.subject, cohort)
+        weight = cohort.roles.get("weight", ())
+        score = column_of(cohort, "score") if has_scores(asked.subject, cohort) else ""
         for attribute in asked.attributes:
-            counts = cohort.count(attribute.split("*"), truth=truth, decision=decision)
-            tables = law_tables(self.laws, attribute, selection_rate(counts), None)
-            unseen = tuple(
-                measurement(name, {"attribute": attribute}, None, why=NEEDS_ROWS)
-                for name in ("roc_auc", "scoring_rate", "ece_debiased")
-                if has_scores(asked.subject, cohort)
-            )
-            parts += [of_attribute(attribute, counts, rng), Findings(measurements=unseen, exhibits=tables)]
+            by = attribute.split("*")
+            counts = cohort.count(by, truth=truth, decision=decision)
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, counts))
-        note = "Rows stay in their engine: AUCs, scoring rates and thresholds, which need every score, were left out."
-        return [*parts, Findings(measurements=(), notes=(note,))]
+            if weight:
+                weighted = cohort.count(by, truth=truth, decision=decision, weight=weight[0])
+                parts.append(of_attribute(attribute, weighted, rng))
+                parts.append(self._unweighted(attribute, scored=bool(score)))
+                continue
+            by_score: list[Cells] = []
+            if score:
+                bins, names = cohort.histogram(by, score=score, truth=truth)
+                by_score = [of_histogram(one) for one in bins]
+                threshold = asked.subject.decision.threshold
+                parts.append(of_scores(attribute, names, by_score, threshold=threshold))
+            parts += [of_attribute(attribute, counts, rng), self._tables(attribute, counts, by_score)]
+        notes = [
+            IN_BINS if score and not weight else "Rows stay in their engine: nothing but counts has left it."
+        ]
+        if self.text:
+            notes.append(f"Subgroup, BPSN and BNSP AUCs were left out: {NEEDS_ROWS}.")
+        return [*parts, Findings(measurements=(), notes=tuple(notes))]
 
-    def _tables(
-        self, attribute: str, counts: GroupCounts, groups: Grouping, scores: Array | None
-    ) -> Findings:
+    def _tables(self, attribute: str, counts: GroupCounts, by_score: list[Cells]) -> Findings:
         if not self.laws:
             return Findings(measurements=())
-        scoring = None if scores is None else scoring_rate(*groups, scores)
+        # A rate that is known only up to a bin has no place in a law's table.
+        exact = by_score and not by_score[0].width
+        scoring = scoring_rate(counts.groups, by_score)[0] if exact else None
         tables = law_tables(self.laws, attribute, selection_rate(counts), scoring)
         return Findings(measurements=(), exhibits=tables)
 

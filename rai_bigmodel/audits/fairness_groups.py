@@ -10,13 +10,13 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.weighted import checked_weights
-from rai_bigmodel.subject import column_of, inputs_of, task_of
+from rai_bigmodel.subject import column_of, inputs_of
 from rai_bigmodel.tables import Table, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rai_bigmodel.subject import Array, Cohort, Outcome, Subject
+    from rai_bigmodel.subject import Array, Cohort, Subject
 
 Grouping = tuple[np.ndarray, tuple[str, ...]]
 """Codes ``(rows,)`` and the names they stand for."""
@@ -77,18 +77,6 @@ def weights_of(cohort: Cohort) -> Array | None:
     if not (columns := cohort.roles.get("weight")):
         return None
     return checked_weights(cohort.arrays(columns[0])[columns[0]], rows=cohort.rows, name=columns[0])
-
-
-def outcome_of(subject: Subject, cohort: Cohort) -> Outcome:
-    """What kind of outcome a subject gives: what its decision says, or what a table's columns show."""
-    if subject.decision.kind == "argmax" and len(subject.decision.labels) > 2:
-        return "classes"
-    prediction = cohort.roles.get("prediction", ())
-    if subject.kind != "table":
-        return task_of(subject)
-    if not prediction or not isinstance(cohort, Table):
-        return "binary"
-    return cohort.outcome(column_of(cohort, "truth"), prediction[0])
 
 
 def text_of(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:

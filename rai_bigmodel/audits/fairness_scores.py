@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from rai_bigmodel.audits.fairness_rates import group_rates, measurement
 from rai_bigmodel.evidence import Curve, Findings, Line
 from rai_bigmodel.stats import calibration
 from rai_bigmodel.stats import scores as ranking
+from rai_bigmodel.stats.cells import Cells, of_rows
 from rai_bigmodel.stats.counts import Rate
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
+from rai_bigmodel.stats.intervals import widened
 from rai_bigmodel.stats.thresholds import ThresholdCounts
 
 if TYPE_CHECKING:
@@ -24,64 +27,114 @@ if TYPE_CHECKING:
     from rai_bigmodel.evidence import Measurement
     from rai_bigmodel.subject import Array
 
-CURVE_POINTS = 51
+CURVE_POINTS, BINNED_POINTS = 51, 65
 
 
 def of_scores(
     attribute: str,
-    groups: Grouping,
-    scores: Array,
-    truth: Array,
+    names: tuple[str, ...],
+    cells: list[Cells],
     *,
     threshold: float | None,
-    text: bool,
+    rows: tuple[Grouping, Array, Array] | None = None,
 ) -> Findings:
-    """Per-group AUCs and scoring rates; of a single attribute also the curve over thresholds.
+    """Per-group AUCs, calibration and scoring rates; of a single attribute also the curve over thresholds.
 
     Args:
-        groups: codes ``(rows,)`` and names.
-        scores: of the positive label ``(rows,)``.
-        truth: whether the outcome is positive ``(rows,)``.
+        names: of the groups.
+        cells: of each group, its rows by score and outcome; counted in bins where rows stay in their engine.
         threshold: the one chosen, if one is.
-        text: also the subgroup, BPSN and BNSP AUCs.
+        rows: for the subgroup, BPSN and BNSP AUCs: groups, scores ``(rows,)`` and outcomes ``(rows,)``.
     """
-    codes, names = groups
     found: list[Measurement] = []
     for i, group in enumerate(names):
-        labels, inside = {"attribute": attribute, "group": group}, codes == i
-        found.append(_auc("roc_auc", labels, scores[inside], truth[inside]))
-        found.append(_calibration(labels, scores[inside], truth[inside]))
-        if text:
-            found += _borkan(labels, inside, scores, truth)
-    found += group_rates({"attribute": attribute}, "scoring_rate", scoring_rate(codes, names, scores))
-    joint = "*" in attribute
-    curves = () if joint else _curves(attribute, groups, scores, truth, threshold)
+        labels = {"attribute": attribute, "group": group}
+        found.append(_auc("roc_auc", labels, cells[i]))
+        found.append(_calibration(labels, cells[i]))
+        if rows is not None:
+            (codes, _), scores, truth = rows
+            found += _borkan(labels, codes == i, scores, truth)
+    found += _scoring_rates({"attribute": attribute}, names, cells)
+    curves = () if "*" in attribute else _curves(attribute, names, cells, threshold)
     return Findings(measurements=tuple(found), exhibits=curves)
 
 
-def scoring_rate(codes: Array, names: tuple[str, ...], scores: Array) -> Rate:
-    """The share of each group with a score above the median of all rows."""
-    above = scores > np.median(scores)
-    x, n = (np.bincount(codes[rows], minlength=len(names)) for rows in (above, slice(None)))
-    return Rate(names, x, n)
+def scoring_rate(names: tuple[str, ...], cells: list[Cells]) -> tuple[Rate, Array]:
+    """The share of each group with a score above the median of all rows.
+
+    Returns:
+        The rates, and how far each is at most from that of the rows: 0, or half the share of a group whose
+        scores are in one bin with the median.
+    """
+    median, width = _median(cells), cells[0].width
+    x, n, off = [], [], []
+    for one in cells:
+        rows = one.rows
+        above = int(rows[one.scores > median + width / 2].sum())
+        unclear = int(rows[np.abs(one.scores - median) <= width / 2].sum()) if width else 0
+        x.append(above + unclear // 2)
+        n.append(int(rows.sum()))
+        off.append((unclear - unclear // 2) / max(n[-1], 1))
+    return Rate(names, np.array(x), np.array(n)), np.array(off)
 
 
-def _auc(name: str, labels: dict[str, str], scores: Array, truth: Array) -> Measurement:
-    area, n = ranking.auc(scores, truth), len(scores)
-    if area is None:
+def _median(cells: list[Cells]) -> float:
+    """The median score of all rows: the mean of the middle two where there are two."""
+    scores, rows = np.concatenate([c.scores for c in cells]), np.concatenate([c.rows for c in cells])
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(rows[order])
+    n = int(reached[-1])
+    low, high = scores[order][np.searchsorted(reached, [(n - 1) // 2, n // 2], side="right")]
+    return float(low + high) / 2
+
+
+def _scoring_rates(labels: dict[str, str], names: tuple[str, ...], cells: list[Cells]) -> list[Measurement]:
+    rate, off = scoring_rate(names, cells)
+    found = group_rates(labels, "scoring_rate", rate)
+    if not off.any():
+        return found
+    return [
+        msgspec.structs.replace(m, interval=widened(m.interval, float(by))) if m.interval else m
+        for m, by in zip(found, off, strict=True)
+    ]
+
+
+def _auc(name: str, labels: dict[str, str], cells: Cells) -> Measurement:
+    area = ranking.auc_of_cells(cells)
+    if area.value is None:
         why = "one of the two outcomes does not occur among these rows"
-        return measurement(name, labels, None, n=n, why=why)
-    return measurement(name, labels, area, n=n, interval=ranking.auc_interval(scores, truth))
+        return measurement(name, labels, None, n=cells.n, why=why)
+    return measurement(
+        name,
+        labels,
+        area.value,
+        n=cells.n,
+        interval=ranking.auc_interval_of_cells(cells),
+        why=binned_by(area.error),
+    )
 
 
-def _calibration(labels: dict[str, str], scores: Array, truth: Array) -> Measurement:
+def binned_by(error: float) -> str:
+    """What a histogram costs, in words; empty where scores are exact."""
+    return f"counted in bins: the rows' own value lies within {error:.2g}" if error else ""
+
+
+def cut_by(error: float) -> str:
+    """The same of a calibration error, whose own bins can then only be cut where those of the histogram are."""
+    return (
+        f"counted in bins: cut where these are, the rows' own value lies within {error:.2g}" if error else ""
+    )
+
+
+def _calibration(labels: dict[str, str], cells: Cells) -> Measurement:
     """The debiased calibration error of a group, each group on its own."""
-    n = len(scores)
-    if n and (scores.min() < 0 or scores.max() > 1):
+    n = cells.n
+    if n and (cells.scores[0] < 0 or cells.scores[-1] > 1):
         why = "the scores are not probabilities: some lie outside 0 to 1"
         return measurement("ece_debiased", labels, None, n=n, why=why)
-    seen = calibration.ece_debiased(scores, truth)
-    return measurement("ece_debiased", labels, seen.value, n=n, interval=seen.interval, why=seen.why)
+    seen = calibration.ece_of_cells(cells)
+    why = seen.why or cut_by(seen.error)
+    return measurement("ece_debiased", labels, seen.value, n=n, interval=seen.interval, why=why)
 
 
 def _borkan(labels: dict[str, str], inside: Array, scores: Array, truth: Array) -> list[Measurement]:
@@ -91,22 +144,20 @@ def _borkan(labels: dict[str, str], inside: Array, scores: Array, truth: Array) 
         "bpsn_auc": inside ^ truth,
         "bnsp_auc": inside == truth,
     }
-    return [_auc(name, labels, scores[chosen], truth[chosen]) for name, chosen in rows.items()]
+    return [_auc(name, labels, of_rows(scores[chosen], truth[chosen])) for name, chosen in rows.items()]
 
 
 def _curves(
-    attribute: str,
-    groups: Grouping,
-    scores: Array,
-    truth: Array,
-    threshold: float | None,
+    attribute: str, names: tuple[str, ...], cells: list[Cells], threshold: float | None
 ) -> tuple[Curve, ...]:
-    codes, names = groups
-    low, high = (0.0, 1.0) if scores.min() >= 0 and scores.max() <= 1 else (scores.min(), scores.max())
-    grid = np.linspace(low, high, CURVE_POINTS)
-    if threshold is not None:
+    lowest, highest = (f(c.scores[i] for c in cells if c.n) for f, i in ((min, 0), (max, -1)))
+    low, high = (0.0, 1.0) if lowest >= 0 and highest <= 1 else (lowest, highest)
+    binned = cells[0].width > 0
+    # In an engine thresholds lie where bins do, so that nothing is off.
+    grid = np.linspace(low, high, BINNED_POINTS if binned else CURVE_POINTS)
+    if threshold is not None and not binned:
         grid = np.union1d(grid, [threshold])
-    counted = ThresholdCounts.of(codes, truth, scores, groups=len(names), thresholds=grid)
+    counted = ThresholdCounts.of_cells(cells, grid)
     keep = (counted.n >= SMALLEST_ROWS) & known(names)
     lines = {"accuracy": counted.accuracy, "selection rate": counted.selection}
     if keep.sum() >= 2:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from rai_bigmodel.audits import answers, performance_classes, performance_numbers, performance_rows
-from rai_bigmodel.audits.answers import NEEDS_ROWS
+from rai_bigmodel.audits.fairness_scores import binned_by
 from rai_bigmodel.audits.performance_classes import estimate, f1
 from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
 from rai_bigmodel.stats import intervals, regression, scores
+from rai_bigmodel.stats.cells import Cells, of_rows
 from rai_bigmodel.subject import (
     column_of,
     decision_in,
@@ -72,14 +73,15 @@ def _of_two_labels(subject: Subject, cohort: Cohort, rng: np.random.Generator) -
         _balanced(tp, positives, tn, n - positives),
     ]
     exhibits: list[Table | Curve] = [_confusion(counts)]
-    if not in_memory(cohort):
-        found += [_unmeasured(name, NEEDS_ROWS, n) for name in ("roc_auc", "brier", "log_loss")]
-    elif has_scores(subject, cohort):
-        truth = truth_of(cohort)
-        s = scores_of(subject, cohort)
-        found += _of_scores(s, truth)
+    if has_scores(subject, cohort):
+        by_score = (
+            of_rows(scores_of(subject, cohort), truth_of(cohort))
+            if in_memory(cohort)
+            else answers.cells_in_engine(cohort)
+        )
+        found += _of_scores(by_score)
         if 0 < positives < n:
-            exhibits.append(_roc(s, truth))
+            exhibits.append(_roc(by_score))
     else:
         found += [_unmeasured(name, ONLY_DECISIONS, n) for name in ("roc_auc", "brier", "log_loss")]
     found.append(f1(counts.cells[0].reshape(2, 2), rng))
@@ -96,6 +98,8 @@ def _generalisation_gap(subject: Subject, data: Splits) -> Measurement:
         return estimate(name, None, n, why=why)
     if (task := task_of(subject)) in ERROR:
         seen, fresh = (_errors(subject, cohort) for cohort in (train, data.held_out))
+        if not len(seen) or not len(fresh):
+            return estimate(name, None, n, why="no row has a word after its first")
         gap, interval = float(fresh.mean() - seen.mean()), regression.welch(fresh, seen)
         of = ERROR[task]
     else:
@@ -138,23 +142,26 @@ def _balanced(tp: int, positives: int, tn: int, negatives: int) -> Measurement:
     return _measured("balanced_accuracy", (tp / positives + tn / negatives) / 2, n, interval)
 
 
-def _of_scores(s: Array, truth: Array) -> list[Measurement]:
-    n = len(s)
-    area = scores.auc(s, truth)
+def _of_scores(cells: Cells) -> list[Measurement]:
+    n, area = cells.n, scores.auc_of_cells(cells)
     found = [
         _unmeasured("roc_auc", "one of the two outcomes does not occur", n)
-        if area is None
-        else _measured("roc_auc", area, n, scores.auc_interval(s, truth))
+        if area.value is None
+        else _measured("roc_auc", area.value, n, scores.auc_interval_of_cells(cells), binned_by(area.error))
     ]
-    if s.min() < 0 or s.max() > 1:
+    if cells.scores[0] < 0 or cells.scores[-1] > 1:
         return found + [
             _unmeasured(name, "the scores are not probabilities: some lie outside 0 to 1", n)
             for name in ("brier", "log_loss")
         ]
-    for name, rows in (("brier", scores.brier_rows(s, truth)), ("log_loss", scores.log_loss_rows(s, truth))):
-        interval = intervals.mean(rows)
-        why = "" if interval else "every row has the same loss, so nothing is known about its spread"
-        found.append(_measured(name, rows.mean(), n, interval, why))
+    for name in ("brier", "log_loss"):
+        loss = scores.loss_of_cells(cells, name)
+        if loss.value is None:
+            why = "a wrong outcome stands in a bin that holds 0 or 1, where the loss has no bound; it needs single rows"
+            found.append(_unmeasured(name, why, n))
+            continue
+        same = "" if loss.interval else "every row has the same loss, so nothing is known about its spread"
+        found.append(_measured(name, loss.value, n, loss.interval, same or binned_by(loss.error)))
     return found
 
 
@@ -167,12 +174,9 @@ def _confusion(counts: GroupCounts) -> Table:
     )
 
 
-def _roc(s: Array, truth: Array) -> Curve:
+def _roc(cells: Cells) -> Curve:
     """The ROC curve, thinned to what an eye can tell apart."""
-    order = np.argsort(-s, kind="stable")
-    last = np.r_[np.nonzero(np.diff(s[order]))[0], len(s) - 1]  # ties move together
-    tpr = np.r_[0.0, np.cumsum(truth[order])[last] / truth.sum()]
-    fpr = np.r_[0.0, np.cumsum(~truth[order])[last] / (~truth).sum()]
+    tpr, fpr = (np.r_[0.0, np.cumsum(c[::-1]) / c.sum()] for c in (cells.positives, cells.negatives))
     keep = np.unique(np.linspace(0, len(fpr) - 1, CURVE_POINTS).round().astype(int))
     line = Line(
         label="this model",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array
 
 SHOWN_LABELS = 12
+NO_BRIER = "the Brier score here is of two labels; for several the log loss is measured"
 
 
 def estimate(
@@ -69,10 +70,10 @@ def measure(answers: Labelled, rng: np.random.Generator) -> Findings:
     found.append(estimate("balanced_accuracy", balanced, n, interval=intervals.average_of(recalls), why=gone))
     if answers.chances is None:
         why = "only decisions were given, no scores"
-        found += [estimate(name, None, n, why=why) for name in ("roc_auc", "log_loss")]
+        found += [estimate(name, None, n, why=why) for name in ("roc_auc", "brier", "log_loss")]
     else:
         found += _ranking(answers, answers.chances)
-        found.append(_log_loss(answers, answers.chances))
+        found += [estimate("brier", None, n, why=NO_BRIER), _log_loss(answers, answers.chances)]
     found.append(f1(cells, rng))
     exhibits: tuple[Exhibit, ...] = (_confusion(cells, answers.labels),)
     return Findings(measurements=tuple(found), exhibits=exhibits)

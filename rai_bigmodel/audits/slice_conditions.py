@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.errors import MissingExtra
 from rai_bigmodel.files import visible
-from rai_bigmodel.stats import slices
+from rai_bigmodel.stats import slices, trees
 from rai_bigmodel.subject import column_of
-from rai_bigmodel.tables import canonical
+from rai_bigmodel.tables import Table, canonical
 from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
@@ -21,107 +20,124 @@ PARTS = 4
 MOST_LEVELS = 12
 
 
-def conditions_of(cohort: Cohort) -> list[slices.Column]:
-    """Every feature and sensitive column that can be told by two values or more, as codes and words."""
+class Conditions(NamedTuple):
+    """How one column tells rows apart: by values that have a name, or by ranges of its numbers.
+
+    Args:
+        words: of each code; code 0 is no condition that can be named.
+        table: of each code of the column's dictionary the code here; ``None`` where there are ranges.
+        cuts: upper ends of the ranges, each belonging to the range below it.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    table: Array | None
+    cuts: Array
+
+    def column(self, cohort: Cohort, rows: Array) -> slices.Column:
+        """Some rows as codes.
+
+        Args:
+            rows: indices, or booleans.
+        """
+        if self.table is not None:
+            return slices.Column(
+                visible(self.name), self.table[_codes(cohort, self.name)[0][rows]], self.words
+            )
+        values = cohort.arrays(self.name)[self.name][rows]
+        codes = np.searchsorted(self.cuts, values, side="left").astype(np.int32) + 1
+        codes[np.isnan(values)] = len(self.cuts) + 2 if self.words[-1] == "is missing" else 0
+        return slices.Column(visible(self.name), codes, self.words)
+
+
+def conditions_of(cohort: Cohort, seen: Array) -> list[Conditions]:
+    """The conditions of every feature and sensitive column that can be told by two values or more.
+
+    Args:
+        seen: the rows by which quarters and frequent values are chosen.
+    """
     sensitive = cohort.roles.get("sensitive", ())
-    found = [_column(name, values, by_value=name in sensitive) for name, values in _values(cohort).items()]
+    found = [_conditions(cohort, name, seen, by_value=name in sensitive) for name in _names(cohort)]
     return [c for c in found if len(c.words) > 2]
 
 
-def _values(cohort: Cohort) -> dict[str, Array]:
+def _names(cohort: Cohort) -> list[str]:
     truth = column_of(cohort, "truth")
     wanted = dict.fromkeys(c for role in ("feature", "sensitive") for c in cohort.roles.get(role, ()))
-    columns = cohort.arrays(*(c for c in wanted if c != truth))
-    return {name: values for name, values in columns.items() if values.ndim == 1}
+    named = [c for c in wanted if c != truth]
+    # Pictures and series have no value by which rows could be told apart.
+    return [c for c in named if cohort.columns[c].ndim == 1] if isinstance(cohort, Table) else named
 
 
-def _column(name: str, values: Array, *, by_value: bool) -> slices.Column:
-    """A column as codes from 1: its most frequent values, or quarters of its numbers; 0 is every other value."""
+def _codes(cohort: Cohort, name: str) -> tuple[Array, tuple[str, ...]]:
+    """The codes of a column's canonical names: those that a table knows already."""
+    if isinstance(cohort, Table):
+        return cohort.codes(name)
+    names, codes = np.unique(canonical(cohort.arrays(name)[name]).astype(str), return_inverse=True)
+    return codes, tuple(names.tolist())
+
+
+def _conditions(cohort: Cohort, name: str, seen: Array, *, by_value: bool) -> Conditions:
+    """Its most frequent values, or quarters of its numbers; code 0 is every other value."""
+    values = cohort.arrays(name)[name]
     if values.dtype != object:
-        known = values[~np.isnan(values)]
-        distinct = np.unique(known)
-        if len(distinct) > (MOST_LEVELS if by_value else PARTS):
-            return _quarters(name, values, known)
-    text = canonical(values)
-    levels, codes, rows = np.unique(text.astype(str), return_inverse=True, return_counts=True)
+        known = values[seen]
+        known = known[~np.isnan(known)]
+        if len(np.unique(known)) > (MOST_LEVELS if by_value else PARTS):
+            return _quarters(name, known, missing=bool(np.isnan(values[seen]).any()))
+    codes, names = _codes(cohort, name)
+    rows = np.bincount(codes[seen], minlength=len(names))
     top = np.argsort(-rows, kind="stable")[:MOST_LEVELS]
-    place = np.zeros(len(levels), dtype=np.int32)
+    top = top[rows[top] > 0]
+    place = np.zeros(len(names), dtype=np.int32)
     place[top] = np.arange(1, len(top) + 1)
-    words = ("", *(f"is {visible(str(levels[i]))}" for i in top))
-    return slices.Column(visible(name), place[codes], words)
+    words = ("", *(f"is {visible(names[i])}" for i in top))
+    return Conditions(name, words, place, np.empty(0))
 
 
-def _quarters(name: str, values: Array, known: Array) -> slices.Column:
+def _quarters(name: str, known: Array, *, missing: bool) -> Conditions:
     cuts = np.unique(np.quantile(known, np.arange(1, PARTS) / PARTS, method="lower"))
     cuts = cuts[cuts < known.max()]
-    gone = np.isnan(values)
-    codes = np.searchsorted(cuts, np.where(gone, 0.0, values), side="left").astype(np.int32) + 1
     shown = [number(float(c)) for c in cuts]
     words = ["", f"is at most {shown[0]}"]
     words += [f"is above {a} and at most {b}" for a, b in pairwise(shown)]
     words.append(f"is above {shown[-1]}")
-    codes[gone] = len(words)
-    words += ["is missing"] if gone.any() else []
-    return slices.Column(visible(name), codes, tuple(words))
-
-
-def _numbers(cohort: Cohort) -> tuple[list[str], Array]:
-    """Columns as numbers ``(rows, columns)`` for a tree: text by its most frequent values, missing as itself."""
-    names, out = [], []
-    for name, values in _values(cohort).items():
-        if values.dtype != object:
-            names.append(visible(name))
-            out.append(values.astype(np.float32))
-            continue
-        column = _column(name, values, by_value=True)
-        for code, word in enumerate(column.words[1:], start=1):
-            names.append(f"{column.name} {word}")
-            out.append((column.codes == code).astype(np.float32))
-    return names, np.stack(out, axis=1)
+    words += ["is missing"] if missing else []
+    return Conditions(name, tuple(words), None, cuts)
 
 
 def worst_leaf(
-    cohort: Cohort,
-    wrong: Array,
-    *,
-    search: Array,
-    confirm: Array,
-    least: int,
-    rng: np.random.Generator,
+    cohort: Cohort, conditions: list[Conditions], wrong: Array, *, search: Array, confirm: Array, least: int
 ) -> tuple[str, Array]:
-    """The leaf of a depth-3 tree that is worst where the tree was grown: in words, and which other rows it holds.
+    """The leaf of a depth-3 tree that is worst where the tree was grown: in words, and which other rows it holds."""
+    told = {c.name: c for c in conditions if c.table is not None}
+    columns: list[tuple[str, int]] = []
+    for name in _names(cohort):
+        if cohort.arrays(name)[name].dtype != object:
+            columns.append((name, 0))
+        elif name in told:  # text by its most frequent values
+            columns += [(name, code) for code in range(1, len(told[name].words))]
 
-    Raises:
-        MissingExtra: scikit-learn is not installed.
-    """
-    try:
-        from sklearn.tree import DecisionTreeClassifier
-    except ImportError:
-        package, extra, feature = "scikit-learn", "fairness", "the yardstick of slices"
-        raise MissingExtra(package, extra, feature) from None
-    names, x = _numbers(cohort)
-    tree = DecisionTreeClassifier(
-        max_depth=3, min_samples_leaf=least, random_state=int(rng.integers(2**31))
-    ).fit(x[search], wrong[search])
-    leaves, there = tree.apply(x[search]), tree.apply(x[confirm])
-    ids = np.unique(leaves)
-    worst = int(ids[np.argmax([wrong[search][leaves == i].mean() for i in ids])])
-    return _path(tree.tree_, worst, names), there == worst
+    def values(which: tuple[str, int], rows: Array) -> Array:
+        name, code = which
+        if code == 0:
+            numbers: Array = cohort.arrays(name)[name][rows]
+            return numbers
+        return (told[name].column(cohort, rows).codes == code).astype(np.float64)
 
-
-def _path(tree: object, leaf: int, names: list[str]) -> str:
-    """The conditions on the way to a leaf, in words."""
-    left, right = tree.children_left, tree.children_right  # type: ignore[attr-defined]
-    parent = {int(c): (i, side) for side, cs in (("left", left), ("right", right)) for i, c in enumerate(cs)}
-    words: list[str] = []
-    at = leaf
-    while at in parent and at != 0:
-        at, side = parent[at]
-        name, cut = names[tree.feature[at]], number(float(tree.threshold[at]))  # type: ignore[attr-defined]
-        flag = " is " in name and cut == "0.5"
-        words.append(
-            (f"not ({name})" if side == "left" else name)
-            if flag
-            else f"{name} is {'at most' if side == 'left' else 'above'} {cut}"
-        )
-    return " and ".join(reversed(words)) or "all rows"
+    grown = trees.leaves([values(which, search) for which in columns], wrong[search], least=least)
+    worst = max(grown, key=lambda leaf: leaf.hits / max(leaf.rows, 1))
+    inside = np.ones(len(confirm), dtype=bool)
+    words = []
+    for cut in worst.cuts:
+        name, code = columns[cut.column]
+        there = values(columns[cut.column], confirm)
+        inside &= cut.holds(there)
+        if code:
+            said = f"{visible(name)} {told[name].words[code]}"
+            words.append(f"not ({said})" if cut.below else said)
+        else:
+            side = "is at most" if cut.below else "is above"
+            gone = " or missing" if not cut.below and np.isnan(there).any() else ""
+            words.append(f"{visible(name)} {side} {number(cut.at)}{gone}")
+    return " and ".join(words) or "all rows", inside

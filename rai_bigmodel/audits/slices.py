@@ -8,14 +8,14 @@ import numpy as np
 
 from rai_bigmodel.audits.answers import NEEDS_ROWS, correct
 from rai_bigmodel.audits.slice_conditions import conditions_of, worst_leaf
-from rai_bigmodel.errors import InputError, MissingExtra
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Interval, Measurement, Record, Rung, Table
 from rai_bigmodel.stats import intervals, slices
 from rai_bigmodel.subject import in_memory, task_of
 from rai_bigmodel.words import percent, plural
 
 if TYPE_CHECKING:
-    from rai_bigmodel.subject import Array, Cohort, Splits, Subject
+    from rai_bigmodel.subject import Array, Splits, Subject
 
 FEWEST_ROWS = 200
 NO_ACCURACY = {
@@ -73,23 +73,28 @@ class Slices(Record, omit_defaults=True):
         if cohort.rows < FEWEST_ROWS:
             why = f"{plural(cohort.rows, 'row')} cannot be halved and searched; at least {FEWEST_ROWS} are needed"
             return _nothing(why, cohort.rows)
-        columns = conditions_of(cohort)
-        if not columns:
-            return _nothing("no feature or sensitive column takes two values that can be named", cohort.rows)
         wrong = ~correct(subject, cohort)
         shuffled = rng.permutation(cohort.rows)
         search, confirm = np.array_split(shuffled, 2)
         search, confirm = np.sort(search[:SEARCHED]), np.sort(confirm)
-        halves = [[c._replace(codes=c.codes[part]) for c in columns] for part in (search, confirm)]
+        # Quarters and frequent values: of all rows, or of as many as are looked at twice over.
+        conditions = conditions_of(cohort, shuffled[: 2 * SEARCHED])
+        if not conditions:
+            return _nothing("no feature or sensitive column takes two values that can be named", cohort.rows)
+        columns = [c.column(cohort, search) for c in conditions]
         least = max(30, int(np.ceil(self.share * len(search))))
-        found = slices.strongest(
-            halves[0], wrong[search], depth=self.depth, least=least, most=self.candidates
-        )
-        there = [_seen(one.words(columns), one.mask(halves[1]), wrong[confirm]) for one in found]
+        found = slices.strongest(columns, wrong[search], depth=self.depth, least=least, most=self.candidates)
+        # Of the other half only what was found is looked at.
+        used = sorted({i for one in found for i, _ in one.conditions})
+        other = {i: conditions[i].column(cohort, confirm) for i in used}
+        outcome = wrong[confirm]
+        there = [_seen(one.words(columns), one.mask(other), outcome) for one in found]
         significant = slices.benjamini_yekutieli([s.p for s in there], rate=self.discovery_rate)
         notes = [_said(len(columns), len(search), len(confirm), least, len(found))]
-        tree, note = self._tree(cohort, wrong, search=search, confirm=confirm, least=least, rng=rng)
-        notes += [note] if note else []
+        tree = None
+        if self.yardstick and wrong[search].any():
+            leaf = worst_leaf(cohort, conditions, wrong, search=search, confirm=confirm, least=least)
+            tree = _seen(*leaf, outcome)
         n = len(confirm)
         count = Measurement(
             metric="slices.count_significant", kind="exact", value=float(sum(significant)), n=n
@@ -99,24 +104,6 @@ class Slices(Record, omit_defaults=True):
             exhibits=(_table(there, significant, tree),),
             notes=tuple(notes),
         )
-
-    def _tree(
-        self,
-        cohort: Cohort,
-        wrong: Array,
-        *,
-        search: Array,
-        confirm: Array,
-        least: int,
-        rng: np.random.Generator,
-    ) -> tuple[_Seen | None, str]:
-        if not self.yardstick or not wrong[search].any():
-            return None, ""
-        try:
-            leaf = worst_leaf(cohort, wrong, search=search, confirm=confirm, least=least, rng=rng)
-        except MissingExtra as error:
-            return None, f"The yardstick, a decision tree, is left out: {error}"
-        return _seen(*leaf, wrong[confirm]), ""
 
 
 class _Seen(NamedTuple):

@@ -19,6 +19,11 @@ DECISIONS = 1000
 NO_CARD = "the subject's card does not say"
 NOT_ASKED = "nobody asked for an estimate while the model was trained (train: energy_in in its recipe)"
 
+LEFT_OUT = (
+    "Energy and emissions are estimates from the card; making the machines, and trainings that were thrown away, are "
+    "not in them."
+)
+
 
 class Sustainability(Record, omit_defaults=True):
     """Energy and emissions of the training, its time and size, as the model's card says; energy of decisions.
@@ -57,11 +62,7 @@ class Sustainability(Record, omit_defaults=True):
             _one("train_seconds", seconds, NO_CARD, kind="clock"),
             self._of_decisions(subject, data.held_out, energy, seconds),
         ]
-        notes = (
-            "Energy and emissions are estimates from the card; making the machines, and trainings that were thrown "
-            "away, are not in them.",
-        )
-        return Findings(measurements=tuple(found), notes=notes if energy else ())
+        return Findings(measurements=tuple(found), notes=(LEFT_OUT,) if energy else ())
 
     def _of_decisions(
         self, subject: Subject, cohort: Cohort, energy: Mapping[str, Any], seconds: float | None
@@ -85,7 +86,7 @@ class Sustainability(Record, omit_defaults=True):
 
 def _one(name: str, value: float | None, why: str, *, kind: Kind = "exact") -> Measurement:
     """A measurement; `why` is the reason where there is none, and a caveat of energies."""
-    shown = why if value is None or kind == "clock" and name != "train_seconds" else ""
+    shown = why if value is None or (kind == "clock" and name != "train_seconds") else ""
     return Measurement(
         metric=f"sustainability.{name}",
         kind=kind,

@@ -2,7 +2,8 @@
 
 Features that tell the attribute are dropped, the strongest first; then settings that make the net simpler;
 then rows are reweighed; then the demand for equal rates is put into labels and weights. Every candidate is the
-run's own recipe with one thing changed, or two where it says so.
+run's own recipe with one thing changed, or two where it says so. Last, where Fairlearn is installed, come the models
+that its ExponentiatedGradient visits.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ PULLS = (0.5, 1.0, 1.5, 2.0, 3.0)
 DECAYS = (0.1, 1.0)
 
 
-Method = Literal["features", "settings", "reweighing", "reductions"]
+Method = Literal["features", "settings", "reweighing", "reductions", "exponentiated-gradient"]
 
 
 class Candidate(Record):
@@ -62,10 +63,7 @@ def candidates(run: Run, attribute: str, proxies: Sequence[Proxy]) -> tuple[Cand
     Raises:
         InputError: the attribute's own columns are all the features there are.
     """
-    own = tuple(f for f in run.card.features if f in attribute.split("*"))
-    if own and len(own) == len(run.card.features):
-        msg = f"{run.name}: reads nothing but {', '.join(own)}, so nothing is left without the attribute"
-        raise InputError(msg)
+    own = _own(run, attribute)
     found: list[Candidate] = []
 
     def add(
@@ -111,6 +109,23 @@ def candidates(run: Run, attribute: str, proxies: Sequence[Proxy]) -> tuple[Cand
         )
         add(f"reduced-{pull:g}", "reductions", words, pull=pull)
     return tuple(found)
+
+
+def visited(run: Run, attribute: str) -> Candidate:
+    """What Fairlearn's game trains: the recipe as it is, without the attribute; labels and weights are the game's."""
+    own, name = _own(run, attribute), "exponentiated"
+    recipe = _without(run.card.recipe, own, name=f"{run.name} {name}")
+    words = "outcomes and weights of Fairlearn's ExponentiatedGradient (Agarwal et al. 2018)"
+    return Candidate(name, "exponentiated-gradient", words, recipe, own)
+
+
+def _own(run: Run, attribute: str) -> tuple[str, ...]:
+    """The features that are a part of the attribute itself."""
+    own = tuple(f for f in run.card.features if f in attribute.split("*"))
+    if own and len(own) == len(run.card.features):
+        msg = f"{run.name}: reads nothing but {', '.join(own)}, so nothing is left without the attribute"
+        raise InputError(msg)
+    return own
 
 
 def _settings(run: Run) -> list[tuple[str, str, Recipe]]:

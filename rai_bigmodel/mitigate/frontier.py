@@ -27,17 +27,19 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 UNMITIGATED = "unmitigated"
-FORMAT = 1
+FORMAT = 2
 
 
 class Point(Record):
     """One model on the way between accurate and fair.
 
     Args:
-        method: ``unmitigated``, ``features``, ``settings``, ``reweighing``, ``reductions`` or ``attribute-aware``.
+        method: ``unmitigated``, ``features``, ``settings``, ``reweighing``, ``reductions``,
+            ``exponentiated-gradient``, ``mixture`` or ``attribute-aware``.
         words: what was done.
         digest: of the model; empty for one that is not a model of its own.
         reads_attribute: whether its predictor reads the attribute; then it is never chosen.
+        randomised: whether it draws lots among models; then it is never chosen, and its numbers are expectations.
         accuracy, gap: on the calibration rows, where the choice is made.
         dominated: whether another that may be chosen is as accurate and as even there, and better in one.
         measurements: on the held-out rows; those labelled ``against`` are changes from the unmitigated model.
@@ -49,10 +51,16 @@ class Point(Record):
     digest: str
     dropped: tuple[str, ...] = ()
     reads_attribute: bool = False
+    randomised: bool = False
     accuracy: float = 0.0
     gap: float | None = None
     dominated: bool = False
     measurements: tuple[Measurement, ...] = ()
+
+    @property
+    def may_be_chosen(self) -> bool:
+        """Whether it is one model that does not read the attribute."""
+        return not self.reads_attribute and not self.randomised
 
 
 class Frontier(Record):
@@ -90,7 +98,7 @@ def choose(points: Sequence[Point], accuracy_cost: float) -> str:
     reads the attribute it is never chosen: if all else costs too much, the most accurate of the rest is.
     """
     base = points[0]
-    allowed = [p for p in points if not p.reads_attribute and p.gap is not None]
+    allowed = [p for p in points if p.may_be_chosen and p.gap is not None]
     within = [p for p in allowed if p.accuracy >= base.accuracy - accuracy_cost - 1e-12]
     best = min(within, key=lambda p: (p.gap, -p.accuracy), default=base)
     if best.reads_attribute and allowed:
@@ -109,7 +117,7 @@ def dominated(point: Point, points: Sequence[Point]) -> bool:
         and other.gap <= point.gap
         and (other.accuracy > point.accuracy or other.gap < point.gap)
         for other in points
-        if other.gap is not None and not other.reads_attribute
+        if other.gap is not None and other.may_be_chosen
     )
 
 

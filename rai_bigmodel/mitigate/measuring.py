@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.mitigate import frontier as f
+from rai_bigmodel.mitigate import mixture
 from rai_bigmodel.mitigate.aware import thresholds_per_group
 from rai_bigmodel.mitigate.gap import Pair, only, rates_of, sized, widest
 from rai_bigmodel.stats import counts as c
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rai_bigmodel.mitigate.candidates import Candidate
+    from rai_bigmodel.mitigate.exponentiated import Game
     from rai_bigmodel.mitigate.frontier import Point
     from rai_bigmodel.stats.counts import GroupCounts
     from rai_bigmodel.subject import Array, Cohort
@@ -101,6 +104,44 @@ class Measuring:
         """A candidate."""
         point = f.Point(one.name, one.method, one.words, made.digest, dropped=one.dropped)
         return self._measured(point, *self._decisions(made))
+
+    def mixture(self, game: Game) -> Point:
+        """A draw among the members of a game, by its expectations."""
+        subjects = [(m, None if m.run is None else of_run(m.run)) for m in game.members]
+
+        def chances(rows: Table) -> Array:
+            return mixture.chance(
+                (m.share, np.full(rows.rows, m.always) if s is None else decisions_of(s, rows))
+                for m, s in subjects
+            )
+
+        words = (
+            f"a draw among {len(game.members)} models for each person, as ExponentiatedGradient answers; these are "
+            "expectations. Never chosen: the same person could get two answers, and it is not one run"
+        )
+        codes, names = self.calibrate.groups(by := self.attribute.split("*"))
+        there = f.Rows(codes=codes, names=names, truth=truth_of(self.calibrate))
+        on_there, here = chances(self.calibrate), chances(self.held_out)
+        gap = mixture.widest(there, on_there, self.constraint, self.compared["calibrate"])
+        about: dict[str, str] = {"attribute": "*".join(by), "constraint": self.constraint}
+        found = mixture.levels(self.rows, here, groups=self.compared["held_out"], **about)
+        found += mixture.changes(self.rows, self.before, here, pair=self.pair, against=f.UNMITIGATED, **about)
+        return f.Point(
+            "exponentiated-mixture",
+            "mixture",
+            words,
+            "",
+            randomised=True,
+            accuracy=float(mixture.right(on_there, there.truth).mean()),
+            gap=None if gap is None else gap.value,
+            measurements=tuple(found),
+        )
+
+    def enough(self, train: Table) -> tuple[str, ...]:
+        """The groups whose rates a training can be asked to make alike: large enough there, or else the pair."""
+        by = self.attribute.split("*")
+        here = sized(_counts(self.run, train, by), self.constraint)
+        return here if len(here) > 1 else (self.pair.high, self.pair.low)
 
     def aware(self, seed: int) -> Point:
         """The run with thresholds per group.

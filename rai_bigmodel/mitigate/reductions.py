@@ -5,7 +5,7 @@ classifier under a fairness constraint is that of a weighted problem. A row's si
 accuracy, +1 or −1 by its outcome, less λ/p for a group that is selected too often and plus λ/p for one that is
 selected too seldom, where p is the share of all rows that are that group's and count towards the rate. Its sign is
 the label to learn, its size the weight. Each λ of a grid gives one model that is a model like any other;
-Fairlearn's ExponentiatedGradient would mix many, and a draw among models cannot be saved and exported as one.
+Fairlearn's ExponentiatedGradient (`exponentiated`) looks for the λ itself, and draws among the models it met.
 """
 
 from __future__ import annotations

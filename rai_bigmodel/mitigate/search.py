@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,15 +13,14 @@ from rai_bigmodel.errors import InputError, TrainingDiverged
 from rai_bigmodel.evidence import SubjectId
 from rai_bigmodel.mitigate import frontier as f
 from rai_bigmodel.mitigate.aware import said
-from rai_bigmodel.mitigate.candidates import Candidate, candidates
-from rai_bigmodel.mitigate.gap import Pair, rates_of
+from rai_bigmodel.mitigate.candidates import candidates
+from rai_bigmodel.mitigate.exponentiated import LEFT_OUT, rounds_of
+from rai_bigmodel.mitigate.gap import rates_of
 from rai_bigmodel.mitigate.measuring import Measuring
 from rai_bigmodel.mitigate.proxies import proxies
-from rai_bigmodel.mitigate.reductions import signed_weights
-from rai_bigmodel.mitigate.reweighing import reweighing
-from rai_bigmodel.subject import attributes_of, column_of, data_id, truth_of
+from rai_bigmodel.mitigate.retraining import Weighing, played, trained
+from rai_bigmodel.subject import attributes_of, data_id
 from rai_bigmodel.tables import Table
-from rai_bigmodel.training import fit
 from rai_bigmodel.training.rows import usable
 
 if TYPE_CHECKING:
@@ -29,16 +28,11 @@ if TYPE_CHECKING:
 
     from rai_bigmodel.mitigate.frontier import Frontier
     from rai_bigmodel.policy import AttributeAware
-    from rai_bigmodel.subject import Array, Splits
+    from rai_bigmodel.subject import Splits
     from rai_bigmodel.training.checkpoint import Run
 
 ACCURACY_COST = 0.02
 """How much accuracy on the calibration rows may be given up unless something else is said."""
-
-NO_ENSEMBLE = (
-    "Fairlearn's ExponentiatedGradient was not tried: it answers by drawing among many models, which is no one "
-    "model to be saved and exported. Its reduction is, one model for each of a few multipliers."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +52,7 @@ def mitigate(
     accuracy_cost: float = ACCURACY_COST,
     seed: int = 0,
     aware: AttributeAware | None = None,
+    rounds: int | None = None,
     on_candidate: Callable[[str, int, int], None] | None = None,
 ) -> Mitigation:
     """Train a run again in other ways, and choose the one with the narrowest gap that does not cost too much.
@@ -70,12 +65,16 @@ def mitigate(
         accuracy_cost: the most accuracy on the calibration rows that may be given up.
         seed: of the permutations that find proxies; trainings keep the run's own seed.
         aware: what the policy says about methods that read the attribute to decide.
+        rounds: of Fairlearn's ExponentiatedGradient, some three trainings each; 0 leaves it out. By default
+            8 where Fairlearn is installed.
         on_candidate: called with a name, how many are done and how many there are.
 
     Raises:
         InputError: the run is private, was trained on other rows, or the attribute or constraint is not there.
+        MissingExtra: `rounds` are asked for, and Fairlearn is not installed.
     """
     rates_of(constraint)
+    rounds_played = rounds_of(rounds)
     if not 0 <= accuracy_cost <= 1:
         msg = f"accuracy_cost must lie from 0 to 1, got {accuracy_cost}"
         raise InputError(msg)
@@ -91,19 +90,31 @@ def mitigate(
 
     measure = Measuring.of(run, train, calibrate, held_out, by=by, constraint=constraint)
     points, runs = [measure.base()], {f.UNMITIGATED: run}
-    weigh = _Weighing(train=train, codes=codes, names=names, constraint=constraint, pair=measure.pair)
-    notes = [measure.note, NO_ENSEMBLE, said(aware, attribute)]
+    weigh = Weighing(train=train, codes=codes, names=names, constraint=constraint, pair=measure.pair)
+    notes = [measure.note, said(aware, attribute)]
+    if held_out.roles.get("weight"):
+        notes.append("Rows carry weights; mitigation trains and measures with every row counted alike.")
     for done, one in enumerate(tried):
         if on_candidate:
             on_candidate(one.name, done, len(tried))
         try:
-            runs[one.name] = _trained(run, one, splits, weigh)
+            learned, weights = weigh.rows(one)
+            runs[one.name] = trained(run, one, splits, weigh, learned=learned, weights=weights)
         except TrainingDiverged as error:
             notes.append(f"{one.name} is left out: {error}.")
             continue
         points.append(measure.point(one, runs[one.name]))
     if on_candidate:
         on_candidate("", len(tried), len(tried))
+    if rounds_played:
+        found, note = played(run, splits, weigh, measure, rounds=rounds_played, on_candidate=on_candidate)
+        for point, made in found:
+            points.append(point)
+            if made is not None:
+                runs[point.name] = made
+        notes.append(note)
+    elif rounds is None:
+        notes.append(LEFT_OUT)
     if aware is not None and aware.allowed:
         try:
             points.append(measure.aware(seed))
@@ -177,48 +188,3 @@ def _refuse_private(run: Run, trainings: int) -> None:
         "privacy (--role plain)"
     )
     raise InputError(msg)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Weighing:
-    """The training rows as a candidate learns from them."""
-
-    train: Table
-    codes: Array
-    names: tuple[str, ...]
-    constraint: str
-    pair: Pair
-
-    def rows(self, one: Candidate) -> tuple[Table, Array | None, int]:
-        """The rows, what each counts, and how many labels were turned."""
-        truth = truth_of(self.train)
-        if one.power:
-            return self.train, reweighing(self.codes, truth, power=one.power), 0
-        if not one.pull:
-            return self.train, None, 0
-        counts = f.counts_for(self.pair.rate, truth)
-        high, low = ((self.codes == self.names.index(g)) & counts for g in (self.pair.high, self.pair.low))
-        signed = signed_weights(truth, high, low, pull=one.pull)
-        learned = np.where(signed == 0, truth, signed > 0)
-        column = column_of(self.train, "truth")
-        values = self.train.columns[column]
-        turned = np.where(learned, values[truth][0], values[~truth][0]).astype(values.dtype)
-        table = replace(self.train, columns={**self.train.columns, column: turned})
-        return table, np.abs(signed), int((learned != truth).sum())
-
-
-def _trained(run: Run, one: Candidate, splits: Splits, weigh: _Weighing) -> Run:
-    """A candidate's training, with a card that says what the recipe does not."""
-    rows, weights, turned = weigh.rows(one)
-    left = tuple(name for name in run.card.features if name not in one.dropped)
-    rows = replace(rows, roles={**rows.roles, "feature": left})
-    made = fit.train_recipe(one.recipe, splits=replace(splits, train=rows), weights=weights)
-    note = f"Made from {run.name} ({run.digest}) by mitigation: {one.words}."
-    data = made.card.data
-    if turned:
-        note += f" The outcomes of {turned:,} training rows were turned for it."
-        # The rows are still those of the run; what was learned from them is named beside them.
-        learned = msgspec.structs.replace(data["train"], name="training rows with turned outcomes")
-        data = {**data, "train": data_id(weigh.train), "learned": learned}
-    card = msgspec.structs.replace(made.card, notes=(*made.card.notes, note), data=data)
-    return replace(made, card=card)

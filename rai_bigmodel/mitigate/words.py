@@ -77,13 +77,14 @@ def prose(frontier: Frontier) -> list[str]:
 def _mark(point: Point, frontier: Frontier) -> str:
     if point.name == frontier.chosen:
         return "▸"
-    return " " if point.dominated or point.reads_attribute else "·"
+    return "·" if point.may_be_chosen and not point.dominated else " "
 
 
 def _row(point: Point, frontier: Frontier) -> tuple[str, ...]:
     gap = f"fairness.{frontier.constraint}_difference"
     return (
-        visible(point.name) + (" (reads it)" if point.reads_attribute else ""),
+        visible(point.name)
+        + (" (reads it)" if point.reads_attribute else " (draws lots)" if point.randomised else ""),
         f"{point.accuracy:.3f}",
         "–" if point.gap is None else f"{point.gap:.3f}",
         _value(_find(point, "performance.accuracy", against=False)),

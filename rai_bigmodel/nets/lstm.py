@@ -160,10 +160,11 @@ def _run(lstm: nn.Module, z_BTD: Tensor) -> Tensor:
         hidden = lstm.hidden_size
         return torch.cat([weight[:hidden], weight[3 * hidden :], weight[hidden : 3 * hidden]])[None]
 
-    biases = torch.cat([gates(lstm.bias_ih_l0), gates(lstm.bias_hh_l0)], dim=1)
+    own = dict(lstm.named_parameters())
+    biases = torch.cat([gates(own["bias_ih_l0"]), gates(own["bias_hh_l0"])], dim=1)
     h_T1BH = torch.onnx.ops.symbolic(
         "LSTM",
-        (z_BTD.transpose(0, 1), gates(lstm.weight_ih_l0), gates(lstm.weight_hh_l0), biases),
+        (z_BTD.transpose(0, 1), gates(own["weight_ih_l0"]), gates(own["weight_hh_l0"]), biases),
         {"hidden_size": lstm.hidden_size},
         dtype=z_BTD.dtype,
         shape=(z_BTD.shape[1], 1, z_BTD.shape[0], lstm.hidden_size),

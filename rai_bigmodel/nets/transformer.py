@@ -160,9 +160,10 @@ class Attentive(nn.Module):
         Raises:
             InputError: the tensor has another shape.
         """
+        x_BTD = self.positions(ids_BT)
         real_BT = _real(ids_BT)
-        share_BT = real_BT.to(self.embedding.weight.dtype) / real_BT.sum(dim=1, keepdim=True)
-        return (self.positions(ids_BT) * share_BT[:, :, None]).sum(dim=1)
+        share_BT = real_BT.to(x_BTD.dtype) / real_BT.sum(dim=1, keepdim=True)
+        return (x_BTD * share_BT[:, :, None]).sum(dim=1)
 
     def positions(self, ids_BT: Tensor) -> Tensor:
         """Raw words → one vector a position ``(B, T, width)``.

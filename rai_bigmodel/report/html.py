@@ -18,6 +18,7 @@ from rai_bigmodel.report.page import page
 
 if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.report.index import Index
     from rai_bigmodel.rules import Verdict
 
 R = TypeVar("R")
@@ -30,16 +31,23 @@ def render(dossier: Dossier, verdict: Verdict | None) -> bytes:
     """
     dossier = _as_read(dossier)
     verdict = None if verdict is None else _as_read(verdict)
+    return _filled("page.html", page=page(dossier, verdict))
+
+
+def render_index(runs: Index) -> bytes:
+    """The overview of a folder of runs as one HTML file, in UTF-8."""
+    return _filled("index.html", index=runs)
+
+
+def _filled(template: str, **words: object) -> bytes:
+    """A template with its words, the one style sheet, and a policy that allows nothing else."""
     environment = _environment()
     style = _source(environment, "page.css")
     policy = (
         f"default-src 'none'; style-src 'sha256-{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    text = environment.get_template("page.html").render(
-        page=page(dossier, verdict), style=style, policy=policy
-    )
-    return text.encode("utf-8")
+    return environment.get_template(template).render(style=style, policy=policy, **words).encode("utf-8")
 
 
 def _as_read(record: R) -> R:

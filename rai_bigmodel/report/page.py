@@ -198,7 +198,7 @@ def _facts(subject: SubjectId | None, dossier: Dossier, verdict: Verdict | None)
         policy = verdict.policy
         words = (
             f"{named(policy.name)}, {plural(len(policy.rules), 'rule')}, {percent(policy.confidence)} confidence; "
-            "runs on these rows are not counted"
+            + (verdict.attempts.words if verdict.attempts else "runs on these rows are not counted")
         )
         yield Fact("Policy", words, short(policy.digest))
     else:

@@ -50,7 +50,7 @@ def shown_rules(verdict: Verdict, dossier: Dossier) -> list[ShownRule]:
 def _shown(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) -> ShownRule:
     rule, m = ruling.rule, ruling.measurement
     metrics = tuple(dict.fromkeys(limit.metric for limit in rule.limits))
-    limit = _limit_of(ruling)
+    limit = limit_of(ruling)
     return ShownRule(
         anchor=anchor,
         metrics=metrics,
@@ -63,21 +63,22 @@ def _shown(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) -> Sho
         words=prose(ruling.words),
         because=prose(rule.because),
         control=tuple(prose(c) for c in rule.control),
-        value=_value(m, limit),
-        interval=_interval_words(m, policy, limit),
+        value=value_words(m, limit),
+        interval=interval_said(m, policy, limit),
         rows=_rows(m, limit, rule.role, dossier),
         picture=_picture(m, policy, limit),
     )
 
 
-def _value(m: Measurement | None, limit: Limit) -> str:
+def value_words(m: Measurement | None, limit: Limit) -> str:
+    """The measured number with its unit, never written so that it looks equal to a limit it is not."""
     if m is None or m.value is None:
         return "not measured"
     unit = phrase(m.metric).unit
     return number(m.value, beside=limit.value) + (f" {unit}" if unit else "")
 
 
-def _limit_of(ruling: Ruling) -> Limit:
+def limit_of(ruling: Ruling) -> Limit:
     """The limit that the deciding measurement was held against."""
     m = ruling.measurement
     return next((x for x in ruling.rule.limits if m is not None and x.matches(m)), ruling.rule.limits[0])
@@ -94,7 +95,8 @@ def _keep(m: Measurement, policy: Policy, limit: Limit) -> float | None:
     return None if rung is None else rung[4 if limit.at_most is not None else 3]
 
 
-def _interval_words(m: Measurement | None, policy: Policy, limit: Limit) -> str:
+def interval_said(m: Measurement | None, policy: Policy, limit: Limit) -> str:
+    """Its interval at the policy's confidence, or what there is in place of one."""
     if m is None or m.value is None:
         return ""
     ends = ends_at(m, policy)
@@ -200,7 +202,7 @@ def _others(left: Sequence[int]) -> list[str]:
 
 
 def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
-    m, limit = ruling.measurement, _limit_of(ruling)
+    m, limit = ruling.measurement, limit_of(ruling)
     if m is None or m.value is None:
         return f"{rule_title(ruling.rule)}: {prose(ruling.words)}"
     rates = group_rows(m, ruling.rule.role, dossier)
@@ -243,7 +245,7 @@ def _nearest(passing: Sequence[Ruling], policy: Policy) -> list[str]:
     """Which passing rule has least room between what is shown and its limit."""
     rooms = []
     for ruling in passing:
-        m, limit = ruling.measurement, _limit_of(ruling)
+        m, limit = ruling.measurement, limit_of(ruling)
         if m is None or m.value is None or m.kind in {"p_value", "clock"}:
             continue
         bound = _keep(m, policy, limit)

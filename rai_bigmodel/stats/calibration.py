@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from scipy import special
 
-from rai_bigmodel.stats.intervals import climb
+from rai_bigmodel.stats.cells import Cells, of_histogram, of_rows
+from rai_bigmodel.stats.intervals import climb, widened
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval
@@ -26,8 +27,7 @@ FEWEST_BINS = 5
 DRAWS = 9_999
 LEAST_VARIANCE = 0.25
 POOLED_FROM = 4_000
-RUNS = 300
-"""Of more rows than `POOLED_FROM`, outcomes are drawn for about so many runs of neighbouring scores."""
+"""Of more rows than that, the outcomes of a bin are drawn together."""
 
 
 class Bins(NamedTuple):
@@ -61,39 +61,31 @@ def equal_mass(scores: Array, truth: Array, *, bins: int = BINS) -> Bins:
         scores: from 0 to 1 ``(rows,)``.
         truth: whether the outcome is positive ``(rows,)``.
     """
-    order = np.argsort(scores, kind="stable")
-    s = np.asarray(scores, dtype=float)[order]
-    starts = _starts(s, bins)
-    n = np.diff(np.r_[starts, len(s)])
-    positives = np.add.reduceat(np.asarray(truth, dtype=np.int64)[order], starts)
-    return Bins(n, positives, np.add.reduceat(s, starts) / n)
+    return equal_mass_of_cells(of_rows(scores, truth), bins=bins)
 
 
-def _starts(ordered: Array, bins: int) -> Array:
-    """Where each bin of sorted scores begins: never between two equal scores."""
-    wanted = np.linspace(0, len(ordered), bins + 1).round().astype(int)[:-1]
+def equal_mass_of_cells(cells: Cells, *, bins: int = BINS) -> Bins:
+    """The same of rows counted by score; of a histogram, mean scores are off by at most half of its bins' width."""
+    rows, starts = cells.rows, _starts(cells, bins)
+    n = np.add.reduceat(rows, starts)
+    mean = np.add.reduceat(rows * cells.scores, starts) / n
+    return Bins(n, np.add.reduceat(cells.positives, starts), mean)
+
+
+def _starts(cells: Cells, bins: int) -> Array:
+    """Where each bin begins among the scores: never between two equal ones."""
+    rows = cells.rows
+    before = np.cumsum(rows) - rows
+    wanted = np.linspace(0, rows.sum(), bins + 1).round().astype(int)[:-1]
     # A cut inside a run of equal scores moves to the run's nearer end.
-    down = np.searchsorted(ordered, ordered[wanted], "left")
-    up = np.searchsorted(ordered, ordered[wanted], "right")
-    cuts = np.where(wanted - down <= up - wanted, down, up)
-    return np.unique(cuts[cuts < len(ordered)])
+    run = np.searchsorted(before, wanted, "right") - 1
+    cuts = np.where(wanted - before[run] <= before[run] + rows[run] - wanted, run, run + 1)
+    return np.unique(cuts[cuts < len(rows)])
 
 
 def equal_mass_of_counts(counts: ScoreCounts, group: int = 0, *, bins: int = BINS) -> Bins:
     """The bins of one group of a histogram; mean scores are off by at most half of a histogram's bin."""
-    cells = counts.counts[group]
-    rows = cells.sum(axis=0)
-    there = np.flatnonzero(rows)
-    rows, positives = rows[there], cells[1, there]
-    before = np.cumsum(rows) - rows
-    wanted = np.linspace(0, rows.sum(), bins + 1)[:-1]
-    nearest = np.searchsorted(before, wanted)
-    back = np.maximum(nearest - 1, 0)
-    nearest = np.minimum(nearest, len(before) - 1)
-    starts = np.unique(np.where(wanted - before[back] <= np.abs(before[nearest] - wanted), back, nearest))
-    n = np.add.reduceat(rows, starts)
-    middle = (there + 0.5) / counts.bins
-    return Bins(n, np.add.reduceat(positives, starts), np.add.reduceat(rows * middle, starts) / n)
+    return equal_mass_of_cells(of_histogram(counts.counts[group]), bins=bins)
 
 
 class Calibration(NamedTuple):
@@ -103,12 +95,14 @@ class Calibration(NamedTuple):
         value: the debiased calibration error: root mean square over bins; 0 where noise explains it all.
         bins: what it was made from; ``None`` with no value.
         why: why there is no value.
+        error: of a histogram: how far the value of the rows themselves may lie from this one.
     """
 
     value: float | None
     interval: Interval | None
     bins: Bins | None
     why: str = ""
+    error: float = 0.0
 
 
 def ece_debiased(scores: Array, truth: Array, *, bins: int = BINS) -> Calibration:
@@ -119,14 +113,28 @@ def ece_debiased(scores: Array, truth: Array, *, bins: int = BINS) -> Calibratio
         truth: whether the outcome is positive ``(rows,)``.
         bins: at most so many; fewer where one would hold less than 20 rows.
     """
-    fits = how_many_bins(len(scores), bins=bins)
+    return ece_of_cells(of_rows(scores, truth), bins=bins)
+
+
+def ece_of_cells(cells: Cells, *, bins: int = BINS) -> Calibration:
+    """The same of rows counted by score; of a histogram, with the error that this makes, and wider by it."""
+    rows = cells.n
+    fits = how_many_bins(rows, bins=bins)
     if not fits:
         why = (
-            f"{len(scores):,} rows are too few: calibration needs {FEWEST_BINS * ROWS_A_BIN}, "
+            f"{rows:,} rows are too few: calibration needs {FEWEST_BINS * ROWS_A_BIN}, "
             f"{ROWS_A_BIN} in each of {FEWEST_BINS} bins"
         )
         return Calibration(None, None, None, why)
-    return of_bins(equal_mass(scores, truth, bins=fits))
+    found = of_bins(equal_mass_of_cells(cells, bins=fits))
+    if not cells.width or found.value is None or found.bins is None:
+        return found
+    # Mean scores are off by half a width at most, and so is the root of the mean squared gap before chance is
+    # taken off; what that does to the root of what is left is most where little is left.
+    off, gap = cells.width / 2, float(found.bins.n @ found.bins.gap**2 / found.bins.n.sum()) ** 0.5
+    error = (found.value**2 + 2 * off * gap + off**2) ** 0.5 - found.value
+    interval = None if found.interval is None else widened(found.interval, error)
+    return found._replace(interval=interval, error=error)
 
 
 def of_bins(bins: Bins) -> Calibration:
@@ -210,35 +218,53 @@ def consistency_p(
     Outcomes are drawn from the scores themselves, and Hosmer and Lemeshow's statistic over bins of equal size,
     Σ (positives − expected)² / variance, is compared with theirs: it sees more than the plain error does (of
     1,000 rows overconfident by .05, 98 % against 64 to 83 %). The observed one counts as one of the draws
-    (Phipson and Smyth 2010). Of many rows, some hundred runs of neighbouring scores are drawn instead, each as a
-    binomial with the run's mean score.
+    (Phipson and Smyth 2010). Of many rows each bin is drawn as a whole.
 
     Args:
         scores: from 0 to 1 ``(rows,)``; at least one.
         truth: whether the outcome is positive ``(rows,)``.
     """
+    if len(scores) > POOLED_FROM:
+        return consistency_of_cells(of_rows(scores, truth), rng, bins=bins, draws=draws)
     order = np.argsort(scores, kind="stable")
     s, y = np.asarray(scores, dtype=float)[order], np.asarray(truth, dtype=np.int64)[order]
-    starts = _starts(s, min(bins, len(s)))
+    each = of_rows(s, y.astype(bool))
+    starts = (np.cumsum(each.rows) - each.rows)[_starts(each, min(bins, len(s)))]
     expected = np.add.reduceat(s, starts)
-    # The floor keeps one odd row, in a bin where nothing was to happen, from being the whole test.
     variance = np.maximum(np.add.reduceat(s * (1 - s), starts), LEAST_VARIANCE)
-    if len(s) <= POOLED_FROM:
-        runs = np.arange(len(s))
-    else:
-        runs = np.unique(np.r_[starts, np.linspace(0, len(s), RUNS + 1).astype(int)[:-1]])
-    size = np.diff(np.r_[runs, len(s)])
-    chance = np.clip(np.add.reduceat(s, runs) / size, 0.0, 1.0)
-    edges = np.searchsorted(runs, starts)
-
-    def far(positives: Array) -> Array:
-        return ((positives - expected) ** 2 / variance).sum(axis=-1)
-
-    seen, beyond = float(far(np.add.reduceat(y, starts))), 0
-    chunk = max(1, 2_000_000 // len(runs))
+    seen, beyond = _far(np.add.reduceat(y, starts), expected, variance), 0
+    chunk = max(1, 2_000_000 // len(s))
     for done in range(0, draws, chunk):
-        shape = (min(chunk, draws - done), len(runs))
-        drawn = rng.random(shape) < chance if size.max() == 1 else rng.binomial(size, chance, size=shape)
-        sums = np.add.reduceat(drawn.astype(np.int32), edges, axis=1)
-        beyond += int((far(sums) >= seen * (1 - 1e-9)).sum())
+        drawn = rng.random((min(chunk, draws - done), len(s))) < s
+        sums = np.add.reduceat(drawn.astype(np.int32), starts, axis=1)
+        beyond += int((_far(sums, expected, variance) >= seen * (1 - 1e-9)).sum())
     return (1 + beyond) / (1 + draws)
+
+
+def consistency_of_cells(
+    cells: Cells, rng: np.random.Generator, *, bins: int = BINS, draws: int = DRAWS
+) -> float:
+    """The same of many rows, counted by score.
+
+    The positives of a bin are a sum of many outcomes with different chances; they are drawn as a binomial with the
+    same mean and variance (Ehm 1991; Peköz, Röllin, Čekanavičius and Shwartz 2009).
+    """
+    starts = _starts(cells, bins)
+    rows, s = cells.rows, cells.scores
+    expected = np.add.reduceat(rows * s, starts)
+    spread = np.add.reduceat(rows * s * (1 - s), starts)
+    # np = μ and np(1 − p) = σ² give p = Σs²/Σs and n = (Σs)²/Σs², which are rows at most.
+    squares = np.add.reduceat(rows * s * s, starts)
+    size = np.rint(expected**2 / np.where(squares > 0, squares, 1.0)).astype(np.int64)
+    chance = np.clip(expected / np.maximum(size, 1), 0.0, 1.0)
+    variance = np.maximum(spread, LEAST_VARIANCE)
+    seen = _far(np.add.reduceat(cells.positives, starts), expected, variance)
+    drawn = rng.binomial(size, chance, size=(draws, len(starts)))
+    beyond = int((_far(drawn, expected, variance) >= seen * (1 - 1e-9)).sum())
+    return (1 + beyond) / (1 + draws)
+
+
+def _far(positives: Array, expected: Array, variance: Array) -> Array:
+    """Hosmer and Lemeshow's statistic ``(…)``; the floor keeps one odd row from being the whole test."""
+    distance: Array = ((positives - expected) ** 2 / variance).sum(axis=-1)
+    return distance

@@ -8,7 +8,8 @@ Tukey's studentized range on Newcombe's square-and-add intervals for failing, pa
 
 from __future__ import annotations
 
-from functools import lru_cache
+import math
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -48,13 +49,36 @@ def climb(
         keep: α → the one-sided 1−α bounds for "at least" and "at most"; by default the ends of
             the two-sided interval at 2α.
     """
-    one_sided = keep or (lambda alpha: two_sided(2 * alpha))
-    rungs: list[Rung] = [(alpha, *two_sided(alpha), *one_sided(alpha)) for alpha in LADDER]
-    low, high = two_sided(1 - level)
+    ends = cache(two_sided)  # twice a rung is mostly another rung
+    one_sided = keep or (lambda alpha: ends(2 * alpha))
+    rungs: list[Rung] = [(alpha, *ends(alpha), *one_sided(alpha)) for alpha in LADDER]
     shown = next((r for r in rungs if abs(r[0] - (1 - level)) < 1e-9), None)
-    if shown:
-        low, high = shown[1], shown[2]
+    low, high = (shown[1], shown[2]) if shown else ends(1 - level)
     return Interval(low=low, high=high, level=level, method=method, ladder=tuple(rungs))
+
+
+def widened(interval: Interval, by: float, *, low: float | None = 0.0, high: float | None = 1.0) -> Interval:
+    """An interval of a number that is itself known only to within `by`: each end that much further out.
+
+    Args:
+        low, high: what the number cannot pass; ``None`` where there is no such end.
+    """
+    if by == 0.0:
+        return interval
+
+    def down(end: float | None) -> float | None:
+        return None if end is None else end - by if low is None else max(low, end - by)
+
+    def up(end: float | None) -> float | None:
+        return None if end is None else end + by if high is None else min(high, end + by)
+
+    return Interval(
+        low=down(interval.low),
+        high=up(interval.high),
+        level=interval.level,
+        method=f"{interval.method}, binned",
+        ladder=tuple((r[0], down(r[1]), up(r[2]), down(r[3]), up(r[4])) for r in interval.ladder),
+    )
 
 
 # --- one proportion ---------------------------------------------------------------------------
@@ -72,9 +96,10 @@ def wilson(successes: Array, trials: Array, z: float) -> tuple[Array, Array]:
     middle = p + z * z / (2 * safe)
     spread = z * np.sqrt(p * (1 - p) / safe + z * z / (4 * safe * safe))
     scale = 1 + z * z / safe
-    low = np.where(x == 0, 0.0, np.clip((middle - spread) / scale, 0.0, 1.0))
-    high = np.where(x == n, 1.0, np.clip((middle + spread) / scale, 0.0, 1.0))
-    return np.where(n == 0, 0.0, low), np.where(n == 0, 1.0, high)
+    # Neither limit can pass 0 or 1 but by rounding; np.clip would take longer than all the rest.
+    low = np.where(x == 0, 0.0, np.maximum((middle - spread) / scale, 0.0))
+    high = np.where((x == n) | (n == 0), 1.0, np.minimum((middle + spread) / scale, 1.0))
+    return low, high
 
 
 def clopper_pearson(successes: int, trials: int, alpha: float) -> tuple[float, float]:
@@ -172,11 +197,22 @@ def simultaneous_z(alpha: float, groups: int) -> float:
             whole = np.exp((groups - 1) * np.log1p(-outside))
         return 1 - groups * float(np.sum(density * whole))
 
-    lower, upper = 0.0, 60.0
-    for _ in range(80):
-        middle = (lower + upper) / 2
-        lower, upper = (middle, upper) if beyond(middle) > alpha else (lower, middle)
-    return upper / float(np.sqrt(2))
+    # Two levels' difference is nearly linear in q after the logarithm, so chords close in on it (Illinois rule).
+    lower, upper = 1e-6, 20.0
+    above, below = (math.log(max(beyond(q), 1e-300) / alpha) for q in (lower, upper))
+    middle = upper
+    while upper - lower > 1e-13 * upper:
+        middle = upper - below * (upper - lower) / (below - above)
+        if not lower < middle < upper:
+            middle = (lower + upper) / 2
+        found = math.log(max(beyond(middle), 1e-300) / alpha)
+        if found > 0:
+            lower, above, below = middle, found, below / 2
+        else:
+            upper, below, above = middle, found, above / 2
+        if abs(found) < 1e-13:
+            break
+    return middle / math.sqrt(2)
 
 
 def widest_gap(
@@ -192,9 +228,14 @@ def widest_gap(
         compared: how many groups were looked at, small ones included (k of the studentized range).
         families: Bonferroni's factor when the widest of several such gaps is taken.
     """
+    ends = cache(lambda z: _gap_ends(successes, trials, z))
+
+    def at_once(alpha: float) -> tuple[float, float]:
+        return ends(simultaneous_z(alpha / families, compared or len(trials)))
+
     return climb(
-        lambda alpha: _gap_ends(successes, trials, simultaneous_z(alpha / families, compared or len(trials))),
-        lambda alpha: _gap_keeps(successes, trials, alpha, compared=compared, families=families),
+        at_once,
+        lambda alpha: (at_once(alpha)[0], ends(z_two_sided(2 * alpha))[1]),
         method="tukey-newcombe",
     )
 
@@ -202,13 +243,6 @@ def widest_gap(
 def _gap_ends(successes: Array, trials: Array, z: float) -> tuple[float, float]:
     low, high = (_pairs(m) for m in newcombe(Limits.wilson(successes, trials, z)))
     return max(0.0, float(low.max())), min(1.0, float(high.max()))
-
-
-def _gap_keeps(
-    successes: Array, trials: Array, alpha: float, *, compared: int | None, families: int
-) -> tuple[float, float]:
-    z = simultaneous_z(alpha / families, compared or len(trials))
-    return _gap_ends(successes, trials, z)[0], _gap_ends(successes, trials, z_two_sided(2 * alpha))[1]
 
 
 def widest_of(families: list[tuple[Array, Array, int]]) -> Interval:
@@ -292,10 +326,14 @@ def _pairs(matrix: Array) -> Array:
 def mean(values: Array) -> Interval | None:
     """Student's interval of a mean; ``None`` where fewer than two values or no spread leave nothing to go by."""
     n = len(values)
-    spread = float(np.std(values, ddof=1)) if n > 1 else 0.0
-    if spread == 0.0:
+    return mean_of_sums(float(np.mean(values)), float(np.std(values, ddof=1)) if n > 1 else 0.0, n)
+
+
+def mean_of_sums(centre: float, spread: float, n: int) -> Interval | None:
+    """The same of a mean and a standard deviation that were worked out elsewhere."""
+    if n < 2 or spread == 0.0:
         return None
-    centre, error = float(np.mean(values)), spread / np.sqrt(n)
+    error = spread / np.sqrt(n)
 
     def ends(alpha: float) -> Ends:
         t = float(special.stdtrit(n - 1, 1 - alpha / 2))

@@ -6,13 +6,15 @@ What it costs is said beside each number: two scores in one bin cannot be told a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.stats.intervals import climb, z_two_sided
+from rai_bigmodel.stats.cells import Cells, of_rows
+from rai_bigmodel.stats.intervals import climb, mean_of_sums, widened, z_two_sided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -185,22 +187,45 @@ def auc(scores: Array, truth: Array) -> float | None:
 
     ``None`` where one of the two outcomes is absent.
     """
-    positive, negative = placements(scores, truth)
-    return float(positive.mean()) if len(positive) and len(negative) else None
+    return auc_of_cells(of_rows(scores, truth)).value
+
+
+class Area(NamedTuple):
+    """An area under the ROC curve; that of the rows themselves lies within `error` of it (0 for exact scores)."""
+
+    value: float | None
+    error: float
+
+
+def auc_of_cells(cells: Cells) -> Area:
+    """The area under the ROC curve of rows counted by score; ``None`` where one of the two outcomes is absent."""
+    n, m = cells.negatives.astype(float), cells.positives.astype(float)
+    pairs = float(n.sum() * m.sum())
+    if not pairs:
+        return Area(None, 0.0)
+    value = float(m @ (np.cumsum(n) - n / 2)) / pairs
+    return Area(value, float(m @ n) / 2 / pairs if cells.width else 0.0)
 
 
 def auc_interval(scores: Array, truth: Array) -> Interval | None:
-    """The wider of two intervals of an AUC, at every rung.
+    """As `auc_interval_of_cells`, of rows."""
+    return auc_interval_of_cells(of_rows(scores, truth))
+
+
+def auc_interval_of_cells(cells: Cells) -> Interval | None:
+    """The wider of two intervals of an AUC, at every rung, and wider still by the error of a histogram.
 
     DeLong, DeLong and Clarke-Pearson 1988 on the logit scale follows the data; Newcombe 2006 (part 2,
     method 5) keeps its width where DeLong's variance vanishes, near 0 and 1. ``None`` without both outcomes.
     """
-    positive, negative = placements(scores, truth)
-    m, n = len(positive), len(negative)
-    if m == 0 or n == 0:
+    area, error = auc_of_cells(cells)
+    if area is None:
         return None
-    area = float(positive.mean())
-    variance = (positive.var(ddof=1) / m if m > 1 else 0.0) + (negative.var(ddof=1) / n if n > 1 else 0.0)
+    n, m = int(cells.negatives.sum()), int(cells.positives.sum())
+    # Each positive's share of negatives that it outranks, each negative's of positives that outrank it.
+    above = (np.cumsum(cells.negatives) - cells.negatives / 2) / n
+    below = 1 - (np.cumsum(cells.positives) - cells.positives / 2) / m
+    variance = _variance(above, cells.positives) / m + _variance(below, cells.negatives) / n
 
     def ends(alpha: float) -> tuple[float, float]:
         z = z_two_sided(alpha)
@@ -212,7 +237,16 @@ def auc_interval(scores: Array, truth: Array) -> Interval | None:
             high = max(high, float(1 / (1 + np.exp(-(centre + reach)))))
         return low, high
 
-    return climb(ends, method="delong, newcombe")
+    return widened(climb(ends, method="delong, newcombe"), error)
+
+
+def _variance(values: Array, rows: Array) -> float:
+    """The unbiased variance of values that stand for so many rows each; 0 of a single row."""
+    n = float(rows.sum())
+    if n <= 1:
+        return 0.0
+    apart = values - float(rows @ values) / n
+    return float(rows @ apart**2) / (n - 1)
 
 
 def placements(scores: Array, truth: Array) -> tuple[Array, Array]:
@@ -235,7 +269,7 @@ def _newcombe_auc(area: float, m: int, n: int, z: float) -> tuple[float, float]:
 
     def spread(theta: float) -> float:
         extra = half * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return z * float(np.sqrt(max(theta * (1 - theta) * (1 + extra) / (m * n), 0.0)))
+        return z * math.sqrt(max(theta * (1 - theta) * (1 + extra) / (m * n), 0.0))
 
     def solve(inner: float, outer: float) -> float:
         # At the outer end θ lies further from θ̂ than its spread, at the inner end it does not.
@@ -256,3 +290,40 @@ def log_loss_rows(scores: Array, truth: Array) -> Array:
     """The negative log likelihood of each row ``(rows,)``; scores are kept 1e-15 from 0 and 1 as in scikit-learn."""
     p = np.clip(scores, 1e-15, 1 - 1e-15)
     return -np.where(np.asarray(truth, dtype=bool), np.log(p), np.log1p(-p))
+
+
+class Loss(NamedTuple):
+    """A mean loss with its interval, which is wider by `error`: so far may the rows' own mean lie from `value`.
+
+    ``None`` with no value: a bin where the loss has no bound holds rows.
+    """
+
+    value: float | None
+    error: float
+    interval: Interval | None
+
+
+def loss_of_cells(cells: Cells, kind: Literal["brier", "log_loss"]) -> Loss:
+    """The Brier score or the log loss of rows counted by score.
+
+    A row's score lies anywhere in its bin; its loss grows or falls over the bin, so that it lies between the losses
+    at the bin's two ends.
+    """
+    rows = brier_rows if kind == "brier" else log_loss_rows
+    s = np.r_[cells.scores, cells.scores]
+    truth = np.repeat([False, True], len(cells.scores))
+    count = np.r_[cells.negatives, cells.positives]
+    s, truth, count = s[count > 0], truth[count > 0], count[count > 0]
+    loss, n = rows(s, truth), int(count.sum())
+    low, high = s - cells.width / 2, s + cells.width / 2
+    if kind == "log_loss" and cells.width and (((low <= 0) & truth) | ((high >= 1) & ~truth)).any():
+        return Loss(None, 0.0, None)
+    value = float(count @ loss) / n
+    off = np.zeros(len(s))
+    if cells.width:
+        off = np.maximum(np.abs(rows(low, truth) - loss), np.abs(rows(high, truth) - loss))
+    error = float(count @ off) / n
+    # The spread, too, is that of the rows only up to the errors: Minkowski's inequality.
+    spread = (_variance(loss, count) ** 0.5 + float(count @ off**2 / max(n - 1, 1)) ** 0.5) if n > 1 else 0.0
+    span = mean_of_sums(value, spread, n)
+    return Loss(value, error, None if span is None else widened(span, error, high=None))

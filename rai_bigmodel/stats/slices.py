@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     Array = np.ndarray
 
@@ -51,7 +51,7 @@ class Slice(NamedTuple):
         """The conditions, as a person says them."""
         return " and ".join(f"{columns[i].name} {columns[i].words[code]}" for i, code in self.conditions)
 
-    def mask(self, columns: Sequence[Column]) -> Array:
+    def mask(self, columns: Sequence[Column] | Mapping[int, Column]) -> Array:
         """Which rows it holds, as booleans ``(rows,)``."""
         return np.logical_and.reduce([columns[i].codes == code for i, code in self.conditions])
 
@@ -100,12 +100,15 @@ def _best(
 ) -> list[Slice]:
     """The best slices with one code of each of these columns, from one pass of counting."""
     shape = tuple(len(columns[i].words) for i in which)
-    cell = columns[which[0]].codes.astype(np.int32)
+    cell = columns[which[0]].codes.astype(np.int64)
     for i in which[1:]:
-        cell = cell * np.int32(len(columns[i].words)) + columns[i].codes
-    size = int(np.prod(shape))
-    rows = np.bincount(cell, minlength=size)
-    hits = np.bincount(cell[happened], minlength=size)
+        cell *= len(columns[i].words)
+        cell += columns[i].codes
+    # One count for both: what happened is the last digit of the cell.
+    cell *= 2
+    cell += happened
+    both = np.bincount(cell, minlength=2 * int(np.prod(shape))).reshape(-1, 2)
+    rows, hits = both.sum(axis=1), both[:, 1]
     strength = _strength(rows, hits, len(happened), int(happened.sum()), z=z)
     # What holds most of the rows is not a subgroup; its complement is, and is looked at by itself.
     strength[(rows < least) | (2 * rows > len(happened))] = -np.inf

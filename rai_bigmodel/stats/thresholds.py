@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rai_bigmodel.stats.cells import Cells
+
     Array = np.ndarray
 
 
@@ -46,6 +50,19 @@ class ThresholdCounts:
         return cls(
             thresholds, cells.sum(axis=(1, 2)), cells[:, 1].sum(axis=1), reached.sum(axis=1), reached[:, 1]
         )
+
+    @classmethod
+    def of_cells(cls, groups: Sequence[Cells], thresholds: Array) -> ThresholdCounts:
+        """From the rows of each group by score; where those are bins, thresholds must lie on their edges."""
+        n, positives, selected, hits = [], [], [], []
+        for one in groups:
+            first = np.searchsorted(one.scores, thresholds, side="left")
+            reached, right = (np.r_[counts[::-1].cumsum()[::-1], 0] for counts in (one.rows, one.positives))
+            n.append(reached[0])
+            positives.append(right[0])
+            selected.append(reached[first])
+            hits.append(right[first])
+        return cls(thresholds, *(np.array(v, dtype=np.int64) for v in (n, positives, selected, hits)))
 
     def __add__(self, other: ThresholdCounts) -> ThresholdCounts:
         """The same groups and thresholds, more rows."""

@@ -26,7 +26,7 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
 
     Raises:
         InputError: neither role is there, a score is missing, not finite or outside 0 to 1, or the
-            threshold is.
+            threshold is; or a score is given beside predictions of several labels or of numbers.
     """
     score, prediction = (table.roles.get(role, ("",))[0] for role in ("score", "prediction"))
     if not score and not prediction:
@@ -51,6 +51,13 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
     labels = table.labels(truth) if truth and not number else ()
     if len(labels) > 2 and not prediction:
         table.binary(truth)  # scores of one label need two; this says so
+    if score and (number or len(labels) > 2):
+        what = "a predicted number" if number else f"one of {len(labels)} labels"
+        msg = (
+            f"{table.name}: {score!r} is a score of one label against another, and {prediction!r} is {what}; "
+            "leave the score out"
+        )
+        raise InputError(msg)
     decision = Decision(
         kind="threshold",
         threshold=None if prediction else at_least.threshold,

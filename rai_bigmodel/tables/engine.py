@@ -18,6 +18,7 @@ import numpy as np
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
+from rai_bigmodel.stats.weighted import WeightedCounts
 from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.names import check_crossed, check_groups, joined, names_of, positive_label
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 200_000
 MAX_BINNED_CELLS = 1_000_000
+LARGEST_WEIGHT = 1e150
+"""Its square is still a number."""
 _DIGEST_BINS = 4096
 
 Cells = list[tuple[Any, ...]]
@@ -70,7 +73,7 @@ class Frame:
         return tuple(self.frame.collect_schema().names())
 
     @cached_property
-    def _counted(self) -> dict[tuple[tuple[str, ...], AtLeast | None], Cells | None]:
+    def _counted(self) -> dict[tuple[tuple[str, ...], AtLeast | None, str | None], Cells | None]:
         return {}
 
     @cached_property
@@ -123,7 +126,7 @@ class Frame:
 
     def labels(self, column: str) -> tuple[str, ...]:
         """The canonical labels that a column has, sorted; without ``(missing)``."""
-        for (columns, _), known in self._counted.items():
+        for (columns, *_), known in self._counted.items():
             if known is not None and column in columns:
                 values = {cell[columns.index(column)] for cell in known}
                 break
@@ -141,38 +144,33 @@ class Frame:
         truth: str | Array,
         decision: str | AtLeast | Array,
         weight: str | None = None,
-    ) -> GroupCounts:
-        """One GROUP BY: how many rows, positives, selected and true positives each group has.
+    ) -> Any:
+        """As `Cohort.count`, in one GROUP BY.
 
         The engine is asked once for all sensitive columns together where that is a table of moderate size; what is
         then asked of any of them is added up from it.
 
-        Args:
-            by: the attribute, or the attributes of an intersection; none for all rows together.
-            truth: the column of outcomes.
-            decision: the column of decisions, or a threshold on a column of scores.
-            weight: not yet supported.
-
         Raises:
             InputError: rows were handed over instead of a column, labels are not two, scores are not numbers
-                from 0 to 1, or the groups cannot be compared.
+                from 0 to 1, a weight is not a number above 0, or the groups cannot be compared.
         """
-        if weight is not None:
-            msg = f"{self.name}: weighted counts are not available yet, got weight={weight!r}"
-            raise InputError(msg)
         if not isinstance(truth, str) or not isinstance(decision, str | AtLeast):
             msg = f"{self.name}: rows stay in their engine: truth and decision must be columns (or AtLeast), not rows"
             raise InputError(msg)
         score = decision if isinstance(decision, AtLeast) else None
         last = (truth,) if score else (truth, str(decision))
         columns = tuple(dict.fromkeys((*self.roles.get("sensitive", ()), *by, *last)))
-        cells = self._cells(columns, score)
+        cells = self._cells(columns, score, weight)
         if cells is None:
             columns = tuple(dict.fromkeys((*by, *last)))
-            cells = self._cells(columns, score)
+            cells = self._cells(columns, score, weight)
             if cells is None:
                 self._too_many(columns)
         # What _cells adds behind the keys: 1 at or above the threshold, 0 below it, −1 where there is no score.
+        sums: list[tuple[float, float]] = []
+        if weight is not None:
+            sums = self._weighed(weight, cells)
+            cells = [(*c[:-4], c[-1]) for c in cells]
         if score and (bad := sum(c[-1] for c in cells if c[-2] not in {0, 1})):
             self._bad_scores(score.column, bad, sum(c[-1] for c in cells))
         names = [names_of({c[i] for c in cells}, untyped=self.untyped) for i in range(len(columns))]
@@ -184,21 +182,31 @@ class Frame:
             None if score else self._positive(str(decision), names[place[last[-1]]], cells, place[last[-1]])
         )
         out = np.zeros((len(groups), 4), dtype=np.int64)
-        for cell in cells:
+        weights, squares = np.zeros((2, len(groups), 4))
+        for at_cell, cell in enumerate(cells):
             group = groups[tuple(names[place[b]][cell[place[b]]] for b in by)]
             positive = names[place[truth]][cell[place[truth]]] == outcome
             at = cell[-2] == 1 if score else names[place[last[-1]]][cell[place[last[-1]]]] == chosen
             out[group, 2 * positive + at] += cell[-1]
-        return GroupCounts.of_cells([joined(parts) if parts else "all" for parts in groups], out)
+            if sums:
+                weights[group, 2 * positive + at] += sums[at_cell][0]
+                squares[group, 2 * positive + at] += sums[at_cell][1]
+        counts = GroupCounts.of_cells([joined(parts) if parts else "all" for parts in groups], out)
+        return WeightedCounts(counts, weights, squares) if weight is not None else counts
+
+    def _weighed(self, column: str, cells: Cells) -> list[tuple[float, float]]:
+        """Σw and Σw² of each cell; checked, for rows whose weight is no number above 0 were counted beside them."""
+        if bad := sum(c[-2] for c in cells):
+            rows = sum(c[-1] for c in cells)
+            msg = f"{self.name}: {column!r} is missing, not finite, zero or negative in {bad:,} of {rows:,} rows; "
+            msg += "weights must be numbers above 0"
+            raise InputError(msg)
+        return [(float(c[-4]), float(c[-3])) for c in cells]
 
     def histogram(
         self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
     ) -> tuple[Array, tuple[str, ...]]:
-        """How many rows of each group and outcome have a score in each bin, in one GROUP BY.
-
-        Returns:
-            counts ``(groups, 2, bins)``, int64: bin i holds scores from i/bins up to, not including, (i+1)/bins;
-            the last one holds 1 as well. And the names of the groups.
+        """As `Cohort.histogram`, in one GROUP BY.
 
         Raises:
             InputError: as `count`.
@@ -225,11 +233,13 @@ class Frame:
 
     # --- asking the engine --------------------------------------------------------------------------
 
-    def _cells(self, columns: tuple[str, ...], score: AtLeast | None = None) -> Cells | None:
+    def _cells(
+        self, columns: tuple[str, ...], score: AtLeast | None = None, weight: str | None = None
+    ) -> Cells | None:
         """The cells of some columns, and of a threshold on a score; None where there are too many."""
         import narwhals as nw
 
-        key = (columns, score)
+        key = (columns, score, weight)
         if key not in self._counted:
             frame, extra = self.frame, []
             if score is not None:
@@ -242,16 +252,29 @@ class Frame:
                     .otherwise(nw.lit(-1))
                 )
                 frame = frame.with_columns(decision.alias(extra[0]))
-            self._counted[key] = self._grouped(frame, [*columns, *extra], MAX_CELLS)
+            self._counted[key] = self._grouped(frame, [*columns, *extra], MAX_CELLS, weight=weight)
         return self._counted[key]
 
-    def _grouped(self, frame: Any, keys: list[str], limit: int) -> Cells | None:
+    def _grouped(self, frame: Any, keys: list[str], limit: int, *, weight: str | None = None) -> Cells | None:
+        """Cells of these keys: with a weight also Σw, Σw² and how many rows have none, before the number of rows."""
         import narwhals as nw
 
         self._known(*(k for k in keys if not k.startswith("_rai_")))
+        sums = []
+        if weight is not None:
+            self._known(weight)
+            value = nw.col(weight).cast(nw.Float64)
+            fine = (value > 0) & (value <= LARGEST_WEIGHT)  # neither NaN nor infinite in any engine
+            good = nw.when(fine).then(value).otherwise(nw.lit(0.0))
+            wrong = nw.when(fine).then(nw.lit(0)).otherwise(nw.lit(1))
+            made = [self._unused(word) for word in ("w", "ww", "bad")]
+            frame = frame.with_columns(
+                good.alias(made[0]), (good * good).alias(made[1]), wrong.alias(made[2])
+            )
+            sums = [nw.col(name).sum().alias(f"{name}_sum") for name in made]
         if not keys:
-            return self._fetch(frame.select(nw.len().alias("rows")))
-        counted = frame.group_by(*keys).agg(nw.len().alias(self._unused("n")))
+            return self._fetch(frame.select(*sums, nw.len().alias("rows")))
+        counted = frame.group_by(*keys).agg(*sums, nw.len().alias(self._unused("n")))
         # Told before fetching: an id as attribute has a cell for each row.
         cells = self._fetch(counted.head(limit + 1))
         if len(cells) > limit:

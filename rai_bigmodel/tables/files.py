@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
+from rai_bigmodel.tables.columns import columns_of, quoted, quoted_name
 from rai_bigmodel.tables.engine import Frame
 from rai_bigmodel.tables.frames import NAMES, spread
 from rai_bigmodel.tables.memory import Table
@@ -53,22 +51,28 @@ def read_table(
 
     path = Path(path)
     source = _source(path)
+    digest, odd = _digest_and_odd(path)
     with duckdb.connect(":memory:") as engine:
         types, roles, wanted = _described(engine, source, path, roles)
         named = {*text, *(c for role in NAMES for c in roles.get(role, ()))}
-        select = ", ".join(_expression(c, types[c], text=c in named) for c in wanted)
+        # A text of a parquet file is meant as text; a csv has nothing else.
+        kept = {c for c in named if _kind(path) != "csv" and types[c].startswith(("VARCHAR", "ENUM"))}
         try:
-            found = engine.sql(f"SELECT {select} FROM {source}").fetchnumpy()  # noqa: S608 - names are quoted
+            columns, dictionaries = columns_of(
+                engine, source, {c: types[c] for c in wanted}, named=named, kept=kept, odd=odd
+            )
         except duckdb.Error as error:
             raise _unreadable(path, error) from None
-    # A text of a parquet file is meant as text; a csv has nothing else.
-    kept = {c for c in named if _kind(path) != "csv" and types[c].startswith(("VARCHAR", "ENUM"))}
-    columns = {c: _array(found[c], text=c in named, kept=c in kept) for c in wanted}
     if not len(next(iter(columns.values()))):
         msg = f"{path}: has no rows"
         raise InputError(msg)
     return Table(
-        name=name or path.name, columns=columns, roles=roles, positive=positive, file_digest=_digest(path)
+        name=name or path.name,
+        columns=columns,
+        roles=roles,
+        positive=positive,
+        file_digest=digest,
+        dictionaries=dictionaries,
     )
 
 
@@ -109,7 +113,7 @@ def open_table(
             raise InputError(msg)
         numbers = {c for role in ("score", "weight") for c in spread_roles.get(role, ())}
         select = ", ".join(
-            f"TRY_CAST({_column(c)} AS DOUBLE) AS {_column(c)}" if c in numbers else _column(c)
+            f"TRY_CAST({quoted_name(c)} AS DOUBLE) AS {quoted_name(c)}" if c in numbers else quoted_name(c)
             for c in wanted
         )
         # Keeping rows in order costs memory, and nobody asks a count which row came first.
@@ -174,7 +178,7 @@ def _source(path: Path) -> str:
         if not any(path.rglob("*.parquet")):
             msg = f"{path}: the folder holds no .parquet file"
             raise InputError(msg)
-        return f"read_parquet({_quoted(str(path / '**' / '*.parquet'))}, union_by_name = true)"
+        return f"read_parquet({quoted(str(path / '**' / '*.parquet'))}, union_by_name = true)"
     kind = _ENDINGS.get(path.suffix.lower())
     if kind is None:
         msg = f"{path}: tables are read from .csv, .parquet or a folder of .parquet, not {path.suffix or 'this'}"
@@ -183,14 +187,14 @@ def _source(path: Path) -> str:
         msg = f"{path}: the file is empty"
         raise InputError(msg)
     if kind == "parquet":
-        return f"read_parquet({_quoted(str(path))})"
+        return f"read_parquet({quoted(str(path))})"
     header, separator = _header(path)
-    names = ", ".join(f"{_quoted(name)}: 'VARCHAR'" for name in header)
+    names = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in header)
     # Everything as text first: what is a number is settled column by column, so "NA" is never lost. And nothing
     # guessed: a sniffer that meets a short row takes the file for one of a single column.
     return (
-        f"read_csv({_quoted(str(path))}, auto_detect = false, columns = {{{names}}}, header = true, "
-        f"delim = {_quoted(separator)}, quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false)"
+        f"read_csv({quoted(str(path))}, auto_detect = false, columns = {{{names}}}, header = true, "
+        f"delim = {quoted(separator)}, quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false)"
     )
 
 
@@ -216,55 +220,14 @@ def _header(path: Path) -> tuple[list[str], str]:
     return [name or f"column{i}" for i, name in enumerate(header)] or ["column0"], separator
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _column(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-_NUMBERS = re.compile(r"(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(.*\))$")
-
-
-def _expression(name: str, kind: str, *, text: bool) -> str:
-    """A column as a number or as text; a fraction that is asked for as text stays one, to be written canonically."""
-    column = _column(name)
-    if _NUMBERS.match(kind) and not (text and "INT" in kind):
-        return f"{column}::DOUBLE AS {column}"
-    if kind == "BOOLEAN" and not text:
-        return f"{column}::INTEGER::DOUBLE AS {column}"
-    return f"{column}::VARCHAR AS {column}"
-
-
-def _array(values: np.ndarray, *, text: bool, kept: bool = False) -> np.ndarray:
-    """DuckDB's array as the table keeps it: float64 with NaN, or objects with None.
-
-    Args:
-        text: whether the values are names; then they become numbers only where the text is a number's own
-            (``1`` and ``1.0`` are, ``01`` and ``1e3`` are not).
-        kept: whether text stays text whatever it looks like.
-    """
-    plain, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
-    if plain.dtype.kind == "f":
-        return np.where(mask, np.nan, plain)
-    texts = [None if gone or v is None else v for v, gone in zip(plain.tolist(), mask.tolist(), strict=True)]
-    numbers = None if kept else _numbers(texts, exact=text)
-    if numbers is not None:
-        return numbers
-    out = np.empty(len(texts), dtype=object)
-    out[:] = texts
-    return out
-
-
-_PLAIN = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$", re.ASCII)
-_EXACT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,6})?$", re.ASCII)
-
-
-def _numbers(texts: list[str | None], *, exact: bool) -> np.ndarray | None:
-    """The column as numbers if every value that is there is written as one."""
-    pattern = _EXACT if exact else _PLAIN
-    distinct = {t for t in texts if t is not None}
-    if not distinct or not all(pattern.match(t) for t in distinct):
-        return None
-    return np.array([np.nan if t is None else float(t) for t in texts])
+def _digest_and_odd(path: Path) -> tuple[str, bool]:
+    """The digest, and whether a csv may hold what only DuckDB takes for a number: ``1_000``, ``+-1``."""
+    if _kind(path) != "csv":
+        return _digest(path), False
+    odd, whole = False, hashlib.sha256()
+    with path.open("rb") as content:
+        whole.update(content.readline())
+        while block := content.read(1 << 22):
+            whole.update(block)
+            odd = odd or b"_" in block or b"+" in block
+    return f"sha256:{whole.hexdigest()}", odd

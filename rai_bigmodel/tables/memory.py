@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
+from rai_bigmodel.stats.weighted import WeightedCounts, checked_weights
 from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.names import (
     canonical,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rai_bigmodel.subject import Array, Outcome, Roles
+    from rai_bigmodel.tables.columns import Dictionary
 
 DIGESTED = 65_536
 """Numbers turned into their canonical bytes at once, so that a digest of pictures needs no second copy of them."""
@@ -43,6 +45,7 @@ class Table:
         positive: the outcome that counts as positive, as canonical text; needed where labels are not 0 and 1.
         notes: what was settled while reading, in words.
         file_digest: of rows that are a whole file: the digest of its bytes, which then tells them from others.
+        dictionaries: column → what a reader found already: its codes and what they stand for.
     """
 
     name: str
@@ -51,6 +54,7 @@ class Table:
     positive: str = ""
     notes: tuple[str, ...] = ()
     file_digest: str = ""
+    dictionaries: Mapping[str, Dictionary] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.columns.items()}
@@ -123,7 +127,10 @@ class Table:
             if values.ndim > 1:
                 msg = f"{self.name}: {column!r} holds arrays of shape {values.shape[1:]}, one value a row is needed"
                 raise InputError(msg)
-            self._encoded[column] = _encode(values)
+            known = self.dictionaries.get(column)
+            # Another array under the same name, after `dataclasses.replace`, has other codes.
+            coded = known[1:] if known and known.column is values else _distinct(values)
+            self._encoded[column] = _named(*coded)
         return self._encoded[column]
 
     def labels(self, column: str) -> tuple[str, ...]:
@@ -165,20 +172,18 @@ class Table:
         truth: str | Array,
         decision: str | AtLeast | Array,
         weight: str | None = None,
-    ) -> GroupCounts:
-        """How many rows, positives, selected and true positives each group has.
+    ) -> Any:
+        """As `Cohort.count`; truth and decision may also be booleans ``(rows,)``.
 
-        Args:
-            by: the attribute, or the attributes of an intersection; none for all rows together.
-            truth, decision: a column whose values are compared with `positive`, or booleans ``(rows,)``; a
-                decision may also be `AtLeast`, a threshold on a column of scores.
-            weight: not yet supported in memory.
+        Raises:
+            InputError: labels are not two, scores or weights cannot be used, or the groups cannot be compared.
         """
-        if weight is not None:
-            msg = f"{self.name}: weighted counts are not available yet, got weight={weight!r}"
-            raise InputError(msg)
         codes, names = self.groups(by)
-        return GroupCounts.of(codes, self._flags(truth), self._flags(decision), groups=names)
+        true, selected = self._flags(truth), self._flags(decision)
+        if weight is None:
+            return GroupCounts.of(codes, true, selected, groups=names)
+        weights = checked_weights(self.arrays(weight)[weight], rows=self.rows, name=weight)
+        return WeightedCounts.of(codes, true, selected, weights, groups=names)
 
     def _flags(self, values: str | AtLeast | Array) -> Array:
         if isinstance(values, AtLeast):
@@ -206,12 +211,7 @@ class Table:
     def histogram(
         self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
     ) -> tuple[Array, tuple[str, ...]]:
-        """How many rows of each group and outcome have a score in each bin.
-
-        Returns:
-            counts ``(groups, 2, bins)``, int64: bin i holds scores from i/bins up to, not including, (i+1)/bins;
-            the last one holds 1 as well. And the names of the groups.
-        """
+        """As `Cohort.histogram`."""
         codes, names = self.groups(by)
         place = np.minimum(np.floor(self.scores(score) * float(bins)), bins - 1).astype(np.int64)
         cell = (codes * 2 + self._flags(truth)) * bins + place
@@ -251,30 +251,30 @@ class Table:
         return codes == (names.index(positive) if positive in names else -1)
 
 
-def _encode(values: Array) -> tuple[Array, tuple[str, ...]]:
-    """Codes and sorted canonical names of a column: a dictionary for text, a table for small whole numbers."""
-    distinct, codes = _distinct(values)
-    names = [name_of(v) for v in distinct]
+def _named(codes: Array, values: Sequence[object]) -> tuple[Array, tuple[str, ...]]:
+    """The same codes for the canonical names, sorted; values that have one name become one."""
+    names = [name_of(v) for v in values]
     ordered = sorted(set(names))
     place = {name: i for i, name in enumerate(ordered)}
     return np.array([place[name] for name in names] or [0], dtype=np.int64)[codes], tuple(ordered)
 
 
-def _distinct(values: Array) -> tuple[list[object], Array]:
+def _distinct(values: Array) -> tuple[Array, list[object]]:
+    """Codes and what they stand for: a dictionary for text, a table for small whole numbers."""
     if values.dtype == object:
         index: dict[object, int] = {}
         codes = np.fromiter(
             (index.setdefault(v, len(index)) for v in values.tolist()), dtype=np.int64, count=len(values)
         )
         if all(v is None or isinstance(v, str) for v in index):
-            return list(index), codes
+            return codes, list(index)
         # True, 1 and 1.0 are one key of a dictionary, and two names here.
         index = {}
         named = canonical(values).tolist()
         codes = np.fromiter(
             (index.setdefault(v, len(index)) for v in named), dtype=np.int64, count=len(named)
         )
-        return list(index), codes
+        return codes, list(index)
     if values.dtype.kind == "f" and len(values):
         # Codes and years, as floats: no sort needed where a table of all whole numbers in between is small.
         low, high = np.nanmin(values, initial=np.inf), np.nanmax(values, initial=-np.inf)
@@ -288,6 +288,6 @@ def _distinct(values: Array) -> tuple[list[object], Array]:
                 found: list[object] = [
                     float("nan") if i > high - low else float(low + i) for i in there.tolist()
                 ]
-                return found, (np.cumsum(occurs) - 1)[small]
+                return (np.cumsum(occurs) - 1)[small], found
     found_values, codes = np.unique(values, return_inverse=True)
-    return found_values.tolist(), codes.reshape(-1)
+    return codes.reshape(-1), found_values.tolist()

@@ -69,17 +69,16 @@ def train_recipe(
     Args:
         weights: how much each training row counts in the loss of a plain training, ``(rows,)``; only their
             ratios matter. The calibration rows, which stop the training and set the threshold, are not weighted.
-        folder: where resumable checkpoints are kept (`rai_bigmodel.training.resume.clear` takes them away); ``None`` keeps none.
+        folder: where resumable checkpoints are kept (`training.resume.clear` takes them away); ``None``: nowhere.
         resume: go on from the checkpoint in `folder`.
 
     Raises:
         InputError: the data or the weights do not fit the recipe, or there is nothing to resume.
         TrainingDiverged: the loss stopped being a number.
     """
+    where = None if folder is None else Path(folder)
     with _threads(recipe.train.threads), own_randomness(recipe.seed):
-        return _train(
-            recipe, splits, weights, on_step, None if folder is None else Path(folder), resume=resume
-        )
+        return _train(recipe, splits, weights, on_step, where, resume=resume)
 
 
 def train(

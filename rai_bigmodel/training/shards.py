@@ -87,9 +87,8 @@ def write(state: Mapping[str, Tensor], folder: Path, *, max_shard_bytes: int) ->
     Raises:
         InputError: the folder cannot be written, or the disk has too little room.
     """
-    for name, path in files.regular_files(folder).items():
-        if name == INDEX or (name.startswith("model") and name.endswith(".safetensors")):
-            files.remove(path)
+    for path in (folder / INDEX, *folder.glob("model.safetensors"), *folder.glob("model-*-of-*.safetensors")):
+        files.remove(path)
     whole = sum(tensor.nbytes for tensor in state.values())
     files.refuse_full(folder, whole + 1_000_000)
     parts = _parts(state, max_shard_bytes)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from cohorts import rng, splits, subject
 
+from rai_bigmodel import plugins
 from rai_bigmodel.audits.fairness import Fairness
-from rai_bigmodel.audits.fairness_groups import bin_names, outcome_of
+from rai_bigmodel.audits.fairness_groups import bin_names
+from rai_bigmodel.collect import Asked, collect
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Curve, Decision, Findings, Measurement, Table
 from rai_bigmodel.stats import scores as ranking
-from rai_bigmodel.subject import Splits, decisions_of, scores_of, truth_of
+from rai_bigmodel.subject import Splits, decisions_of, scores_of, task_of, truth_of
 from rai_bigmodel.subjects.of_table import of_table
 from rai_bigmodel.tables import Table as Rows
 
@@ -91,6 +93,32 @@ def test_uneven_weights_widen_the_interval_and_even_ones_change_nothing() -> Non
 
     assert spans[0].high == pytest.approx(alone.high, abs=1e-12)
     assert spans[1].high - spans[1].low > 1.5 * (alone.high - alone.low)
+
+
+def test_what_is_measured_on_rows_that_count_alike_is_null_where_they_do_not() -> None:
+    """AUCs, calibration, scoring rates, differences within strata and tables of laws: a reason, never a number."""
+    audit = Fairness(intersections=False, given={"race": "sex"}, laws=("nyc-ll144", "four-fifths"), text=True)
+    plain = audit(subject(), splits(600), rng())
+    found = audit(subject(), _with(splits(600), {"weight": ("w",)}, w=np.linspace(1, 3, 600)), rng())
+    unweighted = ("roc_auc", "ece_debiased", "scoring_rate", "subgroup_auc", "bpsn_auc", "bnsp_auc")
+    names = {f"fairness.{n}" for n in (*unweighted, "conditional_difference")}
+    nulls = [m for m in found.measurements if m.metric in names]
+
+    assert {m.metric for m in nulls} == names <= {m.metric for m in plain.measurements}
+    assert all(m.value is None and "rows carry weights" in m.why for m in nulls)
+    assert not [e for e in found.exhibits if "Law" in e.title or "Four" in e.title or "threshold" in e.title]
+    assert any("tables of laws" in note for note in found.notes)
+
+
+def test_an_audit_that_counts_every_row_alike_says_so_where_rows_carry_weights() -> None:
+    """Each audit's evidence, except that of the fairness audit, which goes by the weights."""
+    asked = [Asked(n, plugins.load(n)) for n in ("performance", "fairness", "data")]
+    weighted = _with(splits(600), {"weight": ("w",)}, w=np.linspace(1, 3, 600))
+    for data, expected in ((weighted, {"performance", "data"}), (splits(600), set())):
+        dossier = collect(subject(), data, asked)
+        said = {e.audit for e in dossier.evidence if any("counts every row alike" in n for n in e.notes)}
+
+        assert said == expected
 
 
 def test_a_zero_weight_is_refused_with_the_number_of_rows() -> None:
@@ -267,9 +295,9 @@ def test_equal_errors_are_not_told_apart() -> None:
 def test_what_kind_of_outcome_there_is_can_be_seen_from_the_columns(truth, said, kind) -> None:
     """Two labels, a few whole numbers or text, or numbers."""
     as_column = [np.array(v, dtype=object if isinstance(v[0], str) else float) for v in (truth, said)]
-    box, data = _predictions(g=np.array(["a", "b", "a"], dtype=object), y=as_column[0], d=as_column[1])
+    box, _ = _predictions(g=np.array(["a", "b", "a"], dtype=object), y=as_column[0], d=as_column[1])
 
-    assert outcome_of(box, data.held_out) == kind
+    assert task_of(box) == kind
 
 
 # --- bins -----------------------------------------------------------------------------------------------

@@ -7,7 +7,14 @@ import pytest
 
 from rai_bigmodel.audits import data
 from rai_bigmodel.stats import exact, intervals
+from rai_bigmodel.tables import Table
 from rai_bigmodel.words import number
+
+
+def purest(values, outcome):
+    """The same of a column in a table."""
+    rows = Table(name="rows", columns={"x": values})
+    return data._purest(data._values([rows], "x", outcome), len(outcome), int(outcome.sum()))
 
 
 def naive(values, outcome):
@@ -67,7 +74,7 @@ def test_the_purest_value_is_that_of_the_loop(seed) -> None:
         lambda: np.full(n, np.nan),
     ][seed % 5]()
 
-    assert data._purest(values, y) == naive(values, y)
+    assert purest(values, y) == naive(values, y)
 
 
 def test_exact_limits_for_many_are_those_for_each() -> None:

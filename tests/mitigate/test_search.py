@@ -62,7 +62,11 @@ def _run(splits: Splits, *, seed: int = 1):
 @pytest.fixture(scope="module")
 def planted():
     splits = _splits(proxy=True)
-    return splits, _run(splits), mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.15)
+    return (
+        splits,
+        _run(splits),
+        mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.15, rounds=0),
+    )
 
 
 def _of(point, metric=GAP, **labels):
@@ -99,7 +103,7 @@ def test_the_planted_proxy_is_found_and_dropped_first(planted) -> None:
 def test_the_twin_without_a_proxy_drops_nothing() -> None:
     """No feature tells the group, so none is dropped for it."""
     splits = _splits(proxy=False)
-    found = mitigate(_run(splits), splits, attribute="race").frontier
+    found = mitigate(_run(splits), splits, attribute="race", rounds=0).frontier
 
     assert not any(p.stands for p in found.proxies)
     assert not any(p.dropped for p in found.points)
@@ -109,7 +113,7 @@ def test_the_choice_is_made_on_the_calibration_rows_alone(planted) -> None:
     """Other held-out rows change what is reported, and nothing about what is chosen."""
     splits, run, found = planted
     other = replace(splits, held_out=_table(700, 99, proxy=True, name="others"))
-    again = mitigate(run, other, attribute="race", accuracy_cost=0.15)
+    again = mitigate(run, other, attribute="race", accuracy_cost=0.15, rounds=0)
 
     assert again.run.digest == found.run.digest
     assert [p.gap for p in again.frontier.points] == [p.gap for p in found.frontier.points]
@@ -159,7 +163,7 @@ def test_a_training_that_diverges_is_left_out_and_said(planted, monkeypatch) -> 
         return whole(recipe, **how)
 
     monkeypatch.setattr(fit, "train_recipe", fragile)
-    fewer = mitigate(run, splits, attribute="race").frontier
+    fewer = mitigate(run, splits, attribute="race", rounds=0).frontier
 
     assert {p.name for p in found.frontier.points} - {p.name for p in fewer.points} == {"decay-1"}
     assert "decay-1 is left out: training diverged at step 3." in fewer.notes
@@ -230,7 +234,7 @@ def test_a_run_that_reads_the_attribute_is_mitigated_without_it() -> None:
         columns = {**t.columns, "race": (t.columns["race"] == "B").astype(float)}
         parts[part] = replace(t, columns=columns, roles={**t.roles, "feature": (*t.roles["feature"], "race")})
     splits = Splits(**parts)
-    found = mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.0).frontier
+    found = mitigate(_run(splits), splits, attribute="race", accuracy_cost=0.0, rounds=0).frontier
 
     assert found.points[0].reads_attribute
     assert found.points[1].name == "without-the-attribute"
@@ -243,7 +247,7 @@ def test_thresholds_per_group_only_where_a_policy_allows_them(planted) -> None:
     splits, run, found = planted
     forbidden = AttributeAware(allowed=False, because="Counsel says no.", owner="Legal")
     aware = AttributeAware(allowed=True, because="A study.", owner="Risk")
-    point = mitigate(run, splits, attribute="race", aware=aware).frontier["thresholds-per-group"]
+    point = mitigate(run, splits, attribute="race", aware=aware, rounds=0).frontier["thresholds-per-group"]
 
     assert any("were refused: no policy was given" in note for note in found.frontier.notes)
     assert "thresholds-per-group" not in [p.name for p in found.frontier.points]
@@ -322,6 +326,8 @@ def test_the_result_is_a_run_like_any_other(folder, capsys) -> None:
             "race",
             "--accuracy-cost",
             "0.2",
+            "--rounds",
+            "0",
             "--out",
             str(out),
         ]
@@ -361,7 +367,7 @@ def test_bad_calls_are_one_line_and_two(folder, capsys) -> None:
         (["audit.yaml", "--attribute", "race", "--role", "file", *out], "only the folder of a run"),
         (["audit.yaml", "--attribute", "race", "--constraint", "x", *out], "demographic_parity"),
         (["table.yaml", "--attribute", "race", *out], "a table of predictions"),
-        (["file.yaml", "--attribute", "race", *out], "there is nothing to learn from"),
+        (["file.yaml", "--attribute", "race", *out], "has no train and calibrate rows"),
         (
             ["audit.yaml", "--attribute", "race", "--out", str(folder / "run")],
             "is the folder of the run itself",
@@ -384,6 +390,8 @@ def test_the_frontier_as_json_is_the_file(folder, capsys) -> None:
             str(folder / "audit.yaml"),
             "--attribute",
             "race",
+            "--rounds",
+            "0",
             "--out",
             str(out),
             "--json",
@@ -395,3 +403,84 @@ def test_the_frontier_as_json_is_the_file(folder, capsys) -> None:
     assert told.err == ""
     assert told.out.encode() == (out / "frontier.json").read_bytes()
     assert json.loads(told.out)["attribute"] == "race"
+
+
+# --- from a user's own files ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own_files(tmp_path_factory):
+    """Three csv files, an audit.yaml that names them, and a run made from them."""
+    here = tmp_path_factory.mktemp("own")
+    splits = _splits(proxy=True)
+    for part in ("train", "calibrate", "held_out"):
+        columns = getattr(splits, part).columns
+        lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+        (here / f"{part}.csv").write_text("\n".join(lines) + "\n")
+    (here / "audit.yaml").write_text(
+        "subject: run/\n"
+        "data: {file: held_out.csv, train: train.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}\n"
+        "audits: {fairness: {}, performance: {}}\n"
+    )
+    read = api.read_splits(here / "audit.yaml")
+    checkpoint.save_run(fit.train(MLP(hidden=()), read, epochs=6, lr=0.02, name="own"), here / "run")
+    return here
+
+
+def test_mitigation_from_three_files_of_ones_own(own_files, capsys) -> None:
+    """The same command; the proxy is found, the fairer model is a run, and the audit sees the training rows too."""
+    out = own_files / "fairer"
+    args = ["--attribute", "race", "--accuracy-cost", "0.15", "--rounds", "0", "--out", str(out)]
+    code = cli._run(["mitigate", str(own_files / "audit.yaml"), *args])
+    capsys.readouterr()
+    written = files.parse_json((out / "frontier.json").read_bytes(), f.Frontier, where="frontier.json")
+    dossier = api.audit_file(own_files / "audit.yaml")
+    gap = next(
+        m for e in dossier.evidence for m in e.measurements if m.metric == "performance.generalisation_gap"
+    )
+
+    assert code == 0
+    assert [p.feature for p in written.proxies if p.stands] == ["area"]
+    assert {name: d.name for name, d in written.data.items()} == {
+        part: f"{part}.csv" for part in ("train", "calibrate", "held_out")
+    }
+    assert written.chosen != "unmitigated"
+    assert checkpoint.load_run(out).digest == written[written.chosen].digest
+    assert gap.value is not None
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("{file: held_out.csv, truth: y, sensitive: [race]}", "has no train and calibrate rows"),
+        ("{file: held_out.csv, train: train.csv, truth: y, sensitive: [race]}", "has no calibrate rows"),
+        (
+            "{file: held_out.csv, train: held_out.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}",
+            "must be different files",
+        ),
+        (
+            "{file: held_out.csv, train: calibrate.csv, calibrate: train.csv, truth: y, sensitive: [race]}",
+            "was made from other train rows",
+        ),
+        (
+            "{file: held_out.csv, train: gone.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}",
+            "gone.csv: no such file",
+        ),
+        (
+            "{file: held_out.csv, train: short.csv, calibrate: calibrate.csv, truth: y, sensitive: [race]}",
+            "short.csv: column for",
+        ),
+    ],
+)
+def test_files_that_cannot_be_trained_on_again_are_one_line(own_files, capsys, data, told) -> None:
+    """A missing part, one file as two parts, other rows than the run's, a file or a column that is not there."""
+    (own_files / "short.csv").write_text("merit,y,race\n1.0,1.0,A\n0.5,0.0,B\n")
+    asked = own_files / "other.yaml"
+    asked.write_text(f"subject: run/\ndata: {data}\naudits: {{fairness: {{}}}}\n")
+    args = ["--attribute", "race", "--out", str(own_files / "nothing")]
+
+    assert cli._run(["mitigate", str(asked), *args]) == 2
+    err = capsys.readouterr().err
+    assert len(err.strip().splitlines()) == 1
+    assert told in err
+    assert not (own_files / "nothing").exists()

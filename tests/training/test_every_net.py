@@ -84,7 +84,15 @@ CASES = {
 }
 EXPECTED = {
     "digit": {"accuracy", "balanced_accuracy", "roc_auc", "log_loss", "f1_macro", "generalisation_gap"},
-    "rude": {"accuracy", "balanced_accuracy", "roc_auc", "log_loss", "brier", "f1_macro", "generalisation_gap"},
+    "rude": {
+        "accuracy",
+        "balanced_accuracy",
+        "roc_auc",
+        "log_loss",
+        "brier",
+        "f1_macro",
+        "generalisation_gap",
+    },
     "price": {"mae", "rmse", "r2", "generalisation_gap"},
 }
 EXPECTED["big"] = EXPECTED["rude"]
@@ -149,9 +157,7 @@ def test_the_file_that_ships_answers_as_the_run(name: str) -> None:
 @pytest.mark.parametrize("name", ["cnn of pictures", "lstm of texts", "gaussian", "language model"])
 def test_every_net_trains_privately(name: str) -> None:
     """Clipped row by row with noise; the same seed of the noise gives the same weights, and no ε."""
-    privacy = Privacy(
-        noise_multiplier=0.5, delta=1e-5, sample_rate=0.2, expected_batch_size=24, noise_seed=1
-    )
+    privacy = Privacy(noise_multiplier=0.5, delta=1e-5, sample_rate=0.2, expected_batch_size=24, noise_seed=1)
     one, two = (trained(name, epochs=1, privacy=privacy) for _ in range(2))
 
     assert weights(one.module) == weights(two.module)

@@ -31,10 +31,7 @@ def test_losses_of_rows_are_those_of_their_definitions() -> None:
     p = [1 / (1 + math.exp(-v)) for v in z[:, 0].tolist()]
     bce = [-math.log(q if t else 1 - q) for q, t in zip(p, y[:, 0].tolist(), strict=True)]
     k, codes = draw(4, 3), torch.tensor([2, 0, 1, 1])
-    ce = [
-        -v[c] + math.log(sum(map(math.exp, v)))
-        for v, c in zip(k.tolist(), codes.tolist(), strict=True)
-    ]
+    ce = [-v[c] + math.log(sum(map(math.exp, v))) for v, c in zip(k.tolist(), codes.tolist(), strict=True)]
     g, t = draw(4, 2), draw(4, 1)
     mse = [(a - b) ** 2 for a, b in zip(z[:, 0].tolist(), t[:, 0].tolist(), strict=True)]
     gauss = [
@@ -52,7 +49,9 @@ def test_losses_of_rows_are_those_of_their_definitions() -> None:
         assert got.tolist() == pytest.approx(expected, rel=1e-5)
         assert float(losses.total(aim, None, out, (out,), truth)) == pytest.approx(sum(expected), rel=1e-5)
         weighted = float(losses.total(aim, None, out, (out,), truth, w=w))
-        assert weighted == pytest.approx(sum(a * b for a, b in zip(w.tolist(), expected, strict=True)), rel=1e-5)
+        assert weighted == pytest.approx(
+            sum(a * b for a, b in zip(w.tolist(), expected, strict=True)), rel=1e-5
+        )
 
 
 def test_a_language_models_loss_is_of_each_word_but_the_first_and_never_of_padding() -> None:
@@ -165,7 +164,13 @@ def test_a_language_models_step_in_parts_is_the_step() -> None:
     cohort = Table(name="t", columns={"text": texts}, roles={"feature": ("text",)})
     splits = Splits(train=cohort, calibrate=cohort, held_out=cohort)
     net = Transformer(width=8, heads=2, layers=1, feedforward=8, causal=True)
-    how = {"text": Text(level="character", length=8), "epochs": 2, "batch_size": 6, "optimizer": "sgd", "lr": 0.1}
+    how = {
+        "text": Text(level="character", length=8),
+        "epochs": 2,
+        "batch_size": 6,
+        "optimizer": "sgd",
+        "lr": 0.1,
+    }
     whole, parts = (fit.train(net, splits, accumulate=n, **how) for n in (1, 3))
 
     for one, other in zip(whole.module.parameters(), parts.module.parameters(), strict=True):
@@ -256,8 +261,7 @@ def test_balanced_labels_count_alike() -> None:
 def test_bfloat16_computes_in_it_and_keeps_float32_weights() -> None:
     """Other numbers than in float32, near them; what is kept is float32."""
     plain, half = (
-        fit.train(MLP(hidden=(16,)), splits_of("bce"), epochs=5, precision=p)
-        for p in ("float32", "bfloat16")
+        fit.train(MLP(hidden=(16,)), splits_of("bce"), epochs=5, precision=p) for p in ("float32", "bfloat16")
     )
 
     assert weights(plain.module) != weights(half.module)
@@ -280,5 +284,5 @@ def test_numbers_are_learned_scaled_and_given_in_their_own_units() -> None:
         assert np.abs(said - truth).mean() < 3
     sigma = sigma_columns(gaussian.module, splits.held_out.columns, where="t", aim=gaussian.card.aim)
     assert sigma.shape == truth.shape
-    assert (0 < sigma).all()
+    assert (sigma > 0).all()
     assert np.median(sigma) < 5

@@ -25,7 +25,7 @@ from rai_bigmodel.training.checkpoint import Run, digest_of, load_run, save_run,
 from rai_bigmodel.training.recipe import Net
 
 TYPES = list(shards._TYPES)
-NAMES = st.text("abc.é\"\\_0", min_size=1, max_size=6)
+NAMES = st.text('abc.é"\\_0', min_size=1, max_size=6)
 SHAPES = st.lists(st.integers(0, 4), max_size=3)
 
 
@@ -125,7 +125,9 @@ def test_a_full_disk_is_one_clear_line_and_leaves_no_card(
 ) -> None:
     """What is needed and what is free; nothing that looks like a run."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    with pytest.raises(InputError, match=r"too little room on the disk: [\d,]+ bytes are needed, 1,000 are free"):
+    with pytest.raises(
+        InputError, match=r"too little room on the disk: [\d,]+ bytes are needed, 1,000 are free"
+    ):
         save_run(run, tmp_path / "run")
 
     assert list((tmp_path / "run").iterdir()) == []

@@ -15,6 +15,7 @@ from cohorts import subject
 from dossiers import dossier, evidence
 
 from rai_bigmodel.audits.data import Data
+from rai_bigmodel.audits.explainability import Explainability
 from rai_bigmodel.audits.fairness import Fairness
 from rai_bigmodel.evidence import Findings
 from rai_bigmodel.policy import Policy, Rule, judge
@@ -222,6 +223,39 @@ def test_z19_a_proxy_carries_the_disparity_though_the_attribute_is_never_read(ru
 
     assert _count(runs, lambda seed: outcome(seed, 0.95) == "fail") >= 0.8 * runs
     assert _count(runs, lambda seed: outcome(seed, 0.5) == "fail") <= _few(runs)
+
+
+def _told(seed: int, correlation: float) -> Findings:
+    """A black box that reads two columns, one of which goes with the group as strongly as `correlation` says."""
+    r = np.random.default_rng(seed)
+    group = r.choice(np.array(["a", "b"], dtype=object), 1000)
+    side = np.where(group == "a", 1.0, -1.0)
+    area = correlation * side + np.sqrt(1 - correlation**2) * r.normal(size=1000)
+    columns = {"g": group, "area": area, "x": r.normal(size=1000), "y": (r.uniform(size=1000) < 0.5) * 1.0}
+    roles = {"feature": ("area", "x"), "truth": ("y",), "sensitive": ("g",)}
+    data = Splits(held_out=Table(name="zoo", columns=columns, roles=roles))
+    return Explainability()(subject(), data, r)
+
+
+@pytest.mark.parametrize("runs", _seeds())
+def test_z19_the_proxy_detector_finds_the_stand_in_and_not_the_noise(runs: int) -> None:
+    """Correlation .9 breaks a rule that allows an AUC of .6 in every run; the twin is never beyond chance by it."""
+
+    def outcome(seed: int, correlation: float) -> str:
+        return _outcome(_told(seed, correlation), "explainability.proxy_strength", 0.6, attribute="g")
+
+    assert _count(runs, lambda seed: outcome(seed, 0.9) == "fail") == runs
+    assert _count(runs, lambda seed: outcome(seed, 0.0) == "fail") == 0
+
+
+@pytest.mark.zoo
+def test_z19_twin_noise_is_not_told_from_a_guess() -> None:
+    """The rule that allows a guess and no more, .5, fails at most three times in twenty."""
+
+    def fails(seed: int) -> bool:
+        return _outcome(_told(seed, 0.0), "explainability.proxy_strength", 0.5, attribute="g") == "fail"
+
+    assert _count(MANY, fails) <= ALARMS
 
 
 # --- Z20 ------------------------------------------------------------------------------------------------

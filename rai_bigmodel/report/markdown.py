@@ -1,0 +1,53 @@
+"""What stands in a pull request? The verdict as Markdown: a headline, what stops it, and a table of every rule."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from rai_bigmodel.report.outputs import Told, told
+
+if TYPE_CHECKING:
+    from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.rules import Verdict
+
+MARKS = {"fail": "❌", "inconclusive": "❔", "waived": "⏸️", "pass": "✅"}
+_ORDER = tuple(MARKS)
+
+
+def markdown(verdict: Verdict, dossier: Dossier) -> bytes:
+    """The verdict as GitHub's Markdown in UTF-8; the same bytes every time."""
+    rules = sorted(told(verdict, dossier), key=lambda r: (r.warning, _ORDER.index(r.outcome)))
+    primary = dossier.manifest.primary
+    lines = [f"## {MARKS[verdict.outcome]} {_plain(verdict.headline)}", ""]
+    stops = [f"- **{_plain(r.title)}**: {_plain(r.word)}. {_plain(r.words)}" for r in rules if r.stops]
+    lines += [*stops, ""] if stops else []
+    lines += [
+        "<details><summary>All rules</summary>",
+        "",
+        "| | rule | what was found | why the rule is there |",
+        "|---|---|---|---|",
+        *(_row(rule) for rule in rules),
+        "",
+        "</details>",
+        "",
+    ]
+    if primary is not None:
+        lines.append(f"Subject {_plain(primary.name)}, `{primary.digest or 'no digest'}`; ")
+    lines.append(f"run `{dossier.manifest.run}`, policy `{verdict.policy.digest}`.")
+    return ("\n".join(lines) + "\n").encode("utf-8")
+
+
+def _row(rule: Told) -> str:
+    warning = " (warning)" if rule.warning else ""
+    return (
+        f"| {MARKS[rule.outcome]} {rule.word}{warning} | {_plain(rule.title)} | {_plain(rule.words)} "
+        f"| {_plain(rule.because)} |"
+    )
+
+
+def _plain(text: str) -> str:
+    """Text that stays text: no markup, no table cell, no link, no mention of a person or an issue."""
+    escaped = re.sub(r"([\\`*_{}\[\]<>|#~&$])", r"\\\1", text)
+    # A zero-width space breaks @name, and :// without which no address becomes a link.
+    return re.sub(r"@(?=\w)", "@\u200b", escaped).replace("://", ":\u200b//").replace("www.", "www\u200b.")

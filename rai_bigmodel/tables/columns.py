@@ -1,0 +1,186 @@
+"""How do a file's columns become arrays? As numbers or as codes of a dictionary, never a million Python strings.
+
+DuckDB reads every value once. A first look says what each column seems to be; a column that turns out to hold
+something else further down is read again, as text, so that the look decides about speed and never about values.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    Array = np.ndarray
+
+LOOKED_AT = 20_000
+MOST_VALUES = 2_000
+"""Text of more different values than that, among the first rows, is read as it stands."""
+_NUMBER = re.compile(r"(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(.*\))$")
+_PLAIN = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$", re.ASCII)
+_EXACT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,6})?$", re.ASCII)
+
+
+class Dictionary(NamedTuple):
+    """A column, its codes ``(rows,)``, and the values that they stand for."""
+
+    column: Array
+    codes: Array
+    values: list[object]
+
+
+def columns_of(
+    engine: Any,
+    source: str,
+    types: Mapping[str, str],
+    *,
+    named: Collection[str],
+    kept: Collection[str],
+    odd: bool,
+) -> tuple[dict[str, Array], dict[str, Dictionary]]:
+    """Columns as a table keeps them: float64 with NaN for missing, or objects with None for missing.
+
+    Args:
+        engine: a DuckDB connection.
+        source: what to read from, as SQL.
+        types: column → its type in the source.
+        named: columns whose values are names; they become numbers only where the text is a number's own
+            (``1`` and ``1.0`` are, ``01`` and ``1e3`` are not).
+        kept: of those, the ones whose text stays text whatever it looks like.
+        odd: whether the source may hold ``_`` or ``+-``, which DuckDB reads as parts of numbers.
+
+    Returns:
+        The columns, and the dictionaries of those that were read by one.
+    """
+    text = {c: _as_text(c, types[c], named=c in named) for c in types}
+    words = [c for c in types if text[c] is not None]
+    # Of everything that is not a number already: does it look like numbers, or which values does it have?
+    numbers, values, holes = _look(engine, source, {c: str(text[c]) for c in words}, named=named)
+    asked = []
+    for c, expression in text.items():
+        if expression is None:
+            asked.append(f"{_as_number(c, types[c])} AS {quoted_name(c)}")
+        elif c in numbers:
+            asked.append(f"{_told(expression, odd=odd)} AS {quoted_name(c)}")
+        elif c in values:
+            asked.append(f"{_coded(expression, values[c], holes=c in holes)} AS {quoted_name(c)}")
+        else:
+            asked.append(f"{expression} AS {quoted_name(c)}")
+    found = _fetch(engine, source, asked)
+    # What the first rows did not show: no number after all, or a value that was not seen yet.
+    plain = {c: np.ma.getdata(found[c]) for c in types}
+    gone = {c: np.ma.getmaskarray(found[c]) for c in types}
+    wrong = [c for c in numbers if not (np.isfinite(plain[c]) | gone[c]).all()]
+    wrong += [c for c in values if (((plain[c] < 0) & ~gone[c]) if c in holes else gone[c]).any()]
+    if wrong:
+        again = _fetch(engine, source, [f"{text[c]} AS {quoted_name(c)}" for c in wrong])
+        plain |= {c: np.ma.getdata(again[c]) for c in wrong}
+        gone |= {c: np.ma.getmaskarray(again[c]) for c in wrong}
+    columns: dict[str, Array] = {}
+    dictionaries: dict[str, Dictionary] = {}
+    for c in types:
+        if c in values and c not in wrong:
+            codes = np.where(gone[c], len(values[c]), plain[c]).astype(np.int32)
+            levels = _array(
+                [*values[c], *([None] if gone[c].any() else [])], named=c in named, kept=c in kept
+            )
+            columns[c] = levels[codes]
+            dictionaries[c] = Dictionary(columns[c], codes, levels.tolist())
+        elif plain[c].dtype.kind == "f":
+            columns[c] = np.where(gone[c], np.nan, plain[c]) if gone[c].any() else plain[c]
+        else:
+            texts = [None if out else v for v, out in zip(plain[c].tolist(), gone[c].tolist(), strict=True)]
+            columns[c] = _array(texts, named=c in named, kept=c in kept)
+    return columns, dictionaries
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def quoted_name(name: str) -> str:
+    """The name of a column as SQL writes it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _fetch(engine: Any, source: str, asked: list[str]) -> dict[str, Array]:
+    found: dict[str, Array] = engine.sql(f"SELECT {', '.join(asked)} FROM {source}").fetchnumpy()  # noqa: S608 - quoted
+    return found
+
+
+def _as_text(name: str, kind: str, *, named: bool) -> str | None:
+    """How a column is asked for as text; ``None`` where it is a number. A fraction that is to be a name stays one."""
+    if kind == "BOOLEAN":
+        return f"{quoted_name(name)}::VARCHAR" if named else None
+    if _NUMBER.match(kind) and not (named and "INT" in kind):
+        return None
+    return quoted_name(name) if kind == "VARCHAR" else f"{quoted_name(name)}::VARCHAR"
+
+
+def _as_number(name: str, kind: str) -> str:
+    return f"{quoted_name(name)}{'::INTEGER' if kind == 'BOOLEAN' else ''}::DOUBLE"
+
+
+def _look(
+    engine: Any, source: str, text: Mapping[str, str], *, named: Collection[str]
+) -> tuple[set[str], dict[str, list[str]], set[str]]:
+    """Columns whose first rows are numbers, the values of those that have few, and which of these have holes."""
+    if not text:
+        return set(), {}, set()
+    asked = ", ".join(
+        f"count({e}), count(TRY_CAST({e} AS DOUBLE)), approx_count_distinct({e})" for e in text.values()
+    )
+    first = f"(SELECT * FROM {source} LIMIT {LOOKED_AT})"  # noqa: S608 - quoted
+    rows, *counts = engine.sql(f"SELECT count(*), {asked} FROM {first}").fetchall()[0]  # noqa: S608 - quoted
+    numbers, few, holes = set(), [], set()
+    for i, c in enumerate(text):
+        there, parsed, distinct = counts[3 * i : 3 * i + 3]
+        if c not in named and there and there == parsed:
+            numbers.add(c)
+        elif there and distinct <= MOST_VALUES:
+            few.append(c)
+            holes |= {c} if there < rows else set()
+    if not few:
+        return numbers, {}, set()
+    lists = ", ".join(f"list(DISTINCT {text[c]})" for c in few)
+    found = engine.sql(f"SELECT {lists} FROM {first}").fetchall()[0]  # noqa: S608 - quoted
+    values = {c: sorted(v for v in each if v is not None) for c, each in zip(few, found, strict=True)}
+    return numbers, values, holes
+
+
+def _told(expression: str, *, odd: bool) -> str:
+    """A number; null where there is nothing, NaN where there is something else."""
+    number = f"TRY_CAST({expression} AS DOUBLE)"
+    if odd:
+        strange = f"contains({expression}, '_') OR contains({expression}, '+-')"
+        number = f"CASE WHEN {strange} THEN NULL ELSE {number} END"
+    return f"coalesce({number}, CASE WHEN {expression} IS NULL THEN NULL ELSE 'nan'::DOUBLE END)"
+
+
+def _coded(expression: str, values: list[str], *, holes: bool) -> str:
+    """The place of a value among those seen.
+
+    Null where there is nothing, −1 where there is another value; null for both where no holes were seen, which is
+    quicker.
+    """
+    kinds = ", ".join(map(quoted, values))
+    code = f"enum_code(TRY_CAST({expression} AS ENUM({kinds})))"
+    return (
+        f"coalesce({code}::INTEGER, CASE WHEN {expression} IS NULL THEN NULL ELSE -1 END)" if holes else code
+    )
+
+
+def _array(texts: list[str | None], *, named: bool, kept: bool) -> Array:
+    """Texts as numbers if every one that is there is written as one, else as they are."""
+    if not kept:
+        pattern = _EXACT if named else _PLAIN
+        distinct = {t for t in texts if t is not None}
+        if distinct and all(pattern.match(t) for t in distinct):
+            return np.array([np.nan if t is None else float(t) for t in texts])
+    out = np.empty(len(texts), dtype=object)
+    out[:] = texts
+    return out

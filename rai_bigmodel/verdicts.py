@@ -1,0 +1,74 @@
+"""What does ``verdict.json`` hold? The rulings, what they are rulings about, and all that is needed to judge again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rai_bigmodel import files
+from rai_bigmodel.evidence import FORMAT, Record, known_format
+from rai_bigmodel.rules import Attempts, Policy, Ruling, Verdict, Waiver
+
+if TYPE_CHECKING:
+    import os
+
+    from rai_bigmodel.dossier import Dossier
+
+NAME = "verdict.json"
+
+
+class VerdictFile(Record):
+    """A verdict and the digests of what it is about.
+
+    Args:
+        waivers_digest: of all waivers that were handed in; empty where there were none.
+        judged_on: the day, from which ages and waivers count.
+        pinned: the digest the primary subject had to have.
+        baseline: the digest of the manifest that changes were taken from.
+    """
+
+    outcome: str
+    headline: str
+    policy: Policy
+    policy_digest: str
+    manifest_digest: str
+    subject_digest: str
+    rulings: tuple[Ruling, ...]
+    waivers: tuple[Waiver, ...] = ()
+    waivers_digest: str = ""
+    attempts: Attempts | None = None
+    judged_on: str = ""
+    pinned: str = ""
+    baseline: str = ""
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known_format(self.format)
+
+
+def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
+    """A verdict as its file has it."""
+    primary = dossier.manifest.primary
+    return VerdictFile(
+        outcome=verdict.outcome,
+        headline=verdict.headline,
+        policy=verdict.policy,
+        policy_digest=verdict.policy.digest,
+        manifest_digest=dossier.manifest.digest,
+        subject_digest=primary.digest if primary else "",
+        rulings=verdict.rulings,
+        waivers=verdict.waivers,
+        waivers_digest=files.digest(files.canonical_json(verdict.waivers)) if verdict.waivers else "",
+        attempts=verdict.attempts,
+        judged_on=verdict.judged_on,
+        pinned=verdict.pinned,
+        baseline=verdict.baseline,
+    )
+
+
+def save(dossier: Dossier, verdict: Verdict, folder: str | os.PathLike[str]) -> Path:
+    """Write ``verdict.json`` into the folder of the evidence."""
+    path = Path(folder) / NAME
+    files.write_bytes(path, files.canonical_json(verdict_file(dossier, verdict)))
+    return path

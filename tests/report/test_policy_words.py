@@ -1,0 +1,112 @@
+"""Does a policy read aloud say what it says, and are rules that cannot be decided found before the gate?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from dossiers import dossier, estimate, exact
+
+from rai_bigmodel import api, files
+from rai_bigmodel.cli import cli
+from rai_bigmodel.evidence import Measurement
+from rai_bigmodel.report.policies import doubts, explained, starter
+from rai_bigmodel.rules import Policy, Rule
+
+GAP = "fairness.demographic_parity_difference"
+
+
+def policy(metric: str = GAP, **fields: Any) -> Policy:
+    if "at_least" not in fields:
+        fields.setdefault("at_most", 0.1)
+    return Policy(name="p", rules=(Rule(id="r", metric=metric, because="So.", **fields),))
+
+
+def test_every_rule_is_read_aloud_with_its_reason_and_what_is_special_about_it() -> None:
+    """One sentence on how it is judged, then one a rule."""
+    said = explained(policy(where={"attribute": "race"}, severity="warn", waivable=False))
+
+    assert "1 rule at 95 % confidence" in said[0]
+    assert said[1].startswith("1. Selection rates differ by at most 0.1 between groups of race.")
+    assert "only warns, cannot be waived" in said[1]
+    assert said[1].endswith("Why: So.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"at_most": 1}, "can never break 1"),
+        ({"at_most": -0.1}, "can never keep -0.1"),
+        ({"metric": "performance.roc_auc", "at_least": 0}, "can never break 0"),
+        ({"metric": "performance.roc_auc", "at_least": 1.5}, "can never keep 1.5"),
+        ({"metric": "privacy.epsilon_spent", "at_most": -1}, "can never keep -1"),
+    ],
+)
+def test_a_limit_that_no_value_can_break_or_keep_is_told(fields: dict[str, Any], says: str) -> None:
+    """Known from what the metric is, without any evidence."""
+    (doubt,) = doubts(policy(**fields))
+
+    assert says in doubt.words
+
+
+@pytest.mark.parametrize(
+    ("found", "never", "says"),
+    [
+        (estimate(0.05, 0.005, metric=GAP), None, ""),
+        (estimate(0.05, 0.2, metric=GAP), False, "can fail and never pass"),
+        (estimate(0.5, 2.0, metric=GAP), True, "never be decided"),
+        (estimate(0.05, 0.055, metric=GAP), False, "passes only where the value is at most 0.00953"),
+        (estimate(None, metric=GAP), True, "not measured: one group is empty"),
+        (estimate(0.05, 0.005, metric=GAP, excluded=0.2), False, "20 % of the rows are left out"),
+        (Measurement(metric=GAP, kind="exact", value=0.2), None, ""),
+        (exact(1.0), True, f"nothing in this evidence matches {GAP}"),
+    ],
+)
+def test_what_the_rows_at_hand_can_decide_is_told(found: Measurement, never: bool | None, says: str) -> None:
+    """By how wide the interval is: far from the limit nothing is said, too wide to pass or fail is."""
+    told = doubts(policy(), dossier(found))
+
+    assert [d.never for d in told] == ([] if never is None else [never])
+    assert all(says in d.words for d in told)
+
+
+def test_a_starter_reads_back_as_a_policy_and_names_only_what_was_measured(tmp_path: Path) -> None:
+    """One rule an attribute, with today's number as a comment; hostile names stay strings."""
+    name = 'a"b: }#\n<x>'
+    sealed = dossier(
+        estimate(0.05, metric=GAP, labels={"attribute": name}),
+        estimate(0.8, metric="performance.roc_auc"),
+        estimate(0.8, metric="performance.secret"),
+    )
+    text = starter(sealed, domain="lending")
+    read = files.parse_yaml(text.encode(), Policy, where="starter")
+
+    assert [r.metric for r in read.rules] == ["performance.roc_auc", GAP]
+    assert read.rules[1].where == {"attribute": name}
+    assert "# today 0.05, 0.0304 to 0.0696 with 95 % confidence" in text
+
+
+@pytest.mark.parametrize("domain", ["general", "lending", "employment"])
+def test_a_starter_without_evidence_is_a_policy_too(domain: str, tmp_path: Path) -> None:
+    """``rai policy init | rai policy check`` works, and says that reasons are missing."""
+    made = CliRunner().invoke(cli, ["policy", "init", "--domain", domain], standalone_mode=False)
+    (tmp_path / "p.yaml").write_text(made.stdout)
+    checked = CliRunner().invoke(cli, ["policy", "check", str(tmp_path / "p.yaml")], standalone_mode=False)
+
+    assert checked.return_value == 0
+    assert "still to be written" in checked.stdout
+
+
+def test_policy_check_reads_evidence_by_command_line(tmp_path: Path) -> None:
+    """``--from DIR`` names the rule that these rows can never decide."""
+    api.save(dossier(estimate(0.5, 2.0, metric=GAP)), tmp_path / "run")
+    (tmp_path / "p.yaml").write_bytes(files.canonical_json(policy()))
+    result = CliRunner().invoke(
+        cli,
+        ["policy", "check", str(tmp_path / "p.yaml"), "--from", str(tmp_path / "run")],
+        standalone_mode=False,
+    )
+
+    assert "r: can never be decided" in result.stdout

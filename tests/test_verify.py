@@ -1,0 +1,244 @@
+"""Is a run that was changed told from one that was not?"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from dossiers import dossier, estimate
+
+from rai_bigmodel import api, files
+from rai_bigmodel.cli import cli
+from rai_bigmodel.rules import Policy, Rule
+
+POLICY = Policy(
+    name="p",
+    rules=(Rule(metric="fairness.gap", at_most=0.1, because="So."),),
+)
+
+
+def verify(*call: str) -> Any:
+    return CliRunner().invoke(cli, ["verify", *call], standalone_mode=False)
+
+
+@pytest.fixture(name="run")
+def a_judged_run(tmp_path: Path) -> Path:
+    """A failing run with its verdict and its page."""
+    sealed = dossier(estimate(0.3))
+    folder = api.save(sealed, tmp_path / "run")
+    verdict = api.judge(sealed, POLICY, today=dt.date(2026, 11, 22))
+    api.save_verdict(sealed, verdict, folder)
+    api.write_report(sealed, verdict, path=folder / "report.html")
+    return folder
+
+
+def test_a_run_that_nobody_touched_holds_and_says_what_that_is_worth(run: Path) -> None:
+    """Consistent in itself is no proof: the sentence says so, with what would be one."""
+    result = verify(str(run))
+
+    assert result.return_value == 0
+    assert "no proof against someone who rewrote everything" in result.stdout
+    assert "does not hold" not in result.stdout
+
+
+def test_the_page_is_verified_with_its_folder_beside_it(run: Path) -> None:
+    """``rai verify report.html`` is the same check."""
+    assert verify(str(run / "report.html")).return_value == 0
+
+
+@pytest.mark.parametrize("what", ["evidence", "verdict", "outcome", "policy", "page", "manifest"])
+def test_each_thing_that_was_changed_is_named(run: Path, what: str) -> None:
+    """Z37: a number, a ruling, a limit, a word of the page or the manifest: exit 1, and which."""
+    if what == "evidence":
+        path = run / "evidence" / "fairness.json"
+        path.write_text(path.read_text().replace('"value":0.3', '"value":0.03'))
+    elif what == "manifest":
+        path = run / "manifest.json"
+        path.write_text(path.read_text().replace('"threads":1', '"threads":2'))
+    elif what == "page":
+        path = run / "report.html"
+        path.write_text(path.read_text().replace("not met", "met"))
+    else:
+        path = run / "verdict.json"
+        said = json.loads(path.read_text())
+        if what == "verdict":
+            said["rulings"][0]["outcome"] = "pass"
+        elif what == "outcome":
+            said["outcome"] = "pass"
+        else:
+            said["policy"]["rules"][0]["at_most"] = 0.5
+        path.write_bytes(files.canonical_json(said))
+    result = verify(str(run))
+    named = {"outcome": "verdict", "policy": "verdict", "manifest": "verdict"}.get(what, what)
+
+    assert result.return_value == 1
+    assert f"{named}: does not hold" in result.stdout
+
+
+def test_rewriting_everything_is_found_by_a_digest_kept_elsewhere(run: Path) -> None:
+    """All hashes made anew, the folder holds in itself; the digest noted before says otherwise."""
+    noted = json.loads((run / "verdict.json").read_text())["manifest_digest"]
+    forged = dossier(estimate(0.03))
+    api.save(forged, run)
+    verdict = api.judge(forged, POLICY)
+    api.save_verdict(forged, verdict, run)
+    api.write_report(forged, verdict, path=run / "report.html")
+
+    assert verify(str(run)).return_value == 0
+    found = verify(str(run), "--expect", noted)
+    assert found.return_value == 1
+    assert "expected digest: does not hold" in found.stdout
+
+
+def test_the_digest_in_a_page_is_one_that_can_be_expected(run: Path) -> None:
+    """``rai-manifest`` of a page sent by mail is enough, with or without its prefix; so is the run's."""
+    text = (run / "report.html").read_text()
+    for name in ("rai-manifest", "rai-run"):
+        digest = re.search(rf'name="{name}" content="(sha256:[0-9a-f]{{64}})"', text)
+        assert digest
+        result = verify(str(run), "--expect", digest[1].removeprefix("sha256:"))
+        assert result.return_value == 0
+        assert "no proof" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        (("nowhere",), "no manifest"),
+        (("{run}", "--expect", "abc"), "64 hexadecimal"),
+        (("{run}", "--rerun"), "audit.yaml"),
+    ],
+)
+def test_what_cannot_be_verified_is_one_line(run: Path, call: tuple[str, ...], says: str) -> None:
+    """Nothing there, no digest, nothing to repeat: exit 2."""
+    result = verify(*(part.replace("{run}", str(run)) for part in call))
+
+    assert getattr(result.exception, "exit_code", None) == 2
+    assert says in str(result.exception)
+
+
+def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) -> None:
+    """Forged and rehashed evidence of a table of predictions: only repeating the audits tells."""
+    rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "p.csv").write_text("y,d,g\n" + rows)
+    (folder / "audit.yaml").write_text(
+        "subject: {table: p.csv, prediction: d}\n"
+        "data: {file: p.csv, truth: y, sensitive: [g]}\n"
+        "audits: {performance: {}, fairness: {}}\n"
+    )
+    api.save(api.audit_file(folder / "audit.yaml"), folder)
+    honest = verify(str(folder), "--rerun")
+    sealed = api.load(folder)
+    raw = json.loads(files.canonical_json(sealed).decode())
+    changed = raw["evidence"][0]["measurements"][0]
+    changed["value"] = 0.123
+    path = folder / "evidence" / sealed.manifest.names[0]
+    path.write_bytes(files.canonical_json(raw["evidence"][0]))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["evidence"]["files"][path.name] = files.digest(path.read_bytes())
+    (folder / "manifest.json").write_bytes(files.canonical_json(manifest))
+
+    assert honest.return_value == 0
+    assert "byte for byte" in honest.stdout
+    assert verify(str(folder)).return_value == 0
+    found = verify(str(folder), "--rerun")
+    assert found.return_value == 1
+    assert path.name in found.stdout
+
+
+@pytest.fixture(name="keys")
+def a_pair_of_keys(tmp_path: Path) -> tuple[Path, Path]:
+    """A private key and its public half."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    private = ec.generate_private_key(ec.SECP256R1())
+    paths = tmp_path / "private.pem", tmp_path / "public.pem"
+    paths[0].write_bytes(
+        private.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    paths[1].write_bytes(
+        private.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    return paths
+
+
+def call(*parts: Any) -> Any:
+    return CliRunner().invoke(cli, [str(p) for p in parts], standalone_mode=False)
+
+
+def test_a_signature_tells_every_forgery_that_digests_alone_do_not(
+    run: Path, keys: tuple[Path, Path]
+) -> None:
+    """Z37 with a key: everything rewritten and rehashed still is not what the owner signed."""
+    private, public = keys
+    unsigned = call("verify", run, "--key", public)
+    call("sign", run, "--key", private)
+    signed = call("verify", run, "--key", public)
+    kept = (run / "signature.json").read_bytes()
+    api.save(dossier(estimate(0.03)), run)
+    (run / "signature.json").write_bytes(kept)
+    forged = call("verify", run, "--key", public)
+
+    assert (unsigned.return_value, signed.return_value, forged.return_value) == (1, 0, 1)
+    assert "no proof" not in signed.stdout
+    assert "the signature does not belong to this manifest" in forged.stdout
+
+
+def test_another_persons_key_is_told_apart(run: Path, keys: tuple[Path, Path], tmp_path: Path) -> None:
+    """Signed, but by somebody else: exit 1, both fingerprints."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    other = tmp_path / "other.pem"
+    other.write_bytes(
+        ec.generate_private_key(ec.SECP256R1()).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    call("sign", run, "--key", other)
+    result = call("verify", run, "--key", keys[1])
+
+    assert result.return_value == 1
+    assert "signed with another key" in result.stdout
+
+
+@pytest.mark.parametrize("wrong", ["rsa", "p384", "text", "public"])
+def test_a_key_of_another_kind_is_one_line(
+    run: Path, keys: tuple[Path, Path], tmp_path: Path, wrong: str
+) -> None:
+    """RSA, another curve, no key at all, or the public half where the private one is needed: exit 2."""
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    path = tmp_path / "wrong.pem"
+    if wrong == "text":
+        path.write_text("not a key")
+    elif wrong == "public":
+        path = keys[1]
+    else:
+        key = (
+            rsa.generate_private_key(65537, 2048)
+            if wrong == "rsa"
+            else ec.generate_private_key(ec.SECP384R1())
+        )
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+    result = call("sign", run, "--key", path)
+
+    assert getattr(result.exception, "exit_code", None) == 2
+    assert not (run / "signature.json").exists()
