@@ -90,15 +90,31 @@ def train(
     return fit.train(net, splits, epochs=epochs, privacy=privacy, seed=seed, **settings)
 
 
-def train_recipe(path: PathLike, *, out: PathLike, on_step: Callable[..., None] | None = None) -> Run:
-    """Train what a recipe file describes and write ``out/{model.safetensors, card.json}``."""
+def train_recipe(
+    path: PathLike, *, out: PathLike, resume: bool = False, on_step: Callable[..., None] | None = None
+) -> Run:
+    """Train what a recipe file describes and write ``out/{model.safetensors, card.json}``.
+
+    On the way ``out/resume/`` holds a checkpoint, from which a stopped training goes on to the same weights.
+
+    Args:
+        resume: go on from it.
+
+    Raises:
+        InputError: the recipe, its data or `out` cannot be used, or there is nothing to resume.
+        TrainingDiverged: the loss stopped being a number.
+    """
     from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe
+    from rai_bigmodel.training import resume as checkpoints
 
     files.refuse_unwritable(out)
     written = recipe.read(path)
-    run = fit.train_recipe(written, splits=datasets.by_name(written.data), on_step=on_step)
+    splits = datasets.by_name(written.data, here=Path(path).parent)
+    run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume)
     checkpoint.save_run(run, out)
+    # Last: until the run is there, the checkpoint is all there is of it.
+    checkpoints.clear(out)
     return run
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -144,16 +145,39 @@ def demo(out: str, *, quiet: bool) -> int:
     return 0
 
 
-@cli.command(**_example("rai train recipe.yaml --out runs/loan"))
+@cli.command(
+    **_example("rai train recipe.yaml --out runs/loan", "rai train recipe.yaml --out runs/loan --resume")
+)
 @click.argument("recipe", type=click.Path())
 @click.option("--out", required=True, help="Folder for model.safetensors and card.json.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out."
+)
 @_quiet
-def train(recipe: str, out: str, *, quiet: bool) -> int:
-    """Train the network that RECIPE describes."""
+def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
+    """Train the network that RECIPE describes.
+
+    A training that is stopped leaves a checkpoint in RUN/resume (how often one is written: train.every in RECIPE),
+    from which --resume goes on to the weights that it would have had. That of a private training is a secret: it
+    goes when the training ends.
+    """
     from rai_bigmodel import api
 
     progress = _Progress(quiet=quiet)
-    run = api.train_recipe(recipe, out=out, on_step=lambda step, of, _: progress("train", step, of))
+
+    shown = 0.0
+
+    def on_step(step: int, of: int, loss: float | None, pace: Any) -> None:
+        nonlocal shown
+        if (now := time.monotonic()) - shown < 0.1 and step < of:
+            return
+        shown = now
+        said = "" if loss is None else f" · loss {loss:.4g}"
+        minutes, seconds = divmod(round(pace.seconds_left), 60)
+        speed = f"{pace.rows_per_second:,.0f} rows/s"
+        progress(f"train{said} · {speed} · {minutes}:{seconds:02d} left ·", step, of)
+
+    run = api.train_recipe(recipe, out=out, resume=resume, on_step=on_step if progress.on else None)
     progress.clear()
     if not quiet:
         click.echo(f"{run.name}: {Path(out) / 'model.safetensors'} ({run.digest})", err=True)

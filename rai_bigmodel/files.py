@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -233,8 +234,12 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Any:
-    """A temporary path beside `path`, moved into its place when the block ends without an error."""
+def writing(path: str | os.PathLike[str], *, secret: bool = False) -> Any:
+    """A temporary path beside `path`, moved into its place when the block ends without an error.
+
+    Args:
+        secret: nobody but its owner may read it.
+    """
     path = Path(path)
     _refuse_link(path)
     try:
@@ -250,7 +255,7 @@ def writing(path: str | os.PathLike[str]) -> Any:
             os.fsync(written.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(0o600 if secret else 0o666 & ~mask)
         temporary.replace(path)
     except OSError as error:
         msg = f"{path}: cannot be written ({error.strerror})"
@@ -333,9 +338,27 @@ def refuse_unwritable(path: str | os.PathLike[str]) -> None:
         raise InputError(msg)
 
 
+def refuse_full(folder: str | os.PathLike[str], needed: int) -> None:
+    """Refuse to begin to write so many bytes where they do not fit.
+
+    Raises:
+        InputError: the disk has less room.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        msg = f"{folder}: too little room on the disk: {needed:,} bytes are needed, {free:,} are free"
+        raise InputError(msg)
+
+
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove a file if it is there."""
     Path(path).unlink(missing_ok=True)
+
+
+def remove_folder(path: str | os.PathLike[str]) -> None:
+    """Remove an empty folder; one that is not empty, or not there, stays as it is."""
+    with contextlib.suppress(OSError):
+        Path(path).rmdir()
 
 
 def regular_files(folder: str | os.PathLike[str]) -> dict[str, Path]:
@@ -373,6 +396,21 @@ def canonical_json(record: object) -> bytes:
 def digest(content: bytes) -> str:
     """``sha256:`` and 64 hexadecimal digits."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def digest_of_file(path: str | os.PathLike[str]) -> str:
+    """The digest of a file's bytes, read piece by piece.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as opened:
+            return f"sha256:{hashlib.file_digest(opened, 'sha256').hexdigest()}"
+    except OSError as error:
+        msg = f"{path}: cannot be read ({error.strerror})"
+        raise InputError(msg) from None
 
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$", re.I)

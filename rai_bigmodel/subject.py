@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Inputs = Any
 """A dict of column → array for tables and text, one array for images: raw, as a user has them."""
-Outcome = Literal["binary", "classes", "number"]
-"""Whether an outcome is a yes or no, one of several labels, or a number."""
+Outcome = Literal["binary", "classes", "number", "reconstruction", "language"]
+"""Whether an outcome is a yes or no, one of several labels, a number; or whether there is none apart from the rows: the
+error of rebuilding a row, or how likely its words are."""
 Roles = Mapping[str, tuple[str, ...]]
 """Role → columns. The roles: ``feature truth sensitive score prediction weight id``."""
 
@@ -237,9 +238,24 @@ def attributes_of(
 
 
 def task_of(subject: Subject) -> Outcome:
-    """What a subject decides between: two labels, several, or none at all, because it predicts a number."""
+    """What a subject decides between: two labels, several, or none at all, because it predicts a number.
+
+    A subject that rebuilds rows or says how likely words are tells so in its card, as ``outcome``.
+    """
+    said = subject.card.get("outcome")
+    if said == "reconstruction" or said == "language":  # noqa: PLR1714 - so that the type is known
+        return said
     labels = len(subject.decision.labels)
     return "classes" if labels > 2 else "binary" if labels or subject.decision.positive else "number"
+
+
+def inputs_of(cohort: Cohort) -> Inputs:
+    """What a subject is asked about a cohort: a dict of raw columns; of pictures or series alone, that one array."""
+    asked = sorted({c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())})
+    columns = cohort.arrays(*asked)
+    if len(asked) == 1 and columns[asked[0]].ndim > 1:
+        return columns[asked[0]]
+    return columns
 
 
 def scores_of(subject: Subject, cohort: Cohort) -> Array:
@@ -248,8 +264,7 @@ def scores_of(subject: Subject, cohort: Cohort) -> Array:
     Raises:
         InputError: the scores are not numbers, not finite, or not one for each row.
     """
-    asked = {c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())}
-    scores = np.asarray(subject.predict(cohort.arrays(*sorted(asked))), dtype=np.float64)
+    scores = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64)
     if scores.ndim == 2 and scores.shape[1] == len(subject.decision.labels):
         scores = scores[:, subject.decision.labels.index(subject.decision.positive)]
     if scores.shape != (cohort.rows,):

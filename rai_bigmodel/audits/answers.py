@@ -8,7 +8,16 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats import cells
-from rai_bigmodel.subject import column_of, decisions_of, has_scores, in_memory, scores_of, task_of, truth_of
+from rai_bigmodel.subject import (
+    column_of,
+    decisions_of,
+    has_scores,
+    in_memory,
+    inputs_of,
+    scores_of,
+    task_of,
+    truth_of,
+)
 from rai_bigmodel.tables import canonical
 
 if TYPE_CHECKING:
@@ -21,6 +30,13 @@ IN_BINS = (
     "Rows stay in their engine: scores were counted there in 4,096 bins, and each number says how far that of the rows "
     "may lie from it; intervals are that much wider."
 )
+
+
+NOT_PROBABLE = {
+    "number": "the subject predicts a number, not a probability",
+    "reconstruction": "the subject rebuilds rows and gives no probability",
+    "language": "the subject says how likely words are, not how probable an outcome is",
+}
 
 
 class Labelled(NamedTuple):
@@ -54,8 +70,7 @@ def labelled(subject: Subject, cohort: Cohort) -> Labelled:
             )
             raise InputError(msg)
         return Labelled(labels, truth, _codes(cohort, column, labels, subject.name), None)
-    asked = {c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())}
-    chances = np.asarray(subject.predict(cohort.arrays(*sorted(asked))), dtype=np.float64)
+    chances = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64)
     if chances.shape != (cohort.rows, len(labels)):
         msg = f"{subject.name}: gave answers of shape {chances.shape} for {cohort.rows:,} rows and {len(labels)} labels"
         raise InputError(msg)
@@ -131,8 +146,8 @@ def confidence(subject: Subject, cohort: Cohort) -> Confidence | Binned | str:
     and Weinberger 2017).
     """
     task = task_of(subject)
-    if task == "number":
-        return "the subject predicts a number, not a probability"
+    if task in NOT_PROBABLE:
+        return NOT_PROBABLE[task]
     if not has_scores(subject, cohort):
         return "only decisions were given, no scores"
     if not in_memory(cohort):

@@ -11,7 +11,7 @@ from rai_bigmodel.evidence import Bars, Dot, Findings, Measurement, Record, Tabl
 from rai_bigmodel.stats import copies, counts, exact, intervals, scores
 from rai_bigmodel.stats.cells import Cells
 from rai_bigmodel.stats.counts import MISSING
-from rai_bigmodel.subject import column_of, decision_in, in_memory, task_of
+from rai_bigmodel.subject import decision_in, in_memory, task_of
 from rai_bigmodel.tables import Table as Rows
 from rai_bigmodel.tables import canonical
 from rai_bigmodel.words import number, percent, plural
@@ -19,6 +19,7 @@ from rai_bigmodel.words import number, percent, plural
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
+NO_COLUMNS = "no feature holds one value a row"
 NEEDS_TWO = "this is measured where the outcome is a yes or no"
 LEAK_AUC = 0.98
 PURE_VALUE = 0.95
@@ -45,7 +46,7 @@ class Data(Record, omit_defaults=True):
         """Measure on all splits; shares and label rates on ``data.held_out``."""
         held_out = data.held_out
         parts = [part for part in (data.train, data.calibrate, held_out) if part is not None]
-        truth = column_of(held_out, "truth")
+        truth = next(iter(held_out.roles.get("truth", ())), "")  # rows that are only rebuilt have none
         features = tuple(f for f in held_out.roles.get("feature", ()) if f != truth)
         if not in_memory(held_out):
             return _in_engine(subject, held_out, features, truth)
@@ -56,6 +57,11 @@ class Data(Record, omit_defaults=True):
             found += [
                 Measurement(metric=f"data.{name}", kind="exact", value=None, why=NEEDS_TWO)
                 for name in ("leak_auc", "leak_purity", "label_rate")
+            ]
+        if yes_or_no and not leaks:
+            found += [
+                Measurement(metric=f"data.{name}", kind="exact", value=None, why=NO_COLUMNS)
+                for name in ("leak_auc", "leak_purity")
             ]
         found += _missing(parts, features)
         found += _repeats(data, features)
@@ -137,6 +143,8 @@ class _Values(NamedTuple):
 
 
 def _leaks(parts: list[Cohort], features: tuple[str, ...], truth: str) -> list[_Leak]:
+    # A picture or a series has no one value that could tell the outcome.
+    features = tuple(f for f in features if parts[0].arrays(f)[f].ndim == 1)
     if not features:
         return []
     outcome = np.concatenate([part.binary(truth) for part in parts])
@@ -249,12 +257,17 @@ def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement
     for f in features:
         columns = [part.arrays(f)[f] for part in parts]
         text = any(x.dtype == object for x in columns)
-        gone = int((_codes(parts, f)[0] < 0).sum()) if text else sum(int(np.isnan(x).sum()) for x in columns)
+        gone = int((_codes(parts, f)[0] < 0).sum()) if text else sum(int(_any_nan(x).sum()) for x in columns)
         n = sum(len(x) for x in columns)
         out.append(
             Measurement(metric="data.missing_rate", kind="exact", value=gone / n, n=n, labels={"feature": f})
         )
     return out
+
+
+def _any_nan(values: Array) -> Array:
+    """Which rows lack a number; of pictures and series, which lack one anywhere."""
+    return np.isnan(values) if values.ndim == 1 else np.isnan(values).reshape(len(values), -1).any(axis=1)
 
 
 def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
@@ -264,7 +277,7 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     if not features:
         why = "there are no feature columns, so rows that agree need not be copies"
         return [Measurement(metric=name, kind="exact", value=None, why=why) for name in names]
-    columns = (*features, *held_out.roles.get("sensitive", ()), column_of(held_out, "truth"))
+    columns = (*features, *held_out.roles.get("sensitive", ()), *held_out.roles.get("truth", ()))
     parts = [held_out] if train is None else [held_out, train]
     keys, n = _keys(parts, columns), held_out.rows
     here = [key[:n] for key in keys]
@@ -286,8 +299,18 @@ def _keys(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
     for column in columns:
         values = [part.arrays(column)[column] for part in parts]
         text = any(x.dtype == object for x in values)
+        if values[0].ndim > 1:
+            out.append(_alike(values))
+            continue
         out.append(_codes(parts, column)[0] if text else np.concatenate(values))
     return out
+
+
+def _alike(values: list[Array]) -> Array:
+    """A code for each picture or series ``(rows,)``, the same for the same one."""
+    index: dict[bytes, int] = {}
+    rows = (row.tobytes() for part in values for row in part)
+    return np.fromiter((index.setdefault(row, len(index)) for row in rows), dtype=np.int64)
 
 
 def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], truth: str) -> Findings:

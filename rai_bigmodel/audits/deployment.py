@@ -9,7 +9,7 @@ import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Dot, Dots, Findings, Interval, Measurement, Record, Rung
 from rai_bigmodel.stats import intervals
-from rai_bigmodel.subject import attributes_of, column_of, decisions_of, scores_of
+from rai_bigmodel.subject import attributes_of, column_of, decisions_of, inputs_of, scores_of
 
 if TYPE_CHECKING:
     from rai_bigmodel.stats.counts import GroupCounts
@@ -156,12 +156,15 @@ def _latency(
     subject: Subject, name: str, cohort: Cohort, batches: tuple[int, ...], repeats: int
 ) -> list[Measurement]:
     """Quantiles of the time that one call takes, from raw columns to scores."""
-    asked = {c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())}
-    columns = cohort.arrays(*sorted(asked))
+    whole = inputs_of(cohort)
     out = []
     for batch in batches:
         rows = np.arange(batch) % cohort.rows
-        inputs = {column: values[rows] for column, values in columns.items()}
+        inputs = (
+            {column: values[rows] for column, values in whole.items()}
+            if isinstance(whole, dict)
+            else whole[rows]
+        )
         for _ in range(3):  # the first calls pay for memory and kernels
             subject.predict(inputs)
         times = np.empty(repeats)

@@ -109,6 +109,12 @@ class Fairness(Record, omit_defaults=True):
         weights = weights_of(rows) if in_memory(rows) else None
         asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights)
         outcome = self.outcome or task_of(subject)
+        if outcome in {"reconstruction", "language"}:
+            why = f"the subject has no outcome that groups could be compared by: it is learned by {outcome}"
+            name = "demographic_parity_difference"
+            return Findings(
+                measurements=tuple(measurement(name, {"attribute": a}, None, why=why) for a in attributes)
+            )
         if outcome != "binary" and (self.given or self.laws):
             msg = f"given and laws need decisions of yes or no; the outcome here is {outcome}"
             raise InputError(msg)

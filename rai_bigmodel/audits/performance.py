@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from rai_bigmodel.audits import answers, performance_classes, performance_numbers
+from rai_bigmodel.audits import answers, performance_classes, performance_numbers, performance_rows
 from rai_bigmodel.audits.fairness_scores import binned_by
 from rai_bigmodel.audits.performance_classes import estimate, f1
 from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
@@ -24,10 +24,16 @@ from rai_bigmodel.subject import (
 
 if TYPE_CHECKING:
     from rai_bigmodel.stats.counts import GroupCounts
-    from rai_bigmodel.subject import Cohort, Splits, Subject
+    from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 ONLY_DECISIONS = "only decisions were given, no scores"
 CURVE_POINTS = 60
+ERROR = {
+    "number": "of the mean absolute error",
+    "reconstruction": "of the mean squared error of rebuilt rows",
+    "language": "of the mean surprise of a word, in nats",
+}
+"""What a model without labels does worse in on rows that it has not seen."""
 
 
 class Performance(Record, omit_defaults=True):
@@ -48,6 +54,10 @@ class Performance(Record, omit_defaults=True):
             found = performance_classes.measure(answers.labelled(subject, data.held_out), rng)
         elif task == "number":
             found = performance_numbers.measure(answers.numbers(subject, data.held_out))
+        elif task == "reconstruction":
+            found = performance_rows.of_rebuilding(subject, data.held_out)
+        elif task == "language":
+            found = performance_rows.of_words(subject, data.held_out)
         else:
             found = _of_two_labels(subject, data.held_out, rng)
         measurements = (*found.measurements, _generalisation_gap(subject, data))
@@ -79,20 +89,19 @@ def _of_two_labels(subject: Subject, cohort: Cohort, rng: np.random.Generator) -
 
 
 def _generalisation_gap(subject: Subject, data: Splits) -> Measurement:
-    """How much better training rows do than held-out ones: in accuracy, or in the mean absolute error."""
+    """How much better training rows do than held-out ones: in accuracy, or in the mean error or surprise."""
     name, train, n = "generalisation_gap", data.train, data.held_out.rows
     if train is None:
         return estimate(name, None, n, why="no training rows were given")
     if subject.card.get("ledger"):
         why = "the model is private, and what its training rows show would spend privacy that its ledger does not count"
         return estimate(name, None, n, why=why)
-    if task_of(subject) == "number":
-        seen, fresh = (
-            np.abs(a.predicted - a.truth)
-            for a in (answers.numbers(subject, c) for c in (train, data.held_out))
-        )
+    if (task := task_of(subject)) in ERROR:
+        seen, fresh = (_errors(subject, cohort) for cohort in (train, data.held_out))
+        if not len(seen) or not len(fresh):
+            return estimate(name, None, n, why="no row has a word after its first")
         gap, interval = float(fresh.mean() - seen.mean()), regression.welch(fresh, seen)
-        of = "of the mean absolute error"
+        of = ERROR[task]
     else:
         right = [answers.correct(subject, c) for c in (train, data.held_out)]
         (a, m), (b, k) = ((int(r.sum()), len(r)) for r in right)
@@ -100,6 +109,18 @@ def _generalisation_gap(subject: Subject, data: Splits) -> Measurement:
         of = "of accuracy"
     why = f"the one number here for which the model's own training rows were looked at: a difference {of}"
     return estimate(name, gap, n + train.rows, interval=interval, why=why)
+
+
+def _errors(subject: Subject, cohort: Cohort) -> Array:
+    """How wrong each row is ``(rows,)``; in a language model how surprising its words are on average."""
+    task = task_of(subject)
+    if task == "reconstruction":
+        return scores_of(subject, cohort)
+    if task == "language":
+        surprise, words = performance_rows.surprises(subject, cohort)
+        return surprise[words > 0] / words[words > 0]
+    found = answers.numbers(subject, cohort)
+    return np.abs(found.predicted - found.truth)
 
 
 def _measured(name: str, value: float, n: int, interval: Interval | None, why: str = "") -> Measurement:

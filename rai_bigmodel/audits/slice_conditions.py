@@ -64,7 +64,9 @@ def conditions_of(cohort: Cohort, seen: Array) -> list[Conditions]:
 def _names(cohort: Cohort) -> list[str]:
     truth = column_of(cohort, "truth")
     wanted = dict.fromkeys(c for role in ("feature", "sensitive") for c in cohort.roles.get(role, ()))
-    return [c for c in wanted if c != truth]
+    named = [c for c in wanted if c != truth]
+    # Pictures and series have no value by which rows could be told apart.
+    return [c for c in named if cohort.columns[c].ndim == 1] if isinstance(cohort, Table) else named
 
 
 def _codes(cohort: Cohort, name: str) -> tuple[Array, tuple[str, ...]]:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Splits, Subject
 
 FEWEST_ROWS = 200
+NO_ACCURACY = {
+    "number": "the subject predicts a number",
+    "reconstruction": "the subject rebuilds rows",
+    "language": "the subject foresees words",
+}
 SEARCHED = 50_000
 
 
@@ -61,8 +66,8 @@ class Slices(Record, omit_defaults=True):
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
         """Search and confirm on ``data.held_out``."""
         cohort = data.held_out
-        if task_of(subject) == "number":
-            return _nothing("slices are compared by accuracy, and the subject predicts a number", cohort.rows)
+        if (task := task_of(subject)) in NO_ACCURACY:
+            return _nothing(f"slices are compared by accuracy, and {NO_ACCURACY[task]}", cohort.rows)
         if not in_memory(cohort):
             return _nothing(NEEDS_ROWS, cohort.rows)
         if cohort.rows < FEWEST_ROWS:

@@ -13,12 +13,12 @@ import numpy as np
 from rai_bigmodel import files
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import Decision, Record
-from rai_bigmodel.training.inputs import stack
+from rai_bigmodel.nets.reads import Input, Reads
+from rai_bigmodel.subject import Outcome
+from rai_bigmodel.training.inputs import kinds_read, tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rai_bigmodel.subject import Array
+    from rai_bigmodel.subject import Array, Inputs
 
 KEY = "rai_bigmodel"
 """The key in the file's metadata that holds, as JSON, name, features, decision and training digest."""
@@ -26,9 +26,11 @@ KEY = "rai_bigmodel"
 MAX_BYTES = 2_000_000_000
 BATCH = 4096
 """Rows scored at once: memory stays bounded, and larger batches are no faster on tables."""
+BATCH_OF_ARRAYS = 256
+"""Pictures, texts or series scored at once."""
 
 
-class About(Record):
+class About(Record, omit_defaults=True):
     """What an exported file says about itself, besides its graph.
 
     Args:
@@ -36,12 +38,23 @@ class About(Record):
         features: the columns it reads, in order, raw and with NaN for missing.
         decision: how its score becomes a decision.
         trained: the digest of the run it was exported from.
+        reads: what else it reads than columns of numbers: labels, pictures, texts with their vocabulary, series.
+        outcome: what its answers are.
     """
 
     name: str
     features: tuple[str, ...]
     decision: Decision
     trained: str
+    reads: Reads | None = None
+    outcome: Outcome = "binary"
+
+    @property
+    def read(self) -> Reads:
+        """What it reads; by default columns of numbers."""
+        if self.reads is not None:
+            return self.reads
+        return Reads(features=self.features, numbers={name: Input() for name in self.features})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +64,9 @@ class Session:
     Args:
         digest: of the file's bytes.
         features: the columns it reads, in order.
+        reads: what it reads, and how labels and texts become numbers.
         decision: how its score becomes a decision, as its metadata say.
+        outcome: what its answers are.
         trained: the digest of the run it was exported from; empty when it does not say.
     """
 
@@ -59,21 +74,29 @@ class Session:
     digest: str
     features: tuple[str, ...]
     decision: Decision
+    reads: Reads
+    outcome: Outcome
     trained: str
     runtime: Any
-    input_name: str
+    input_names: tuple[str, ...]
 
-    def score(self, columns: Mapping[str, Array]) -> Array:
-        """Scores of the positive label ``(rows,)`` of raw columns.
+    def score(self, columns: Inputs) -> Array:
+        """What the model says of raw columns, or of the one array it reads; scores of the positive label ``(rows,)``.
+
+        With several labels probabilities ``(rows, labels)``; else as `training.scoring` says.
 
         Raises:
-            InputError: a column is missing or is not made of numbers.
+            InputError: a column is missing or holds something else.
         """
-        x_NF = stack(columns, self.features, where=self.name)
-        batches = (x_NF[i : i + BATCH] for i in range(0, len(x_NF), BATCH))
-        parts = [self.runtime.run(None, {self.input_name: x_BF})[0] for x_BF in batches]
-        whole = np.concatenate(parts) if parts else np.empty((0,))
-        return np.asarray(whole, dtype=np.float64).reshape(len(x_NF), -1)[:, 0]
+        arrays = list(tensors(self.reads, columns, where=self.name).values())
+        size = BATCH if self.reads.features and len(arrays) == 1 else BATCH_OF_ARRAYS
+        parts = []
+        for i in range(0, len(arrays[0]), size):
+            some = {name: x[i : i + size] for name, x in zip(self.input_names, arrays, strict=True)}
+            parts.append(self.runtime.run(None, some)[0])
+        width = {"classes": (len(self.decision.labels),), "language": (2,)}.get(self.outcome, ())
+        whole = np.concatenate(parts) if parts else np.empty((0, *width))
+        return np.asarray(whole, dtype=np.float64).reshape(len(arrays[0]), *width)
 
 
 def open_session(content: bytes, *, where: str, threads: int = 1) -> Session:
@@ -110,9 +133,9 @@ def open_session(content: bytes, *, where: str, threads: int = 1) -> Session:
         msg = f"{where}: lacks the metadata {KEY!r} (columns and decision); it was not written by rai export"
         raise InputError(msg)
     record = files.parse_json(about.encode(), About, where=f"{where}: metadata {KEY!r}")
-    inputs = runtime.get_inputs()
-    width = inputs[0].shape[-1] if len(inputs) == 1 else None
-    if width != len(record.features):
+    inputs, reads = runtime.get_inputs(), record.read
+    kinds = kinds_read(reads)
+    if len(inputs) != len(kinds) or (reads.features and inputs[-1].shape[-1] != len(reads.features)):
         shapes = [i.shape for i in inputs]
         msg = f"{where}: names {len(record.features)} columns, but its input has the shape {shapes}"
         raise InputError(msg)
@@ -121,7 +144,9 @@ def open_session(content: bytes, *, where: str, threads: int = 1) -> Session:
         digest=files.digest(content),
         features=record.features,
         decision=record.decision,
+        reads=reads,
+        outcome=record.outcome,
         trained=record.trained,
         runtime=runtime,
-        input_name=inputs[0].name,
+        input_names=tuple(i.name for i in inputs),
     )

@@ -1,8 +1,10 @@
 """How does a run become an ONNX file that takes raw columns and knows nothing of the machine that made it?
 
-The file: input ``columns`` ``(batch, features)`` float32, NaN for missing; output ``score`` ``(batch,)``, the
-sigmoid of the logit. Name, feature names, decision and the digest of the run stand in its metadata under
-one key (``deploy.session.About``).
+The file of a table: input ``columns`` ``(batch, features)`` float32, NaN for missing; output ``score`` ``(batch,)``,
+the sigmoid of the logit. Pictures, texts (as ids) and series are inputs ``pixels``, ``tokens`` and ``series`` before
+it; with several labels ``score`` is ``(batch, labels)``, else what ``training.scoring`` says. Name, columns, decision
+and the digest of the run stand in the metadata under one key (``deploy.session.About``), with the labels and the
+vocabulary that become numbers before the graph begins.
 """
 
 from __future__ import annotations
@@ -19,21 +21,31 @@ from rai_bigmodel import files
 from rai_bigmodel.deploy.session import KEY, About, open_session
 from rai_bigmodel.errors import CheckFailed, InputError, MissingExtra
 from rai_bigmodel.evidence import Record
+from rai_bigmodel.training.inputs import kinds_read
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from rai_bigmodel.subject import Array
+    from rai_bigmodel.nets.reads import Reads
+    from rai_bigmodel.subject import Array, Inputs
+    from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.checkpoint import Run
 
 OPSET = 18
+NAMES = {"table": "columns"}
+"""The name of an input in the file, where it is not that of what is read."""
 TOLERANCE = 1e-5
 """The largest difference of a score that float32 arithmetic in another order explains."""
 
 
 class Parity(Record):
-    """How far an exported file is from the run it came from, on some rows."""
+    """How far an exported file is from the run it came from, on some rows.
+
+    Args:
+        max_abs_difference: of the answers; of those that are no probabilities, relative to their size.
+        flipped: how many rows are decided otherwise.
+    """
 
     rows: int
     max_abs_difference: float
@@ -59,35 +71,47 @@ def to_onnx(run: Run) -> bytes:
         import onnxscript  # noqa: F401 - the exporter imports it much later, with a longer error
     except ImportError as error:
         raise MissingExtra(error.name or "onnx", "onnx", "exporting to ONNX") from None
+    from rai_bigmodel.nets import example
+    from rai_bigmodel.training.scoring import answer
 
     class Scorer(nn.Module):
-        """The run's module with the sigmoid on top, so that the file gives scores, not logits."""
+        """The run's module with its answer on top, so that the file gives scores, not logits."""
 
-        def __init__(self, module: nn.Module) -> None:
+        def __init__(self, module: nn.Module, aim: Aim) -> None:
             super().__init__()
-            self.module = module
+            self.module, self.aim = module, aim
 
-        def forward(self, columns: Tensor) -> Tensor:
-            """Raw rows → scores."""
-            return torch.sigmoid(self.module(columns))[:, 0]
+        def forward(self, *inputs: Tensor) -> Tensor:
+            """Raw rows → what the model says of them."""
+            return answer(self.module, inputs, self.aim)
 
-    example = torch.zeros((2, len(run.module.features)))
+    reads, aim = run.card.reads, run.card.aim
+    kinds = kinds_read(reads)
+    batch = torch.export.Dim("batch")
     with _quiet():
         program = torch.onnx.export(
-            Scorer(run.module).eval(),
-            (example,),
+            Scorer(run.module, aim).eval(),
+            example(reads),
             dynamo=True,
             verbose=False,
             opset_version=OPSET,
-            input_names=["columns"],
+            input_names=[NAMES.get(kind, kind) for kind in kinds],
             output_names=["score"],
-            dynamic_shapes={"columns": {0: torch.export.Dim("batch")}},
+            dynamic_shapes=(tuple({0: batch} for _ in kinds),),
         )
     assert program is not None  # only the exporter without dynamo gives nothing
     model = onnx.ModelProto()
     model.CopyFrom(program.model_proto)
     _strip(model)
-    about = About(name=run.name, features=run.module.features, decision=run.decision, trained=run.digest)
+    plain = kinds == ("table",) and not reads.categories
+    about = About(
+        name=run.name,
+        features=run.card.features,
+        decision=run.decision,
+        trained=run.digest,
+        reads=None if plain else reads,
+        outcome=aim.outcome,
+    )
     model.metadata_props.add(key=KEY, value=files.canonical_json(about).decode().strip())
     onnx.checker.check_model(model)
     return model.SerializeToString(deterministic=True)
@@ -116,9 +140,29 @@ def export(run: Run, path: str | os.PathLike[str]) -> bytes:
 
 def edges(run: Run) -> dict[str, Array]:
     """Raw columns at the edges of what a model may meet: missing, zero, typical, far out and absurd values."""
-    inputs = run.card.inputs
+    reads = run.card.reads
+    found: dict[str, Array] = {}
+    if reads.numbers:
+        found |= _numbers(reads)
+    for name, category in reads.categories.items():
+        found[name] = np.array([None, "", *category.values[:20], "a label nobody has seen"], dtype=object)
+    if (p := reads.pixels) is not None:
+        found[p.column] = _grids((p.channels, p.height, p.width), p.center, p.scale)
+    if (s := reads.series) is not None:
+        found[s.column] = _grids((s.length, s.features), s.center, s.scale)
+        found[s.column][:3, 1:] = np.nan  # one step, and padding behind it
+    if (t := reads.tokens) is not None:
+        join = " ".join if t.level == "word" else "".join
+        some = [join(t.words[i : i + t.length // 2 + 1]) for i in range(0, min(60, len(t.words)), 6)]
+        longest = join([*t.words[:1], "\u2603"] * t.length)
+        found[t.column] = np.array([None, "", "\u2603", *some, longest], dtype=object)
+    rows = max(len(values) for values in found.values())
+    return {name: values[np.arange(rows) % len(values)] for name, values in found.items()}
+
+
+def _numbers(reads: Reads) -> dict[str, Array]:
     center, scale, fill = (
-        np.array([getattr(inputs[f], name) for f in run.module.features])
+        np.array([getattr(one, name) for one in reads.numbers.values()])
         for name in ("center", "scale", "fill")
     )
     steps = np.array([-1e6, -50.0, -3.0, -1.0, -0.1, 0.0, 0.1, 1.0, 3.0, 50.0, 1e6])
@@ -128,10 +172,18 @@ def edges(run: Run) -> dict[str, Array]:
     far[np.arange(len(fill)), np.arange(len(fill))] = np.nan
     far[len(fill) + np.arange(len(fill)), np.arange(len(fill))] = 1e9
     whole = np.vstack([*rows, far])
-    return {feature: whole[:, i] for i, feature in enumerate(run.module.features)}
+    return {feature: whole[:, i] for i, feature in enumerate(reads.numbers)}
 
 
-def parity(run: Run, content: bytes, columns: Mapping[str, Array]) -> Parity:
+def _grids(shape: tuple[int, ...], center: float, scale: float) -> Array:
+    """Pictures or series of one value each, and of noise: the same noise every time."""
+    levels = np.array([-10.0, -3.0, -1.0, 0.0, 1.0, 3.0, 10.0])
+    flat = np.broadcast_to((center + scale * levels).reshape(-1, *[1] * len(shape)), (len(levels), *shape))
+    noise = center + scale * np.random.default_rng(0).normal(size=(16, *shape))
+    return np.concatenate([flat, noise]).astype(np.float32)
+
+
+def parity(run: Run, content: bytes, columns: Inputs) -> Parity:
     """How far the exported bytes are from the run on these raw columns.
 
     Raises:
@@ -140,17 +192,29 @@ def parity(run: Run, content: bytes, columns: Mapping[str, Array]) -> Parity:
     """
     from rai_bigmodel.training.fit import score_columns
 
-    before = score_columns(run.module, columns, where=run.name)
+    aim = run.card.aim
+    before = score_columns(run.module, columns, where=run.name, aim=aim)
     after = open_session(content, where=f"{run.name} (ONNX)").score(columns)
     if not (np.isfinite(before).all() and np.isfinite(after).all()):
         msg = f"{run.name}: scores that are not finite cannot be compared"
         raise InputError(msg)
-    threshold = 0.5 if run.decision.threshold is None else run.decision.threshold
+    # Rounding grows with the size of an answer; of a probability it is that of 1.
+    size = np.maximum(1.0 if aim.target is None else aim.target.scale, np.abs(before))
     return Parity(
         rows=len(before),
-        max_abs_difference=float(np.abs(before - after).max(initial=0.0)),
-        flipped=int(((before >= threshold) != (after >= threshold)).sum()),
+        max_abs_difference=float((np.abs(before - after) / size).max(initial=0.0)),
+        flipped=int((_decided(run, before) != _decided(run, after)).sum()),
     )
+
+
+def _decided(run: Run, answers: Array) -> Array:
+    """The decision of each row; all alike where nothing is decided."""
+    if run.card.aim.outcome == "classes":
+        return answers.argmax(axis=1)
+    if run.card.aim.outcome != "binary":
+        return np.zeros(len(answers))
+    threshold = 0.5 if run.decision.threshold is None else run.decision.threshold
+    return answers >= threshold
 
 
 def _strip(model: Any) -> None:

@@ -133,7 +133,7 @@ def _settings(run: Run) -> list[tuple[str, str, Recipe]]:
     recipe, replace = run.card.recipe, msgspec.structs.replace
     mlp, train = recipe.net.mlp, recipe.train
     out: list[tuple[str, str, Recipe]] = []
-    if mlp.hidden:
+    if mlp is not None and mlp.hidden:
         half = tuple(math.ceil(width / 2) for width in mlp.hidden)
         for name, words, hidden in (
             ("half-as-wide", f"hidden layers of {', '.join(map(str, half))}", half),

@@ -40,5 +40,6 @@ def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: i
             "exported_from": session.trained,
             "features": list(session.features),
             "size_bytes": len(content),
+            "outcome": session.outcome,
         },
     )

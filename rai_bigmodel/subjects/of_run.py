@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     """A run, or the folder it was saved in, as a subject of kind ``torch``.
 
-    Its ``predict`` takes a dict of raw columns, picks the run's features by name and gives the scores of the
-    positive label ``(rows,)``. Its ``card`` is the run's card as plain values; ``card["ledger"]`` is a
-    ``Ledger`` for a private run. A plain run can be trained again (`refit`); a private one cannot, because
-    training again on the same rows spends privacy that its ledger does not count.
+    Its ``predict`` takes a dict of raw columns, or the one array of pictures or series that the run reads, and gives
+    what `training.scoring` says: of a yes or no the scores of the positive label ``(rows,)``. Its ``card`` is the run's
+    card as plain values; ``card["ledger"]`` is a ``Ledger`` for a private run. A plain run can be trained again
+    (`refit`); a private one cannot, because training again on the same rows spends privacy that its ledger does not
+    count.
 
     Raises:
-        InputError: the folder holds no run; in ``predict``, a column is missing or not made of numbers.
+        InputError: the folder holds no run; in ``predict``, a column is missing or holds something else.
         MissingExtra: torch or safetensors is not installed.
     """
     from rai_bigmodel.training import checkpoint, fit
 
     if not isinstance(run, checkpoint.Run):
         run = checkpoint.load_run(run)
-    module, name = run.module.eval(), run.name
+    module, name, aim = run.module.eval(), run.name, run.card.aim
 
     def predict(inputs: Inputs) -> Array:
-        return fit.score_columns(module, inputs, where=name)
+        return fit.score_columns(module, inputs, where=name, aim=aim)
 
     return Subject(
         name=name,
@@ -47,7 +48,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         predict=predict,
         module=module,
         refit=None if run.card.ledger is not None else _refit(run),
-        card=msgspec.to_builtins(run.card),
+        card={**msgspec.to_builtins(run.card), "outcome": aim.outcome},
     )
 
 
@@ -68,10 +69,10 @@ def _refit(run: Run) -> Callable[[Cohort, np.random.Generator, Refit], Subject]:
         if how.probes:
             msg = f"{run.name}: probes cannot be planted in a refit of this kind, got {how.probes}"
             raise InputError(msg)
-        if (got := cohort.roles.get("feature", ())) != card.features:
+        if sorted(got := cohort.roles.get("feature", ())) != sorted(card.features):
             msg = f"{cohort.name}: a refit of {run.name} needs the features it was trained on, got {list(got)[:8]}"
             raise InputError(msg)
-        settings = msgspec.structs.replace(card.recipe.train, epochs=epochs, patience=None)
+        settings = msgspec.structs.replace(card.recipe.train, epochs=epochs, patience=None, keep=None)
         recipe = msgspec.structs.replace(card.recipe, train=settings, seed=how.seed, name=f"{run.name} again")
         splits = Splits(train=cohort, calibrate=cohort, held_out=cohort)
         weights = None if how.weights is None else np.asarray(how.weights)

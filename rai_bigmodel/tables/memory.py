@@ -17,6 +17,7 @@ from rai_bigmodel.tables.names import (
     canonical,
     check_crossed,
     check_groups,
+    few_whole,
     joined,
     name_of,
     positive_label,
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Outcome, Roles
     from rai_bigmodel.tables.columns import Dictionary
 
-MAX_WHOLE_CLASSES = 20
-"""So many different whole numbers are still labels."""
+DIGESTED = 65_536
+"""Numbers turned into their canonical bytes at once, so that a digest of pictures needs no second copy of them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,7 +39,8 @@ class Table:
 
     Args:
         name: what a reader calls these rows.
-        columns: column → array ``(rows,)``.
+        columns: column → array ``(rows,)``; of pictures ``(rows, channels, height, width)``, of series
+            ``(rows, length, features)``, in any type of number.
         roles: role → columns (``feature truth sensitive score prediction weight id``).
         positive: the outcome that counts as positive, as canonical text; needed where labels are not 0 and 1.
         notes: what was settled while reading, in words.
@@ -79,11 +81,14 @@ class Table:
         for name in sorted(self.columns):
             values = self.columns[name]
             number = values.dtype != object
-            whole.update(f"{name}\0{'number' if number else 'text'}\0{len(values)}\0".encode())
+            size = "x".join(map(str, values.shape))
+            whole.update(f"{name}\0{'number' if number else 'text'}\0{size}\0".encode())
             if number:
-                # One bit pattern for every NaN and for both zeros.
-                plain = np.where(np.isnan(values), np.nan, values.astype("<f8") + 0.0)
-                whole.update(plain.astype("<f8").tobytes())
+                flat = np.ascontiguousarray(values).reshape(-1)
+                for start in range(0, len(flat), DIGESTED):
+                    # One bit pattern for every NaN and for both zeros.
+                    part = flat[start : start + DIGESTED].astype("<f8") + 0.0
+                    whole.update(np.where(np.isnan(part), np.nan, part).astype("<f8").tobytes())
             else:
                 for value in values:
                     text = b"\xff" if value is None else str(value).encode("utf-8", "surrogatepass")
@@ -112,9 +117,16 @@ class Table:
         return {}
 
     def codes(self, column: str) -> tuple[Array, tuple[str, ...]]:
-        """Codes ``(rows,)`` of a column and what they stand for: its canonical names, sorted. Worked out once."""
+        """Codes ``(rows,)`` of a column and what they stand for: its canonical names, sorted. Worked out once.
+
+        Raises:
+            InputError: the column is not there, or holds pictures or series, which have no names.
+        """
         if column not in self._encoded:
             values = self.arrays(column)[column]
+            if values.ndim > 1:
+                msg = f"{self.name}: {column!r} holds arrays of shape {values.shape[1:]}, one value a row is needed"
+                raise InputError(msg)
             known = self.dictionaries.get(column)
             # Another array under the same name, after `dataclasses.replace`, has other codes.
             coded = known[1:] if known and known.column is values else _distinct(values)
@@ -218,9 +230,7 @@ class Table:
             return "binary"
         if "O" in {true.dtype.kind, said.dtype.kind}:
             return "classes"
-        distinct = np.unique(true)
-        few_whole = len(distinct) <= MAX_WHOLE_CLASSES and (distinct == np.round(distinct)).all()
-        return "classes" if few_whole and np.isin(said, distinct).all() else "number"
+        return "classes" if few_whole(true) and np.isin(said, np.unique(true)).all() else "number"
 
     def binary(self, column: str) -> Array:
         """Whether each row has the positive label, as booleans ``(rows,)``.

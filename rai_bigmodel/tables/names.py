@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array
 
 MAX_GROUPS = 400
+MAX_WHOLE_CLASSES = 20
+"""So many different whole numbers are still labels."""
 
 _USUAL = (("0", "1"), ("false", "true"))
 """Labels that say themselves which is positive."""
@@ -76,6 +78,12 @@ def _number(value: float) -> str:
     if value != value:  # noqa: PLR0124 - NaN is the one number that differs from itself
         return MISSING
     return str(int(value)) if abs(value) < 2**53 and value == int(value) else repr(value)
+
+
+def few_whole(values: Array) -> bool:
+    """Whether a column of numbers holds so few and only whole ones that they are labels."""
+    distinct = np.unique(values)
+    return len(distinct) <= MAX_WHOLE_CLASSES and bool((distinct == np.round(distinct)).all())
 
 
 def escape(name: str) -> str:

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 from rai_bigmodel.accounting import Ledger
 from rai_bigmodel.evidence import DataId, Decision, Record
-from rai_bigmodel.nets import Input
+from rai_bigmodel.nets.reads import Input, Reads
+from rai_bigmodel.training.aims import Aim
+from rai_bigmodel.training.asked import name_of as name_of_data
+from rai_bigmodel.training.cost import Energy
+from rai_bigmodel.training.inputs import columns_of
 from rai_bigmodel.training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -31,13 +35,21 @@ class Card(Record):
     Args:
         digest: of weights, architecture and decision together.
         recipe: the whole configuration, seed and privacy included.
-        inputs: column → the constants that fill and scale it, in the order of the net's features.
+        aim: what was learned, and from which loss.
+        reads: what the net reads, with every constant that fills, scales and codes it.
         constants_from: where those constants come from.
         decision_from: where the threshold comes from.
         data: ``train`` and ``calibrate``, by digest; ``weights`` too where the training rows were weighted.
         versions: of what computed it; with `threads` and the seed they give the same bytes again.
         history: losses on the way.
         kept_step: the step whose weights were kept.
+        parameters: how many numbers were learned.
+        wall_seconds: how long the training took, checkpoints before a stop included.
+        flops_per_example: floating point operations that one row costs, forwards; ``None`` where nobody counted.
+        device: where it was trained.
+        physical_batch: the most rows that passed through the network at once.
+        resumed_at: the steps from which a stopped training went on.
+        energy: an estimate of what the training used; ``None`` where nobody asked for it.
         ledger: what ε depends on; null for a model trained without privacy.
         notes: what a reader must know, in words.
     """
@@ -46,8 +58,8 @@ class Card(Record):
     digest: str
     decision: Decision
     recipe: Recipe
-    inputs: dict[str, Input]
-    features: tuple[str, ...]
+    aim: Aim
+    reads: Reads
     constants_from: str
     decision_from: str
     data: dict[str, DataId]
@@ -57,15 +69,32 @@ class Card(Record):
     kept_step: int
     parameters: int
     wall_seconds: float
+    flops_per_example: float | None = None
+    device: str = "cpu"
+    physical_batch: int | None = None
+    resumed_at: tuple[int, ...] = ()
+    energy: Energy | None = None
     ledger: Ledger | None = None
     notes: tuple[str, ...] = ()
     format: int = FORMAT
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The columns that are read: pictures, texts and series first, then the table's in the net's order."""
+        return columns_of(self.reads)
+
+    @property
+    def inputs(self) -> dict[str, Input]:
+        """Column of numbers → the constants that fill and scale it."""
+        return self.reads.numbers
+
 
 def name_of(recipe: Recipe, rows: Cohort) -> str:
     """What a model is called when nobody names it: its data, its kind, and whether it is private."""
-    kind = "mlp" if recipe.net.mlp.hidden else "logistic"
-    return f"{recipe.data or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
+    kind = recipe.net.kind
+    if kind == "mlp" and not recipe.net.config.hidden:
+        kind = "logistic"
+    return f"{name_of_data(recipe.data) or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
 
 
 def versions(*, private_too: bool) -> dict[str, str]:
@@ -80,13 +109,23 @@ def versions(*, private_too: bool) -> dict[str, str]:
     return found
 
 
-def notes_on(recipe: Recipe, rows: Cohort, constants_from: str) -> tuple[str, ...]:
-    """What a reader must know about this training, in words."""
+def notes_on(recipe: Recipe, rows: Cohort, constants_from: str, parts: int) -> tuple[str, ...]:
+    """What a reader must know about this training, in words.
+
+    Args:
+        parts: in how many parts a step passed through the network in the end.
+    """
     privacy = recipe.privacy
+    shrunk = (
+        [f"Memory ran out, so the rows of a step passed through the network in {parts} parts."]
+        if parts > recipe.train.accumulate
+        else []
+    )
     if privacy is None:
-        return ("Trained without privacy.",)
+        return ("Trained without privacy.", *shrunk)
     also = ", the constants of filling and scaling" if "measured" in constants_from else ""
     notes = [
+        *shrunk,
         "ε covers the training rows, not the calibration rows.",
         f"From the calibration rows come the decision threshold{also} and the losses in this card.",
         "The number and the digest of the training rows stand in this card; ε does not cover those either.",

@@ -1,7 +1,8 @@
 """What is left of a training? The weights, and a card that says how they came to be.
 
-``RUN/model.safetensors`` holds weights and the constants of filling and scaling; ``RUN/card.json`` everything
-else. The card is written last and names the digest of the model, so a half-written run is never loaded.
+``RUN/model.safetensors`` (or several files and an index) holds weights and the constants of filling and scaling;
+``RUN/card.json`` everything else. The card is written last and names the digest of the model, so a half-written run
+is never loaded.
 """
 
 from __future__ import annotations
@@ -9,19 +10,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel import files
-from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.nets.reads import Reads
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.training import shards
 from rai_bigmodel.training.card import FORMAT, Card
-
-try:
-    import safetensors
-    import safetensors.torch
-except ImportError:
-    package, extra = "safetensors", "train"
-    raise MissingExtra(package, extra, "saving and loading trained networks") from None
+from rai_bigmodel.training.shards import MODEL
 
 if TYPE_CHECKING:
     import os
@@ -29,9 +24,12 @@ if TYPE_CHECKING:
     import torch
 
     from rai_bigmodel.evidence import Decision
-    from rai_bigmodel.nets import Tabular
+    from rai_bigmodel.nets import Reads
+    from rai_bigmodel.training.aims import Aim
+    from rai_bigmodel.training.recipe import Net
 
-MODEL = "model.safetensors"
+__all__ = ["CARD", "MODEL", "Run", "digest_of", "load_run", "save_run", "weights"]
+
 CARD = "card.json"
 
 
@@ -39,7 +37,7 @@ CARD = "card.json"
 class Run:
     """A trained network, in evaluation mode, and its card."""
 
-    module: Tabular
+    module: Any
     card: Card
 
     @property
@@ -58,31 +56,41 @@ class Run:
         return self.card.digest
 
 
-def weights(module: Tabular) -> bytes:
+def weights(module: torch.nn.Module) -> bytes:
     """The weights and constants of a module as safetensors; equal values give equal bytes."""
-    state = {name: tensor.detach().contiguous().cpu() for name, tensor in module.state_dict().items()}
-    return safetensors.torch.save(state)
+    import safetensors.torch
+
+    return safetensors.torch.save(shards.apart(shards.state_of(module)))
 
 
-def digest_of(content: bytes, module: Tabular, decision: Decision) -> str:
-    """The digest of a model: its safetensors bytes, its architecture and how it decides."""
-    whole = hashlib.sha256()
-    architecture = {"mlp": module.config, "features": module.features}
-    for part in (content, files.canonical_json(architecture), files.canonical_json(decision)):
+def digest_of(module: torch.nn.Module, *, net: Net, reads: Reads, aim: Aim, decision: Decision) -> str:
+    """The digest of a model: its safetensors bytes, its architecture and how it decides.
+
+    It is the same however many files the weights lie in.
+    """
+    length, weighed = shards.digest(shards.state_of(module))
+    whole = hashlib.sha256(length.to_bytes(8, "little") + weighed)
+    architecture = {"net": net, "reads": reads, "aim": aim}
+    for part in (files.canonical_json(architecture), files.canonical_json(decision)):
         whole.update(len(part).to_bytes(8, "little") + part)
     return f"sha256:{whole.hexdigest()}"
 
 
-def save_run(run: Run, folder: str | os.PathLike[str]) -> None:
-    """Write ``model.safetensors`` and ``card.json`` into a folder, which is made when it is not there.
+def save_run(
+    run: Run, folder: str | os.PathLike[str], *, max_shard_bytes: int = shards.MAX_SHARD_BYTES
+) -> None:
+    """Write the model and ``card.json`` into a folder, which is made when it is not there.
+
+    Args:
+        max_shard_bytes: a larger model lies in several files of about this size.
 
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or the disk has too little room.
     """
     folder = files.make_folder(folder)
     # Without its card a model cannot be loaded: while the model is new the old card must not stand beside it.
     files.remove(folder / CARD)
-    files.write_bytes(folder / MODEL, weights(run.module))
+    shards.write(shards.state_of(run.module), folder, max_shard_bytes=max_shard_bytes)
     files.write_bytes(folder / CARD, files.canonical_json(run.card))
 
 
@@ -101,37 +109,32 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     if card.format > FORMAT:
         msg = f"{folder / CARD}: format {card.format} is newer than the {FORMAT} this version reads"
         raise InputError(msg)
+    module = card.recipe.net.config.build(card.reads, outputs=card.aim.outputs(card.reads))
+    state = shards.read(folder)
     path = folder / MODEL
-    content = files.read_bytes(path)
-    # The card's objects are sorted by key, so the order of the features stands apart.
-    if set(card.features) != set(card.inputs):
-        msg = f"{folder / CARD}: $.features and $.inputs name different columns"
-        raise InputError(msg)
-    module = card.recipe.net.mlp.build(Reads(features=card.features, numbers=card.inputs))
-    try:
-        state = safetensors.torch.load(content)
-    except (safetensors.SafetensorError, ValueError, KeyError) as error:
-        msg = f"{path}: not a valid safetensors file ({files.visible(str(error))})"
-        raise InputError(msg) from None
-    expected = module.state_dict()
+    # What they are, not they themselves: what is replaced is to be freed.
+    expected = {name: _kind(tensor) for name, tensor in module.state_dict().items()}
+    found = {name: _kind(tensor) for name, tensor in state.items()}
     wrong = sorted(
-        [f"{k} is missing" for k in expected.keys() - state.keys()]
-        + [f"{k} is not part of it" for k in state.keys() - expected.keys()]
+        [f"{k} is missing" for k in expected.keys() - found.keys()]
+        + [f"{k} is not part of it" for k in found.keys() - expected.keys()]
         + [
-            f"{k} is {_kind(state[k])} instead of {_kind(expected[k])}"
-            for k in expected.keys() & state.keys()
-            if _kind(state[k]) != _kind(expected[k])
+            f"{k} is {found[k]} instead of {expected[k]}"
+            for k in expected.keys() & found.keys()
+            if found[k] != expected[k]
         ]
     )
     if wrong:
         listed = files.visible("; ".join(wrong[:8]))
         msg = f"{path}: belongs to another architecture than {CARD} says: {listed}"
         raise InputError(msg)
-    module.load_state_dict(state)
-    if (found := digest_of(content, module, card.decision)) != card.digest:
+    # The tensors themselves, not copies of them: a large model is in memory once.
+    module.load_state_dict(state, assign=True)
+    digest = digest_of(module, net=card.recipe.net, reads=card.reads, aim=card.aim, decision=card.decision)
+    if digest != card.digest:
         msg = (
             f"{path}: is not the model that {CARD} describes "
-            f"(digest {found[:19]}…, the card says {card.digest[:19]}…)"
+            f"(digest {digest[:19]}…, the card says {card.digest[:19]}…)"
         )
         raise InputError(msg)
     return Run(module=module.eval(), card=card)

@@ -4,70 +4,85 @@ Plain: shuffled batches, early stopping on the calibration rows, the best weight
 bytes. Private: a fixed number of steps, each on rows drawn by chance, clipped and with noise; the seed gives
 the first weights, never the noise. Either way the threshold is set on the calibration rows, and nothing
 is computed from the held-out rows.
-
-Shapes: N rows, F features, K = 1 output.
 """
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
-from rai_bigmodel import accounting
-from rai_bigmodel.errors import InputError, TrainingDiverged
+from rai_bigmodel import accounting, files
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
-from rai_bigmodel.nets.reads import Reads
 from rai_bigmodel.subject import data_id
-from rai_bigmodel.training import private
+from rai_bigmodel.training import aims, cost, losses, private
 from rai_bigmodel.training.card import Card, Moment, name_of, notes_on, versions
-from rai_bigmodel.training.checkpoint import Run, digest_of, weights
-from rai_bigmodel.training.inputs import stack
+from rai_bigmodel.training.checkpoint import Run, digest_of
+from rai_bigmodel.training.measured import reads_of
 from rai_bigmodel.training.recipe import Net, Recipe, Train, learning_rate
-from rai_bigmodel.training.rows import Rows, constants, labels, usable, weights_id
+from rai_bigmodel.training.resume import Keeper, Place, own_randomness
+from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
+from rai_bigmodel.training.scoring import BATCH, BATCH_OF_ARRAYS, answers, score_columns
+from rai_bigmodel.training.steps import Pace, diverged, optimizer_of, out_of_memory, rate_at, set_rate
 from rai_bigmodel.training.threshold import matching
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
-    from torch import Tensor
-
     from rai_bigmodel.accounting import Privacy
-    from rai_bigmodel.nets import MLP, Input, Tabular
+    from rai_bigmodel.nets import Input
     from rai_bigmodel.subject import Array, Splits
+    from rai_bigmodel.training.aims import Aim
 
-BATCH = 4096
-"""Rows scored at once, so that memory stays bounded."""
+    PathLike = str | os.PathLike[str]
 
-OnStep = Callable[[int, int, float | None], None]
-"""Called with the step, how many there are at most, and the last loss known (null when none may be shown)."""
+__all__ = ["OnStep", "score_columns", "train", "train_recipe"]
+
+OnStep = Callable[..., None]
+"""Called with the step, how many there are at most, the last loss known (null when none may be shown), and, where it
+takes a fourth argument, the `Pace`: rows a second, seconds left, the learning rate."""
+
+SECONDS = 10.0
+"""At least so long between two checkpoints, where the recipe does not say after how many steps."""
 
 
 def train_recipe(
-    recipe: Recipe, *, splits: Splits, weights: Array | None = None, on_step: OnStep | None = None
+    recipe: Recipe,
+    *,
+    splits: Splits,
+    weights: Array | None = None,
+    on_step: OnStep | None = None,
+    folder: PathLike | None = None,
+    resume: bool = False,
 ) -> Run:
     """Train what a recipe describes, on `splits`: ``datasets.by_name(recipe.data)``, or others of its kind.
 
     Args:
         weights: how much each training row counts in the loss of a plain training, ``(rows,)``; only their
             ratios matter. The calibration rows, which stop the training and set the threshold, are not weighted.
+        folder: where resumable checkpoints are kept (`training.resume.clear` takes them away); ``None``: nowhere.
+        resume: go on from the checkpoint in `folder`.
 
     Raises:
-        InputError: the data or the weights do not fit the recipe.
+        InputError: the data or the weights do not fit the recipe, or there is nothing to resume.
         TrainingDiverged: the loss stopped being a number.
     """
-    with _threads(recipe.train.threads):
-        return _train(recipe, splits, weights, on_step)
+    where = None if folder is None else Path(folder)
+    with _threads(recipe.train.threads), own_randomness(recipe.seed):
+        return _train(recipe, splits, weights, on_step, where, resume=resume)
 
 
 def train(
-    net: MLP,
+    net: Any,
     splits: Splits,
     *,
     epochs: int = 30,
@@ -75,52 +90,46 @@ def train(
     seed: int = 7,
     name: str = "",
     inputs: Mapping[str, Input] | None = None,
-    optimizer: str = "adamw",
-    lr: float | None = None,
-    batch_size: int = 64,
-    weight_decay: float = 0.0,
-    patience: int | None = None,
     weights: Array | None = None,
     on_step: OnStep | None = None,
+    **settings: Any,
 ) -> Run:
     """Train a network on the training rows of `splits`.
 
     Args:
+        net: a configuration of ``nets``: ``MLP(hidden=(64, 32))``.
         epochs: how often each row is seen; a private training takes ``epochs / sample_rate`` steps.
         privacy: what to promise; ``None`` trains without.
         inputs: column → constants of filling and scaling. What is not declared is measured, on the training
             rows of a plain model, on the calibration rows of a private one (ε does not cover those).
-        lr: the learning rate; ``None`` is 0.001, and 0.01 with privacy.
-        batch_size: rows a step of a plain training.
-        patience: epochs without a better calibration loss after which a plain training stops.
         weights: how much each training row counts, ``(rows,)``, as in `train_recipe`.
-        on_step: called after every step with (step, steps, loss); the loss of a private training is that of
-            the calibration rows, because the loss of training rows would spend privacy outside the ledger.
+        on_step: called after every step with (step, steps, loss) or (step, steps, loss, pace); the loss of a
+            private training is that of the calibration rows, because the loss of training rows would spend
+            privacy outside the ledger.
+        settings: whatever else ``Train`` or ``Recipe`` know: ``optimizer``, ``lr``, ``batch_size``,
+            ``patience``, ``text`` …
 
     Raises:
         InputError: the data or a setting cannot be used.
         TrainingDiverged: the loss stopped being a number.
         MissingExtra: `privacy` is asked for and Opacus is not installed.
     """
-    settings = Train(
-        optimizer=optimizer,  # type: ignore[arg-type]  # checked by the record
-        lr=lr,
-        epochs=epochs,
-        batch_size=batch_size,
-        weight_decay=weight_decay,
-        patience=patience,
-    )
+    of_recipe = {f for f in Recipe.__struct_fields__ if f not in {"data", "net", "train"}}
+    for key in settings:
+        if key not in {*Train.__struct_fields__, *of_recipe}:
+            what = "train: setting"
+            raise InputError.unknown(what, key, {*Train.__struct_fields__, *of_recipe})
     recipe = Recipe(
         data="",
-        net=Net(mlp=net),
-        train=settings,
+        net=Net.of(net),
+        train=Train(epochs=epochs, **{k: v for k, v in settings.items() if k not in of_recipe}),
         privacy=privacy,
         seed=seed,
         inputs=None if inputs is None else dict(inputs),
         name=name,
+        **{k: v for k, v in settings.items() if k in of_recipe},
     )
-    with _threads(recipe.train.threads):
-        return _train(recipe, splits, weights, on_step)
+    return train_recipe(recipe, splits=splits, weights=weights, on_step=on_step)
 
 
 @contextlib.contextmanager
@@ -134,19 +143,26 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _train(recipe: Recipe, splits: Splits, counting: Array | None, on_step: OnStep | None) -> Run:
+def _train(
+    recipe: Recipe,
+    splits: Splits,
+    counting: Array | None,
+    on_step: OnStep | None,
+    folder: Path | None,
+    *,
+    resume: bool,
+) -> Run:
     started = time.perf_counter()
     settings, privacy = recipe.train, recipe.privacy
-    rows, calibrate = usable(splits)
-    features = rows.roles["feature"]
-    inputs, constants_from = constants(recipe, rows, calibrate)
-    both_labels, positive = labels(rows)
-
+    rows, calibrate = usable(splits, truth=aims.loss_of(recipe) not in {"reconstruction", "language_model"})
+    aim = aims.aim_of(recipe, rows, rows if privacy is None else calibrate)
+    reads, constants_from = reads_of(recipe, rows, calibrate)
     generator = torch.Generator().manual_seed(recipe.seed)
-    module = recipe.net.mlp.build(
-        Reads(features=tuple(inputs), numbers=dict(inputs)), generator=generator
-    ).train()
-    train_rows, calibration = Rows.of(rows, features), Rows.of(calibrate, features)
+    device = _device(settings.device)
+    module = (
+        recipe.net.config.build(reads, outputs=aim.outputs(reads), generator=generator).to(device).train()
+    )
+    train_rows, calibration = Rows.of(rows, reads, aim), Rows.of(calibrate, reads, aim)
     data = {"train": data_id(rows), "calibrate": data_id(calibrate)}
     if counting is not None:
         if privacy is not None:
@@ -154,167 +170,336 @@ def _train(recipe: Recipe, splits: Splits, counting: Array | None, on_step: OnSt
                 "weights do not go with privacy: how far one row may move the sum would depend on its weight"
             )
             raise InputError(msg)
-        train_rows, data["weights"] = train_rows.weighted(counting), weights_id(counting)
+        data["weights"] = weights_id(counting)
+    if (by_label := by_class(recipe, aim, train_rows)) is not None:
+        counting = by_label if counting is None else by_label * counting
+    if counting is not None:
+        train_rows = train_rows.weighted(counting)
     lr = learning_rate(recipe)
-    optimizer = _optimizer(module, settings, lr)
-    if privacy is None:
-        ledger = None
-        history, kept = _plain(
-            module,
-            optimizer,
-            rows=train_rows,
-            calibration=calibration,
-            settings=settings,
-            lr=lr,
-            generator=generator,
-            on_step=on_step,
-        )
-    else:
-        kept = max(1, round(settings.epochs / privacy.sample_rate))
-        noise = accounting.noise_for(privacy, kept)
-        with private.engine(module, optimizer, privacy=privacy, noise_multiplier=noise) as engine:
-            history = _private(
-                engine, rows=train_rows, calibration=calibration, steps=kept, lr=lr, on_step=on_step
-            )
-        ledger = accounting.Ledger.of(privacy, noise_multiplier=noise, steps=kept)
-    module.eval()
+    optimizer = optimizer_of(module.parameters(), settings, lr)
+    flops = cost.flops_of(module, tuple(x[:1].to(device) for x in calibration.inputs))
 
-    approved = int(calibration.y_NK.sum())
-    decision = Decision(
-        kind="threshold",
-        threshold=matching(_scores(module, calibration.x_NF), approved),
-        positive=positive,
-        labels=both_labels,
+    keeper = None
+    if folder is not None:
+        keeper = Keeper(
+            folder=folder,
+            recipe=recipe,
+            data=data,
+            module=module,
+            optimizer=optimizer,
+            generators={"order": generator},
+            secret=privacy is not None,
+        )
+    course = _Course(
+        module=module,
+        optimizer=optimizer,
+        aim=aim,
+        rows=train_rows,
+        calibration=calibration,
+        settings=settings,
+        lr=lr,
+        device=device,
+        keeper=keeper,
+        on_step=_with_pace(on_step),
     )
+    with cost.metering(settings.energy_in) as meter:
+        if privacy is None:
+            ledger = None
+            place = course.begin(resume=resume)
+            kept = _plain(course, place, generator)
+        else:
+            kept = max(1, round(settings.epochs / privacy.sample_rate))
+            noise = accounting.noise_for(privacy, kept)
+
+            def mean_loss(
+                out: torch.Tensor, inputs: tuple[torch.Tensor, ...], y: torch.Tensor | None
+            ) -> torch.Tensor:
+                return losses.total(aim, module, out, inputs, y) / losses.count(aim, inputs)
+
+            with private.engine(
+                module, optimizer, privacy=privacy, noise_multiplier=noise, loss=mean_loss
+            ) as engine:
+                course = course.private(engine)
+                place = course.begin(resume=resume)
+                _private(course, place, engine, steps=kept)
+            ledger = accounting.Ledger.of(privacy, noise_multiplier=noise, steps=kept)
+    module.to("cpu").eval()
+
+    decision, decision_from = _decided(aim, module, calibration)
+    largest = settings.batch_size if privacy is None else math.ceil(privacy.expected_batch_size)
     card = Card(
         name=recipe.name or name_of(recipe, rows),
-        digest=digest_of(weights(module), module, decision),
+        digest=digest_of(module, net=recipe.net, reads=reads, aim=aim, decision=decision),
         decision=decision,
         recipe=recipe,
-        inputs=inputs,
-        features=features,
+        aim=aim,
+        reads=reads,
         constants_from=constants_from,
-        decision_from=f"as many yeses on the {calibrate.rows:,} calibration rows as in truth ({approved:,})",
+        decision_from=decision_from,
         data=data,
         versions=versions(private_too=privacy is not None),
         threads=settings.threads,
-        history=tuple(history),
+        history=tuple(place.history),
         kept_step=kept,
         parameters=sum(p.numel() for p in module.parameters()),
-        wall_seconds=round(time.perf_counter() - started, 3),
+        wall_seconds=round(place.seconds + time.perf_counter() - started, 3),
+        flops_per_example=flops,
+        device=device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        physical_batch=math.ceil(largest / place.parts),
+        resumed_at=tuple(place.resumed_at),
+        energy=meter.energy,
         ledger=ledger,
-        notes=notes_on(recipe, rows, constants_from),
+        notes=notes_on(recipe, rows, constants_from, place.parts),
     )
     return Run(module=module, card=card)
+
+
+def _decided(aim: Aim, module: Any, calibration: Rows) -> tuple[Decision, str]:
+    """How what the model says becomes a decision, and where that comes from."""
+    if aim.outcome == "classes":
+        decision = Decision(kind="argmax", threshold=None, positive=aim.positive, labels=aim.labels)
+        return decision, "the most probable label"
+    if aim.outcome != "binary":
+        return Decision(kind="threshold", threshold=None, positive="", labels=()), "nothing is decided"
+    assert calibration.y is not None
+    approved = int(calibration.y.sum())
+    decision = Decision(
+        kind="threshold",
+        threshold=matching(answers(module, calibration.inputs, aim), approved),
+        positive=aim.positive,
+        labels=aim.labels,
+    )
+    return decision, f"as many yeses on the {calibration.rows:,} calibration rows as in truth ({approved:,})"
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        msg = f"train: device {name!r} cannot be used here ({files.visible(str(error).splitlines()[0])})"
+        raise InputError(msg) from None
+    return device
+
+
+def _with_pace(on_step: OnStep | None) -> OnStep | None:
+    """What is called after each step, with four arguments; one that takes three is told three."""
+    if on_step is None:
+        return None
+    try:
+        inspect.signature(on_step).bind(0, 0, None, None)
+    except TypeError:
+        return lambda step, steps, loss, _: on_step(step, steps, loss)
+    except ValueError:  # a builtin without a signature
+        pass
+    return on_step
 
 
 # --- the two loops -------------------------------------------------------------------------------
 
 
-def _plain(
-    module: Tabular,
-    optimizer: torch.optim.Optimizer,
-    *,
-    rows: Rows,
-    calibration: Rows,
-    settings: Train,
-    lr: float,
-    generator: torch.Generator,
-    on_step: OnStep | None,
-) -> tuple[list[Moment], int]:
-    """Shuffled batches until the calibration loss stops falling; the losses, and the step that was kept."""
-    steps = settings.epochs * math.ceil(len(rows.x_NF) / settings.batch_size)
-    history: list[Moment] = []
-    best, best_step, best_state, waited = math.inf, 0, None, 0
-    step = 0
-    for _ in range(settings.epochs):
-        total = 0.0
-        for batch in torch.randperm(len(rows.x_NF), generator=generator).split(settings.batch_size):
-            step += 1
-            optimizer.zero_grad()
-            loss = F.binary_cross_entropy_with_logits(
-                module(rows.x_NF[batch]),
-                rows.y_NK[batch],
-                weight=None if rows.w_NK is None else rows.w_NK[batch],
-            )
-            loss.backward()
-            optimizer.step()
-            value = loss.item()
-            if not math.isfinite(value):
-                raise _diverged(step, lr, value)
-            total += value * len(batch)
-            if on_step:
-                on_step(step, steps, value)
-        calibrated = _loss(module, calibration)
-        history.append(Moment(step=step, train=total / len(rows.x_NF), calibrate=calibrated))
-        if settings.patience is None:
-            continue
-        if calibrated < best:
-            best, best_step, waited = calibrated, step, 0
-            best_state = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+@dataclass(frozen=True, kw_only=True)
+class _Course:
+    """What a loop needs and does not change, but for the weights."""
+
+    module: Any
+    optimizer: torch.optim.Optimizer
+    aim: Aim
+    rows: Rows
+    calibration: Rows
+    settings: Train
+    lr: float
+    device: torch.device
+    keeper: Keeper | None
+    on_step: OnStep | None
+
+    def private(self, engine: private.Engine) -> _Course:
+        """The same with the engine's generators, which decide how it goes on."""
+        from dataclasses import replace
+
+        if self.keeper is None:
+            return self
+        secret = {**self.keeper.generators, "sampling": engine.sampling, "noise": engine.noise}
+        return replace(self, keeper=replace(self.keeper, generators=secret))
+
+    def begin(self, *, resume: bool) -> Place:
+        """The first step's place, or that of the checkpoint."""
+        if not resume:
+            return Place(parts=self.settings.accumulate)
+        if self.keeper is None:
+            msg = "resume needs the folder that the checkpoint lies in"
+            raise InputError(msg)
+        return self.keeper.load()
+
+
+def _plain(course: _Course, place: Place, generator: torch.Generator) -> int:
+    """Shuffled batches until the calibration loss stops falling; the step that was kept."""
+    settings, rows, optimizer = course.settings, course.rows, course.optimizer
+    batches = math.ceil(rows.rows / settings.batch_size)
+    steps = settings.epochs * batches
+    clock = _Clock(course, place, steps, batch=settings.batch_size)
+    while place.epoch < settings.epochs and not (settings.patience and place.waited >= settings.patience):
+        if place.epoch_began is None:
+            place.epoch_began = generator.get_state()
         else:
-            waited += 1
-            if waited >= settings.patience:
-                break
-    if best_state is None:
-        return history, step
-    module.load_state_dict(best_state)
-    return history, best_step
+            generator.set_state(place.epoch_began)
+        order = torch.randperm(rows.rows, generator=generator).split(settings.batch_size)
+        for batch in order[place.done :]:
+            place.step, place.done = place.step + 1, place.done + 1
+            rate = rate_at(place.step, steps=steps, settings=settings, lr=course.lr)
+            set_rate(optimizer, rate)
+            value, counted = _gradient(course, place, batch)
+            if not math.isfinite(value):
+                raise diverged(place.step, rate, value, clock.left())
+            if settings.clip is not None:
+                torch.nn.utils.clip_grad_norm_(course.module.parameters(), settings.clip)
+            optimizer.step()
+            place.total, place.counted = place.total + value * counted, place.counted + counted
+            clock.tell(value, rate)
+            if place.done < batches:
+                clock.keep(epoch_ended=False)
+        calibrated = _loss(course)
+        if not math.isfinite(calibrated):
+            raise diverged(place.step, course.lr, calibrated, clock.left())
+        place.history.append(Moment(step=place.step, train=place.total / place.counted, calibrate=calibrated))
+        place.epoch, place.done, place.total, place.counted = place.epoch + 1, 0, 0.0, 0
+        place.epoch_began = None
+        if settings.keeps_best:
+            _compare(course, place, calibrated)
+        clock.keep(epoch_ended=True)
+    if place.best_state is None:
+        return place.step
+    course.module.load_state_dict(place.best_state)
+    return place.best_step
 
 
-def _private(
-    engine: private.Engine,
-    *,
-    rows: Rows,
-    calibration: Rows,
-    steps: int,
-    lr: float,
-    on_step: OnStep | None,
-) -> list[Moment]:
+def _gradient(course: _Course, place: Place, batch: torch.Tensor) -> tuple[float, int]:
+    """Leave the gradient of the mean loss of these rows; the loss, and how many it is the mean of.
+
+    Where the memory is full the rows pass through the network in twice as many parts, from then on.
+    """
+    while True:
+        course.optimizer.zero_grad()
+        try:
+            return _in_parts(course, batch, math.ceil(len(batch) / place.parts))
+        except (RuntimeError, MemoryError) as error:
+            _halve(place, error, len(batch))
+
+
+def _in_parts(course: _Course, batch: torch.Tensor, size: int) -> tuple[float, int]:
+    counted = len(batch)
+    if course.aim.loss == "language_model":
+        counted = losses.count(course.aim, tuple(x[batch] for x in course.rows.inputs))
+    value = 0.0
+    for part in batch.split(size):
+        some = course.rows.take(part, course.device)
+        if course.settings.precision == "bfloat16":
+            with torch.autocast(course.device.type, dtype=torch.bfloat16):
+                out = course.module(*some.inputs)
+        else:
+            out = course.module(*some.inputs)
+        loss = losses.total(course.aim, course.module, out, some.inputs, some.y, w=some.w_N) / counted
+        loss.backward()
+        value += loss.item()
+    return value, counted
+
+
+def _halve(place: Place, error: RuntimeError | MemoryError, rows: int) -> None:
+    """After memory ran out: half as many rows at once; what is no lack of memory is raised again."""
+    if not out_of_memory(error):
+        raise error
+    if place.parts >= rows:
+        msg = "train: memory ran out with a single row in the network; a smaller net is needed"
+        raise InputError(msg) from None
+    place.parts *= 2
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _compare(course: _Course, place: Place, calibrated: float) -> None:
+    """Keep the weights if the calibration loss was never so low."""
+    if place.best is None or calibrated < place.best:
+        place.best, place.best_step, place.waited = calibrated, place.step, 0
+        place.best_state = {name: tensor.clone() for name, tensor in course.module.state_dict().items()}
+    else:
+        place.waited += 1
+
+
+def _private(course: _Course, place: Place, engine: private.Engine, *, steps: int) -> None:
     """A fixed number of private steps; the loss of the training rows is never computed, let alone shown."""
     each = max(1, round(1 / engine.rate))
-    history: list[Moment] = []
-    calibrated = None
-    for step in range(1, steps + 1):
-        drawn = engine.draw(len(rows.x_NF))
-        engine.step(rows.x_NF[drawn], rows.y_NK[drawn])
-        if step % each == 0 or step == steps:
-            calibrated = _loss(engine.plain, calibration)
+    clock = _Clock(course, place, steps, batch=round(engine.rate * course.rows.rows))
+    while place.step < steps:
+        place.step += 1
+        rate = rate_at(place.step, steps=steps, settings=course.settings, lr=course.lr)
+        set_rate(course.optimizer, rate)
+        drawn = engine.draw(course.rows.rows)
+        while True:
+            most = max(1, math.ceil(len(drawn) / place.parts))
+            try:
+                some = course.rows.take(drawn, course.device)
+                engine.step(some.inputs, some.y, most=most)
+                break
+            except (RuntimeError, MemoryError) as error:
+                _halve(place, error, len(drawn))
+        ended = place.step % each == 0 or place.step == steps
+        if ended:
+            calibrated = _loss(course)
             if not math.isfinite(calibrated):
-                raise _diverged(step, lr, calibrated)
-            history.append(Moment(step=step, train=None, calibrate=calibrated))
-        if on_step:
-            on_step(step, steps, calibrated)
-    return history
+                raise diverged(place.step, rate, calibrated, clock.left())
+            place.history.append(Moment(step=place.step, train=None, calibrate=calibrated))
+        clock.tell(place.history[-1].calibrate if place.history else None, rate)
+        clock.keep(epoch_ended=ended)
 
 
-def _diverged(step: int, lr: float, loss: float) -> TrainingDiverged:
-    msg = f"training diverged at step {step:,} with lr {lr:g}: the loss became {loss}; try a smaller lr"
-    return TrainingDiverged(msg)
+class _Clock:
+    """Tells how a training goes, and says when the next checkpoint is due."""
 
+    def __init__(self, course: _Course, place: Place, steps: int, *, batch: int) -> None:
+        self.course, self.place, self.steps, self.batch = course, place, steps, batch
+        self.began = self.kept_at = time.perf_counter()
+        self.first, self.before = place.step, place.seconds
+        self.kept_step: int | None = None
 
-def _optimizer(module: Tabular, settings: Train, lr: float) -> torch.optim.Optimizer:
-    parameters = list(module.parameters())
-    if settings.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(parameters, lr=lr, weight_decay=settings.weight_decay, momentum=settings.momentum)
+    def tell(self, loss: float | None, rate: float) -> None:
+        """Call `on_step`."""
+        if self.course.on_step is None:
+            return
+        step = self.place.step
+        each = (time.perf_counter() - self.began) / (step - self.first)
+        pace = Pace(self.batch / max(each, 1e-9), each * (self.steps - step), rate)
+        self.course.on_step(step, self.steps, loss, pace)
+
+    def keep(self, *, epoch_ended: bool) -> None:
+        """Write a checkpoint if one is due."""
+        keeper, every, now = self.course.keeper, self.course.settings.every, time.perf_counter()
+        if keeper is None:
+            return
+        due = epoch_ended and now - self.kept_at >= SECONDS if every is None else self.place.step % every == 0
+        if due:
+            self.place.seconds = self.before + now - self.began
+            keeper.save(self.place)
+            self.place.seconds = self.before
+            self.kept_at, self.kept_step = now, self.place.step
+
+    def left(self) -> str:
+        """What a training that went wrong leaves behind, in words."""
+        if self.course.keeper is None or self.kept_step is None:
+            return ""
+        return f"the checkpoint of step {self.kept_step:,} is in {self.course.keeper.folder}"
 
 
 @torch.inference_mode()
-def _loss(module: Tabular, rows: Rows) -> float:
-    return float(F.binary_cross_entropy_with_logits(module(rows.x_NF), rows.y_NK))
-
-
-@torch.inference_mode()
-def _scores(module: Tabular, x_NF: Tensor) -> Array:
-    parts = [torch.sigmoid(module(x_BF))[:, 0].numpy() for x_BF in x_NF.split(BATCH)]
-    return np.concatenate(parts).astype(np.float64)
-
-
-def score_columns(module: Tabular, columns: Mapping[str, Array], *, where: str) -> Array:
-    """Scores of the positive label ``(rows,)`` of raw columns: the sigmoid of the module's logits.
-
-    Raises:
-        InputError: a column is missing or is not made of numbers.
-    """
-    return _scores(module, torch.from_numpy(stack(columns, module.features, where=where)))
+def _loss(course: _Course) -> float:
+    """The mean loss of the calibration rows, in float32 and without dropout."""
+    module, aim, rows = course.module, course.aim, course.calibration
+    size = BATCH if module.reads.features and len(rows.inputs) == 1 else BATCH_OF_ARRAYS
+    module.eval()
+    total, counted = 0.0, 0
+    for start in range(0, rows.rows, size):
+        some = rows.take(slice(start, start + size), course.device)
+        out = module(*some.inputs)
+        total += float(losses.total(aim, module, out, some.inputs, some.y))
+        counted += losses.count(aim, some.inputs)
+    module.train()
+    return total / counted

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import torch
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
 from rai_bigmodel.errors import InputError, MissingExtra
+from rai_bigmodel.nets.private import private_twin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rai_bigmodel.accounting import Privacy
+
+Loss = Callable[["Tensor", "tuple[Tensor, ...]", "Tensor | None"], "Tensor"]
+"""(what the module gave, its inputs, the outcomes) → the mean loss of these rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,14 +41,18 @@ class Engine:
         module: the module in Opacus' hooks, which fill ``parameter.grad_sample``.
         optimizer: Opacus' wrapper that clips, adds noise and divides.
         sampling: draws the rows of each step.
+        noise: the generator of the noise: with `sampling` the secret of the training.
         rate: the declared chance of each row to be drawn.
+        loss: the mean loss of what the module gives for some rows.
     """
 
     plain: Any
     module: Any
     optimizer: Any
     sampling: torch.Generator
+    noise: torch.Generator
     rate: float
+    loss: Loss
 
     def draw(self, rows: int) -> Tensor:
         """The rows of one step, each in with probability `rate`, independently; it may be none."""
@@ -51,31 +60,64 @@ class Engine:
         chances = torch.rand(rows, generator=self.sampling, dtype=torch.float64)
         return torch.nonzero(chances < self.rate)[:, 0]
 
-    def step(self, x_BF: Tensor, y_BK: Tensor) -> None:
-        """Move the weights by the clipped and noisy gradient of these rows; without a row, by noise alone."""
+    def step(self, x: Tensor | tuple[Tensor, ...], y: Tensor | None, *, most: int | None = None) -> None:
+        """Move the weights by the clipped and noisy gradient of these rows; without a row, by noise alone.
+
+        Args:
+            x: what the module reads, one tensor or several.
+            most: so many rows pass through the module at once; what the step does stays the same.
+        """
+        inputs = (x,) if isinstance(x, torch.Tensor) else x
+        rows = len(inputs[0])
+        for parameter in self.optimizer.params:
+            parameter.summed_grad = None  # of a step that ran out of memory half-way
         self.optimizer.zero_grad()
-        if len(x_BF):
-            F.binary_cross_entropy_with_logits(self.module(x_BF), y_BK).backward()
-        else:
+        starts = range(0, rows, most or max(1, rows))
+        for start in starts:
+            part = slice(start, start + (most or rows))
+            some = tuple(tensor[part] for tensor in inputs)
+            self.loss(self.module(*some), some, None if y is None else y[part]).backward()
+            if start != starts[-1]:
+                # Clips and adds up the gradients of these rows; the noise is added once, at the end.
+                self.optimizer.signal_skip_step(do_skip=True)
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+        if not rows:
             for parameter in self.optimizer.params:
                 parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
         self.optimizer.step()
 
 
+def yes_or_no(out_BK: Tensor, inputs: tuple[Tensor, ...], y_BK: Tensor | None) -> Tensor:  # noqa: ARG001 - a Loss
+    """The mean loss of a yes or no."""
+    assert y_BK is not None
+    return F.binary_cross_entropy_with_logits(out_BK, y_BK)
+
+
 @contextlib.contextmanager
 def engine(
-    module: nn.Module, optimizer: torch.optim.Optimizer, *, privacy: Privacy, noise_multiplier: float
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    privacy: Privacy,
+    noise_multiplier: float,
+    loss: Loss = yes_or_no,
 ) -> Iterator[Engine]:
     """Make the steps of `module` private inside the block; afterwards the module is an ordinary one again.
 
     Noise and sampling come from generators that the operating system seeds and nobody records, unless
     ``privacy.noise_seed`` is set.
 
+    Args:
+        loss: the mean loss of (what the module gave, its inputs, the outcomes).
+
     Raises:
         InputError: the module has layers that cannot be trained privately; all are named.
         MissingExtra: Opacus is not installed.
     """
-    refuse_obstacles(module)
+    # Where Opacus has no per-row gradients for a layer, one that it knows takes its place, on the same weights.
+    twin = private_twin(module)
+    refuse_obstacles(twin)
     from opacus.grad_sample import GradSampleModule
     from opacus.optimizers import DPOptimizer
 
@@ -83,7 +125,7 @@ def engine(
     seed = privacy.noise_seed
     noise.manual_seed(secrets.randbits(63) if seed is None else 2 * seed)
     sampling.manual_seed(secrets.randbits(63) if seed is None else 2 * seed + 1)
-    hooked = GradSampleModule(module, batch_first=True, loss_reduction="mean")
+    hooked = GradSampleModule(twin, batch_first=True, loss_reduction="mean")
     private = DPOptimizer(
         optimizer,
         noise_multiplier=noise_multiplier,
@@ -97,7 +139,13 @@ def engine(
             # The inputs are data and need no gradient; Opacus' hooks work all the same.
             warnings.filterwarnings("ignore", message="Full backward hook is firing")
             yield Engine(
-                plain=module, module=hooked, optimizer=private, sampling=sampling, rate=privacy.sample_rate
+                plain=module,
+                module=hooked,
+                optimizer=private,
+                sampling=sampling,
+                noise=noise,
+                rate=privacy.sample_rate,
+                loss=loss,
             )
     finally:
         private.zero_grad(set_to_none=True)

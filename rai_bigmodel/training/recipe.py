@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -10,16 +10,61 @@ from rai_bigmodel import files
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
-from rai_bigmodel.nets import MLP, Input
+from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, Input, Transformer
+from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
     import os
 
+Loss = Literal["bce", "cross_entropy", "mse", "gaussian", "language_model", "reconstruction"]
+OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
+SCHEDULES = ("constant", "cosine", "linear")
 
-class Net(Record):
-    """Which network, by its kind."""
 
-    mlp: MLP
+class Net(Record, omit_defaults=True):
+    """Which network: exactly one, by its kind.
+
+    Raises:
+        InputError: none is named, or more than one.
+    """
+
+    mlp: MLP | None = None
+    cnn: CNN | None = None
+    lstm: LSTM | None = None
+    transformer: Transformer | None = None
+    autoencoder: Autoencoder | None = None
+    fusion: Fusion | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named = [kind for kind in self.__struct_fields__ if getattr(self, kind) is not None]
+        if len(named) != 1:
+            kinds = ", ".join(self.__struct_fields__)
+            msg = f"net: exactly one of {kinds} is needed, got {', '.join(named) or 'none'}"
+            raise InputError(msg)
+
+    @property
+    def kind(self) -> str:
+        """What kind of network it is, such as ``mlp``."""
+        return next(kind for kind in self.__struct_fields__ if getattr(self, kind) is not None)
+
+    @property
+    def config(self) -> Any:
+        """The one configuration that is there; its ``build`` gives the module."""
+        return getattr(self, self.kind)
+
+    @classmethod
+    def of(cls, config: Any) -> Net:
+        """The net of a configuration.
+
+        Raises:
+            InputError: it is no configuration of a network that is known here.
+        """
+        for field in msgspec.structs.fields(cls):
+            if isinstance(config, field.type.__args__[0]):
+                return cls(**{field.name: config})
+        msg = f"net: must be a configuration such as MLP(hidden=(64, 32)), got {type(config).__name__}"
+        raise InputError(msg)
 
 
 class Train(Record):
@@ -27,69 +72,163 @@ class Train(Record):
 
     Args:
         lr: the learning rate; ``None`` is 0.001, and 0.01 with privacy, where steps are few.
+        schedule: how the learning rate goes on after the warm-up: as it is, or down to 0 by half a cosine or
+            a straight line.
+        warmup: so many steps in which the learning rate rises in a straight line.
         epochs: how often each row is seen; a private training takes ``epochs / sample_rate`` steps.
         batch_size: rows a step of a plain training; a private one draws its own.
+        accumulate: in how many parts the rows of a step pass through the network, when they are too many
+            for the memory; what a step does stays the same. Running out of memory doubles it.
+        clip: the largest norm that the gradient of a step keeps in a plain training; ``None`` leaves it.
+        momentum: of ``sgd`` and ``rmsprop``.
         patience: a plain training stops after so many epochs without a better loss on the calibration
             rows, and keeps the best weights; ``None`` goes on to the end and keeps the last.
-        momentum: of ``sgd`` only.
+        keep: which weights are kept; ``None`` is ``best`` with patience and ``last`` without.
+        loss: ``None`` is the one that suits the outcome.
+        class_weights: label → how much its rows count in a plain training; ``balanced`` makes all labels
+            count alike.
+        precision: ``bfloat16`` computes the large products in it (autocast); weights stay float32.
+        device: where it computes, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
         threads: how many compute. One by default: small nets are no faster with more (and far slower beside
             other programs), and the bytes then do not depend on how many cores a machine has.
+        every: a resumable checkpoint after every so many steps; ``None`` is at the end of an epoch, where
+            ten seconds have passed.
+        energy_in: the country (ISO code of three letters) whose electricity is used, for an estimate of
+            energy and CO2e; ``None`` measures neither.
 
     Raises:
         InputError: a value is out of its range.
     """
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = "adamw"
     lr: float | None = None
+    schedule: Literal["constant", "cosine", "linear"] = "constant"
+    warmup: int = 0
     epochs: int = 30
     batch_size: int = 64
+    accumulate: int = 1
+    clip: float | None = None
     weight_decay: float = 0.0
     momentum: float = 0.9
     patience: int | None = None
+    keep: Literal["best", "last"] | None = None
+    loss: Loss | None = None
+    class_weights: dict[str, float] | Literal["balanced"] | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
+    device: str = "cpu"
     threads: int = 1
+    every: int | None = None
+    energy_in: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.optimizer not in {"adamw", "sgd"}:
-            what = "train: optimizer"
-            raise InputError.unknown(what, self.optimizer, ("adamw", "sgd"))
-        for name in ("lr", "epochs", "batch_size", "patience", "threads"):
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                what = f"train: {name}"
+                raise InputError.unknown(what, getattr(self, name), known)
+        positive = ("lr", "epochs", "batch_size", "accumulate", "clip", "patience", "threads", "every")
+        for name in positive:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 msg = f"train: {name} must be positive, got {value}"
                 raise InputError(msg)
-        for name in ("weight_decay", "momentum"):
+        for name in ("weight_decay", "momentum", "warmup"):
             value = getattr(self, name)
             if value < 0:
                 msg = f"train: {name} must not be negative, got {value}"
                 raise InputError(msg)
+        if isinstance(self.class_weights, dict):
+            for label, value in self.class_weights.items():
+                if value < 0:
+                    msg = f"train: class_weights.{label} must not be negative, got {value}"
+                    raise InputError(msg)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the weights of the lowest calibration loss are kept."""
+        return self.keep == "best" or (self.keep is None and self.patience is not None)
+
+
+class Text(Record):
+    """How texts are cut into the tokens that a network reads.
+
+    Args:
+        level: words, or single characters.
+        length: the most tokens of one text; what is longer is cut off.
+        most: the most words of the vocabulary, the most frequent ones.
+        words: the vocabulary itself, where it is declared; else it is measured.
+    """
+
+    level: Literal["word", "character"] = "word"
+    length: int = 64
+    most: int = 5_000
+    words: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("length", "most"):
+            if getattr(self, name) <= 0:
+                msg = f"text: {name} must be positive, got {getattr(self, name)}"
+                raise InputError(msg)
+
+
+class Scale(Record):
+    """What every number of a picture or a series is scaled by: ``(x - center) / scale``."""
+
+    center: float
+    scale: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scale <= 0:
+            msg = f"scale must be positive, got {self.scale}"
+            raise InputError(msg)
 
 
 class Recipe(Record):
     """A whole training: which data, which network, how, with which privacy, from which seed.
 
     Args:
-        data: a name that ``datasets`` knows; empty where the rows were handed over in Python.
+        data: a name that ``datasets`` knows, or a name with what it needs to know (`Data`); empty where the
+            rows were handed over in Python.
         inputs: column → how it is filled and scaled. Where it is not declared it is measured: on the
             training rows of a plain model, on the calibration rows of a private one.
+        categories: column of labels → the labels that are told apart; measured like `inputs`.
+        pixels, series: how pictures and series are scaled; measured like `inputs`.
+        text: how texts are cut.
+        target: how an outcome that is a number is scaled; measured like `inputs`.
         name: what the model is called; empty for a name made of data and net.
     """
 
-    data: str
+    data: str | Data
     net: Net
     train: Train = Train()
     privacy: Privacy | None = None
     seed: int = 7
     inputs: dict[str, Input] | None = None
     name: str = ""
+    categories: dict[str, tuple[str, ...]] | None = None
+    pixels: Scale | None = None
+    series: Scale | None = None
+    text: Text = Text()
+    target: Scale | None = None
 
     def __post_init__(self) -> None:
-        if self.privacy is not None and self.train.patience is not None:
-            msg = (
-                "train: patience does not go with privacy: a private training takes a fixed number of steps "
-                "(leave patience out)"
-            )
-            raise InputError(msg)
+        if self.privacy is not None:
+            for name, why in (
+                ("patience", "a private training takes a fixed number of steps"),
+                ("clip", "a private training clips the gradient of each row, by privacy.clip"),
+                ("class_weights", "how far one row may move the sum would depend on its weight"),
+            ):
+                if getattr(self.train, name) is not None:
+                    msg = f"train: {name} does not go with privacy: {why} (leave {name} out)"
+                    raise InputError(msg)
+            if self.train.precision != "float32":
+                msg = "train: precision bfloat16 does not go with privacy: gradients of single rows need float32"
+                raise InputError(msg)
+            if self.train.keeps_best:
+                msg = "train: keep does not go with privacy: the weights of the last step are kept (leave it out)"
+                raise InputError(msg)
         if not 0 <= self.seed < 2**63:
             msg = f"seed must lie between 0 and 2^63, got {self.seed}"
             raise InputError(msg)

@@ -1,6 +1,6 @@
-"""What does a network learn from? Raw rows, outcomes, and the constants that fill and scale.
+"""What does a network learn from? Raw rows, outcomes, and how much each row counts.
 
-Shapes: N rows, F features, K = 1 output.
+Shapes: N rows; a tensor for each kind of thing that is read, in the order in which a module takes them.
 """
 
 from __future__ import annotations
@@ -14,32 +14,49 @@ import torch
 from rai_bigmodel import files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import DataId
-from rai_bigmodel.nets import Input
-from rai_bigmodel.subject import truth_of
-from rai_bigmodel.tables import canonical
-from rai_bigmodel.training.inputs import stack
+from rai_bigmodel.training import inputs as raw
+from rai_bigmodel.training.aims import targets
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rai_bigmodel.nets import Reads
     from rai_bigmodel.subject import Array, Cohort, Splits
+    from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Raw rows ``(N, F)`` with NaN for missing, outcomes ``(N, 1)``, and what each counts, mean 1 ``(N, 1)``."""
+    """Raw tensors ``(N, …)``, outcomes ``(N, 1)`` or ``(N,)`` or none, and what each row counts, mean 1 ``(N,)``."""
 
-    x_NF: Tensor
-    y_NK: Tensor
-    w_NK: Tensor | None = None
+    inputs: tuple[Tensor, ...]
+    y: Tensor | None
+    w_N: Tensor | None = None
 
     @classmethod
-    def of(cls, cohort: Cohort, features: tuple[str, ...]) -> Rows:
-        """The features, in this order, and the outcome of a cohort."""
-        x_NF = stack(cohort.arrays(*features), features, where=cohort.name)
-        y_NK = truth_of(cohort)[:, None].astype(np.float32)
-        return cls(torch.from_numpy(x_NF), torch.from_numpy(y_NK))
+    def of(cls, cohort: Cohort, reads: Reads, aim: Aim) -> Rows:
+        """What is read of a cohort, and what is to be learned from it."""
+        arrays = raw.tensors(reads, cohort.arrays(*raw.columns_of(reads)), where=cohort.name)
+        y = targets(aim, cohort)
+        return cls(
+            tuple(torch.from_numpy(values) for values in arrays.values()),
+            None if y is None else torch.from_numpy(y),
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.inputs[0])
+
+    def take(self, which: Tensor | slice, device: torch.device) -> Rows:
+        """Some of the rows, where they are computed with."""
+        y, w_N = self.y, self.w_N
+        return Rows(
+            tuple(x[which].to(device) for x in self.inputs),
+            None if y is None else y[which].to(device),
+            None if w_N is None else w_N[which].to(device),
+        )
 
     def weighted(self, weights: Array) -> Rows:
         """The same rows, each counting by its weight over the mean weight, so that lr keeps its meaning.
@@ -48,10 +65,8 @@ class Rows:
             InputError: there is not one weight a row, or one is negative or not finite, or all are 0.
         """
         given = np.asarray(weights, dtype=np.float64)
-        if given.shape != (len(self.x_NF),):
-            msg = (
-                f"weights: one for each of the {len(self.x_NF):,} training rows is needed, got {given.shape}"
-            )
+        if given.shape != (self.rows,):
+            msg = f"weights: one for each of the {self.rows:,} training rows is needed, got {given.shape}"
             raise InputError(msg)
         if bad := int((~(np.isfinite(given) & (given >= 0))).sum()):
             msg = f"weights: must be finite and not negative, {bad:,} of {len(given):,} are not"
@@ -59,8 +74,34 @@ class Rows:
         if not given.any():
             msg = f"weights: all {len(given):,} are 0, so there is nothing to learn from"
             raise InputError(msg)
-        mean_one = (given / given.mean()).astype(np.float32)[:, None]
-        return Rows(self.x_NF, self.y_NK, torch.from_numpy(mean_one))
+        return Rows(self.inputs, self.y, torch.from_numpy((given / given.mean()).astype(np.float32)))
+
+
+def by_class(recipe: Recipe, aim: Aim, rows: Rows) -> Array | None:
+    """How much each training row counts by its label, if the recipe says so.
+
+    Raises:
+        InputError: the outcome has no labels, or one is named that it does not have.
+    """
+    asked = recipe.train.class_weights
+    if asked is None:
+        return None
+    if not aim.labels:
+        msg = f"train: class_weights go with labels; the outcome here is learned by {aim.loss}"
+        raise InputError(msg)
+    assert rows.y is not None
+    codes = rows.y.numpy().astype(np.int64).reshape(-1)
+    if aim.loss == "bce":
+        codes = codes if aim.labels[1] == aim.positive else 1 - codes
+    if asked == "balanced":
+        each = 1 / np.maximum(np.bincount(codes, minlength=len(aim.labels)), 1)
+    else:
+        for label in asked:
+            if label not in aim.labels:
+                what = "train: class_weights: label"
+                raise InputError.unknown(what, label, aim.labels)
+        each = np.array([asked.get(label, 1.0) for label in aim.labels])
+    return each[codes]
 
 
 def weights_id(weights: Array) -> DataId:
@@ -69,8 +110,11 @@ def weights_id(weights: Array) -> DataId:
     return DataId(name="weights of the training rows", digest=files.digest(given.tobytes()), rows=len(given))
 
 
-def usable(splits: Splits) -> tuple[Cohort, Cohort]:
+def usable(splits: Splits, *, truth: bool = True) -> tuple[Cohort, Cohort]:
     """The training and the calibration rows.
+
+    Args:
+        truth: whether a column of outcomes is needed.
 
     Raises:
         InputError: one of them has no rows, no features or no outcome.
@@ -85,59 +129,9 @@ def usable(splits: Splits) -> tuple[Cohort, Cohort]:
         if not cohort.roles.get("feature"):
             msg = f"{cohort.name}: no column has the role 'feature', so there is nothing to learn from"
             raise InputError(msg)
-        if not cohort.roles.get("truth"):
+        if truth and not cohort.roles.get("truth"):
             msg = f"{cohort.name}: no column has the role 'truth', so there is nothing to learn"
             raise InputError(msg)
     assert splits.train is not None
     assert splits.calibrate is not None
     return splits.train, splits.calibrate
-
-
-def constants(recipe: Recipe, rows: Cohort, calibrate: Cohort) -> tuple[dict[str, Input], str]:
-    """Column → its constants, in the order of the features, and where they come from.
-
-    What is not declared is measured: on the training rows for a plain model; on the calibration rows for
-    a private one, because ε covers only what the noisy steps do with the training rows.
-
-    Raises:
-        InputError: the recipe declares a column that is no feature.
-    """
-    features, declared = rows.roles["feature"], recipe.inputs or {}
-    for name in declared:
-        if name not in features:
-            what = "inputs: column"
-            raise InputError.unknown(what, name, features)
-    missing = [name for name in features if name not in declared]
-    if not missing:
-        return {name: declared[name] for name in features}, "declared in the recipe"
-    source = rows if recipe.privacy is None else calibrate
-    measured = {name: _measured(values) for name, values in source.arrays(*missing).items()}
-    constants = {name: declared.get(name) or measured[name] for name in features}
-    which = f"measured on the {'training' if source is rows else 'calibration'} rows"
-    if declared:
-        which = f"declared in the recipe, {len(missing)} of {len(features)} {which}"
-    return constants, which
-
-
-def _measured(values: Array) -> Input:
-    """Median to fill with, mean and standard deviation to scale by."""
-    known = np.asarray(values, dtype=np.float64)
-    known = known[~np.isnan(known)]
-    if not len(known):
-        return Input()
-    return Input(fill=float(np.median(known)), center=float(known.mean()), scale=float(known.std()) or 1.0)
-
-
-def labels(cohort: Cohort) -> tuple[tuple[str, ...], str]:
-    """The two labels of the outcome, sorted, and which of them is positive.
-
-    Raises:
-        InputError: there are not two.
-    """
-    column = cohort.roles["truth"][0]
-    text, positive = canonical(cohort.arrays(column)[column]), truth_of(cohort)
-    found = tuple(sorted(set(text.tolist())))
-    if len(found) != 2:
-        msg = f"{cohort.name}: {column!r} must have two labels to learn from, got {list(found)[:6]}"
-        raise InputError(msg)
-    return found, str(text[positive][0])

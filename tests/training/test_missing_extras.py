@@ -14,11 +14,13 @@ from rai_bigmodel.training import private
 
 
 def test_without_torch_the_nets_name_the_extra() -> None:
-    """Importing the nets where torch is missing says what to install."""
-    code = "import sys; sys.modules['torch'] = None; import rai_bigmodel.nets"
+    """Asking for a net where torch is missing says what to install; what a net reads loads without it."""
+    code = "import sys; sys.modules['torch'] = None; from rai_bigmodel.nets import Reads; Reads(); "
+    code += "print('reads'); from rai_bigmodel.nets import MLP"
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=root)
 
+    assert done.stdout == "reads\n"
     assert "MissingExtra" in done.stderr
     assert "pip install 'rai_bigmodel[train]'" in done.stderr
 

@@ -149,11 +149,11 @@ def test_afterwards_the_module_is_ordinary_again() -> None:
 
 
 def test_obstacles_are_refused_all_at_once() -> None:
-    """BatchNorm and a fused LSTM mix rows or hide gradients: both are named in one line."""
-    net = nn.ModuleList([nn.BatchNorm1d(3), nn.LSTM(3, 3)])
+    """BatchNorm and fused attention mix rows or hide gradients: both are named in one line."""
+    net = nn.ModuleList([nn.BatchNorm1d(3), nn.MultiheadAttention(3, 1)])
     sgd = torch.optim.SGD(net.parameters(), lr=1.0)
     with (
-        pytest.raises(InputError, match=r"2 obstacles.*BatchNorm.*LSTM") as error,
+        pytest.raises(InputError, match=r"2 obstacles.*BatchNorm.*MultiheadAttention") as error,
         private.engine(net, sgd, privacy=privacy(), noise_multiplier=1.0),
     ):
         pass

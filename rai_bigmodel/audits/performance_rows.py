@@ -1,0 +1,71 @@
+"""How well does a model without an outcome know the rows themselves: rebuild them, or foresee their words?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rai_bigmodel.audits.performance_classes import estimate
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Findings
+from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats.regression import mean_from_influence
+from rai_bigmodel.subject import inputs_of, scores_of
+
+if TYPE_CHECKING:
+    from rai_bigmodel.evidence import Interval
+    from rai_bigmodel.subject import Array, Cohort, Subject
+
+SAME = "every row has the same error, so nothing is known about its spread"
+
+
+def of_rebuilding(subject: Subject, cohort: Cohort) -> Findings:
+    """The mean squared error of rebuilt rows, in the units that the net scales to."""
+    errors = scores_of(subject, cohort)
+    interval = intervals.mean(errors)
+    found = estimate(
+        "reconstruction_error", errors.mean(), len(errors), interval=interval, why="" if interval else SAME
+    )
+    return Findings(measurements=(found,))
+
+
+def of_words(subject: Subject, cohort: Cohort) -> Findings:
+    """Perplexity: how many words, all equally likely, would be as hard to foresee.
+
+    The exponential of a ratio of two sums over rows; its spread by the delta method, on the logarithmic scale.
+    """
+    surprise, words = surprises(subject, cohort)
+    if not words.any():
+        why = "no row has a word after its first"
+        return Findings(measurements=(estimate("perplexity", None, cohort.rows, why=why),))
+    value, interval = perplexity(surprise, words)
+    return Findings(
+        measurements=(
+            estimate("perplexity", value, cohort.rows, interval=interval, why="" if interval else SAME),
+        )
+    )
+
+
+def perplexity(surprise: Array, words: Array) -> tuple[float, Interval | None]:
+    """Perplexity and its interval, from minus the log likelihood of each row's words and how many they are."""
+    each = surprise.sum() / words.sum()
+    value = float(np.exp(each))
+    influence = value * (surprise - each * words) / words.mean()
+    return value, mean_from_influence(value, influence, scale="log")
+
+
+def surprises(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:
+    """Minus the log likelihood of each row's words, and how many they are; each ``(rows,)``.
+
+    Raises:
+        InputError: the subject gives something else.
+    """
+    said = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64)
+    if said.shape != (cohort.rows, 2) or not np.isfinite(said).all():
+        msg = (
+            f"{subject.name}: must give two finite numbers for each of {cohort.rows:,} rows, minus the log "
+            f"likelihood of its words and how many they are; got the shape {said.shape}"
+        )
+        raise InputError(msg)
+    return said[:, 0], said[:, 1]
