@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from rai_bigmodel.mitigate.search import Mitigation
     from rai_bigmodel.nets import MLP
     from rai_bigmodel.report.policies import Domain, Doubt
-    from rai_bigmodel.statements import Statements
     from rai_bigmodel.signing import Signature
+    from rai_bigmodel.statements import Statements
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
     from rai_bigmodel.verify import Checked
@@ -48,8 +48,8 @@ __all__ = [
     "mitigate",
     "mitigate_file",
     "read_policy",
-    "read_statements",
     "read_splits",
+    "read_statements",
     "read_waivers",
     "record",
     "save",

@@ -65,7 +65,7 @@ QUESTIONS: dict[str, Question] = {
     "monitoring": Question("Monitoring", "What is watched after release, how often, and what leads to a stop?"),
     "opt_out": Question("Opting out", "How can a person opt out?"),
     "publication": Question("Publication", "Where are results published, and who was given notice?"),
-    "purpose_and_necessity": Question("Purpose and necessity", "On which ground is personal data processed, and why so much?"),
+    "purpose_and_necessity": Question("Purpose and necessity", "Why are these personal data needed, on which ground?"),
     "question_banks": Question("Question banks", "Which questions were asked, how many, and who judged the answers?"),
     "risk_management": Question("Risks", "Which risks to whom were found, how are they treated, and what is left?"),
     "signature": Question("Signature", "Which responsible person signed the records, in which role?"),

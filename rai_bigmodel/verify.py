@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_bigmodel import dossier as folders
-from rai_bigmodel import files, policy, statements, signing, verdicts
+from rai_bigmodel import files, policy, signing, statements, verdicts
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _verdict(folder: Path, dossier: Dossier) -> tuple[Verdict | None, Check]:
 
 
 def _page(path: Path, dossier: Dossier, verdict: Verdict | None, folder: Path) -> Check:
-    """Whether the page is, byte for byte, what this evidence and verdict give, with the statements beside it or none."""
+    """Whether the page is, byte for byte, what this evidence and verdict give, with or without statements."""
     from rai_bigmodel.report.html import render
 
     content = files.read_bytes(path)

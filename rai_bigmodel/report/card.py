@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 def card(dossier: Dossier, verdict: Verdict | None = None, *, statements: Statements | None = None) -> bytes:
     """A model card as Markdown in UTF-8; the same bytes every time."""
     primary = dossier.manifest.primary
-    lines = [
-        f"# Model card: {plain(named(primary.name)) if primary else 'a model'}",
-        "",
+    made = (
         f"Made from the evidence of run `{dossier.manifest.run}`, manifest `{dossier.manifest.digest}`. Every number "
-        "is from there. What people stated has a name and a date; what they did not state is *missing*.",
-    ]
+        "is from there. What people stated has a name and a date; what they did not state is *missing*."
+    )
+    lines = [f"# Model card: {plain(named(primary.name)) if primary else 'a model'}", "", made]
     for title, found in (
         ("Model details", _details(dossier, statements)),
         ("Intended use", _asked(statements, "intended_use", "prohibited_use", "oversight")),
@@ -102,7 +101,8 @@ def _metrics(dossier: Dossier, verdict: Verdict | None, statements: Statements |
         yield "- **Limits**: none; this evidence was not judged."
     else:
         policy = verdict.policy
-        yield f"- **Policy**: {plain(named(policy.name))}, at {percent(policy.confidence)} confidence, `{policy.digest}`"
+        sure = f"at {percent(policy.confidence)} confidence"
+        yield f"- **Policy**: {plain(named(policy.name))}, {sure}, `{policy.digest}`"
         for ruling in verdict.rulings:
             warned = ", a warning" if ruling.rule.severity == "warn" else ""
             yield (

@@ -194,7 +194,7 @@ def _control(r: Resolved, framework: str, rules: dict[int, ShownRule], day: dt.d
 def _name(metric: str) -> str:
     """A metric in words, its labels left open."""
     said = re.sub(r"\{.*?\}", "…", name_of(metric, {}))
-    return said if said else metric
+    return said or metric
 
 
 def _statements(
