@@ -113,6 +113,7 @@ def test_an_entry_grows_stale_after_a_year_and_a_day() -> None:
     assert one.stale(dt.date(2026, 11, 23))
 
 
+LEAK = exact(2, metric="data.leak_auc")
 KEPT, BROKEN, OPEN = estimate(0.02, metric=GAP), estimate(0.4, metric=GAP), estimate(0.1, metric=GAP)
 
 
@@ -124,7 +125,7 @@ KEPT, BROKEN, OPEN = estimate(0.02, metric=GAP), estimate(0.4, metric=GAP), esti
         ({}, (OPEN,), (rule(),), (), "inconclusive", "inconclusive"),
         ({}, (KEPT,), (), (), "inconclusive", "nothing was judged"),
         ({}, (), (), (), "inconclusive", "nothing relevant was measured"),
-        ({}, (KEPT, exact(2, metric="data.leak_auc")), (rule("data.leak_auc", at_most=3),), (), "inconclusive", "no rule"),
+        ({}, (KEPT, LEAK), (rule("data.leak_auc", at_most=3),), (), "inconclusive", "no rule"),
         ({"statements": ("owner",)}, (KEPT,), (rule(),), (), "needs", "only people"),
         ({"statements": ("owner",)}, (KEPT,), (rule(),), ("owner",), "kept", "every rule"),
         ({"statements": ("owner",)}, (BROKEN,), (rule(),), ("owner",), "broken", "fails"),
