@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.nets import MLP
     from rai_bigmodel.report.policies import Domain, Doubt
     from rai_bigmodel.signing import Signature
+    from rai_bigmodel.statements import Statements
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
     from rai_bigmodel.verify import Checked
@@ -48,6 +49,7 @@ __all__ = [
     "mitigate_file",
     "read_policy",
     "read_splits",
+    "read_statements",
     "read_waivers",
     "record",
     "save",
@@ -57,6 +59,7 @@ __all__ = [
     "train",
     "train_recipe",
     "verify",
+    "write_documents",
     "write_index",
     "write_outputs",
     "write_report",
@@ -564,15 +567,63 @@ def sign(folder: PathLike, *, key: PathLike) -> Signature:
     return signing.sign(folder, key)
 
 
-def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: PathLike) -> Path:
+def write_report(
+    dossier: Dossier,
+    verdict: Verdict | None = None,
+    *,
+    path: PathLike,
+    statements: Statements | None = None,
+) -> Path:
     """Write the page; without a verdict it says that nothing was judged."""
     from rai_bigmodel.report.html import render
 
     path = Path(path)
-    page = render(dossier, verdict)
+    page = render(dossier, verdict, statements=statements)
     files.make_folder(path.parent)
     files.write_bytes(path, page)
     return path
+
+
+def write_documents(
+    dossier: Dossier,
+    verdict: Verdict | None = None,
+    *,
+    statements: Statements | None = None,
+    card: PathLike | None = None,
+    bom: PathLike | None = None,
+) -> None:
+    """Write a model card in Markdown and a CycloneDX 1.6 ML-BOM from the same evidence; those asked for.
+
+    Raises:
+        InputError: a file cannot be written.
+        MissingExtra: an ML-BOM is asked for and cyclonedx-python-lib is not installed.
+    """
+    import importlib
+
+    written = []
+    for name, path in (("card", card), ("bom", bom)):
+        if path is not None:
+            write = getattr(importlib.import_module(f"rai_bigmodel.report.{name}"), name)
+            written.append((Path(path), write(dossier, verdict, statements=statements)))
+    for path, content in written:
+        files.make_folder(path.parent)
+        files.write_bytes(path, content)
+
+
+def read_statements(path: PathLike, dossier: Dossier, *, today: dt.date | None = None) -> Statements:
+    """What people state about the subject of a dossier.
+
+    Raises:
+        InputError: the file cannot be used, a date lies ahead of today, a framework is not in the catalogue, or
+            it is about another artefact.
+    """
+    from rai_bigmodel import statements
+    from rai_bigmodel.controls import catalogue
+
+    said = statements.read(path)
+    day = today or dt.datetime.now(dt.UTC).date()
+    statements.check(said, dossier, frameworks=catalogue.names(), today=day, where=str(path))
+    return said
 
 
 def write_index(folder: PathLike) -> Path:

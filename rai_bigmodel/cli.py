@@ -449,26 +449,53 @@ def gate(
 @cli.command(
     **_example(
         "rai report reports/demo --policy examples/policies/lending.yaml",
-        "rai report reports/demo --out page.html",
+        "rai report reports/demo --statements examples/statements.yaml --card CARD.md --bom bom.json",
     )
 )
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--policy", metavar="POLICY.yaml", help="Without one the page says that nothing was judged.")
 @click.option("--waivers", default="", metavar="WAIVERS.yaml", help="Who has waived which rule, until when.")
+@click.option(
+    "--statements",
+    metavar="STATEMENTS.yaml",
+    help="What only people can state; by default DIR/statements.yaml, where there is one.",
+)
 @click.option("--out", metavar="FILE.html", help="By default DIR/report.html.")
+@click.option("--card", metavar="FILE.md", help="Also write a model card in Markdown.")
+@click.option("--bom", metavar="FILE.json", help="Also write a CycloneDX 1.6 ML-BOM (extra bom).")
 @_quiet
-def report(folder: str, policy: str | None, waivers: str, out: str | None, *, quiet: bool) -> int:
-    """Write the page for the evidence in DIR: one HTML file, no script, no network."""
+def report(
+    folder: str,
+    policy: str | None,
+    waivers: str,
+    *,
+    statements: str | None,
+    out: str | None,
+    card: str | None,
+    bom: str | None,
+    quiet: bool,
+) -> int:
+    """Write the page for the evidence in DIR: one HTML file, no script, no network.
+
+    Where rules name controls (`control:`), or the statements name frameworks, the page shows which evidence is
+    relevant to them. It never says that anything complies.
+    """
     from rai_bigmodel import api
 
     if waivers and not policy:
         msg = "--waivers goes with --policy"
         raise click.UsageError(msg, click.get_current_context())
     dossier = api.load(folder)
+    beside = Path(folder) / "statements.yaml"
+    source = statements or (beside if beside.exists() else None)
+    said = api.read_statements(source, dossier) if source else None
     verdict = api.judge(dossier, policy, waivers=waivers or (), folder=folder) if policy else None
-    path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
+    api.write_documents(dossier, verdict, statements=said, card=card, bom=bom)
+    path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html", statements=said)
     if not quiet:
-        click.echo(f"The page: {path}", err=True)
+        for what, where in (("The model card", card), ("The ML-BOM", bom), ("The page", path)):
+            if where:
+                click.echo(f"{what}: {where}", err=True)
     return 0
 
 
@@ -624,6 +651,38 @@ def audits(*, as_json: bool) -> int:
     width = max((len(name) for name in there), default=0)
     for name, one in there.items():
         click.echo(f"{name:<{width}}  {one.distribution} {one.version}")
+    return 0
+
+
+@cli.command(**_example("rai controls", "rai controls nyc-ll144", "rai controls eu-ai-act --json"))
+@click.argument("framework", required=False, metavar="[FRAMEWORK]")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_quiet
+def controls(framework: str | None, *, as_json: bool, quiet: bool) -> int:
+    """List what regulations, standards and guidelines ask, in our words, and which evidence is relevant to it.
+
+    No entry was checked against its primary text; each has a status, a source and a day. A rule of a policy names
+    one as `control: [framework/id]`.
+    """
+    import datetime as dt
+
+    from rai_bigmodel import files
+    from rai_bigmodel.controls import catalogue
+
+    found = [catalogue.framework(name) for name in ([framework] if framework else catalogue.names())]
+    if as_json:
+        click.echo(files.canonical_json(found[0] if framework else found).decode(), nl=False)
+    elif framework is None:
+        width = max(len(one.framework) for one in found)
+        for one in found:
+            click.echo(f"{one.framework:<{width}}  {len(one.controls):>2}  {one.title}")
+    else:
+        for line in catalogue.told(found[0]):
+            click.echo(line)
+    stale = sum(c.stale(dt.datetime.now(dt.UTC).date()) for one in found for c in one.controls)
+    if stale and not quiet:
+        days = catalogue.STALE_AFTER
+        click.echo(f"{stale} of these entries were last looked at more than {days} days ago.", err=True)
     return 0
 
 
