@@ -587,6 +587,39 @@ def verify(path: str, expect: str, key: str | None, *, rerun: bool, quiet: bool)
     return 0 if checked.holds else 1
 
 
+@cli.command(**_example("rai scan model.onnx weights.pt", "rai scan downloads/*.safetensors --json"))
+@click.argument("paths", type=click.Path(), metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@_quiet
+def scan(paths: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
+    """Look at model files without loading them: exit 0 all safe, 1 one is unsafe, 2 one cannot be judged.
+
+    Pickles (.pt .pth .pkl .joblib .bin .ckpt), safetensors, ONNX, npz, Keras, zip and tar are told by their bytes. A
+    process of its own reads each, with little memory, time and no other file; nothing in a file is run.
+    """
+    from rai_bigmodel import files
+    from rai_bigmodel import scan as looks
+
+    found, unread = [], False
+    for path in paths:
+        try:
+            found.append(looks.scan(path))
+        except RaiError as error:
+            unread = True
+            _say(" ".join(str(error).split()), 2)
+    if as_json:
+        click.echo(files.canonical_json(found).decode(), nl=False)
+    for one in found if not as_json else ():
+        word = "safe" if one.safe else "UNSAFE" if one.judged else "not judged"
+        if not quiet or not one.safe:
+            click.echo(f"{files.visible(one.path)}: {word} ({one.kind})")
+        for finding in one.findings:
+            click.echo(f"  {finding.code}: {finding.words}")
+    if any(not one.safe and one.judged for one in found):
+        return 1
+    return 2 if unread or not all(one.judged for one in found) else 0
+
+
 @cli.command(**_example("rai audits", "rai audits --json"))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def audits(*, as_json: bool) -> int:
