@@ -207,3 +207,49 @@ def of_predictions(
     else:
         table = tables.of(given, roles=roles, positive=positive)
     return of_table(table, name=table.name, threshold=threshold), Splits(held_out=table)
+
+
+def of_model(
+    model: PathLike, data: PathLike, *, roles: Mapping[str, tuple[str, ...]], positive: str = ""
+) -> tuple[Subject, Splits]:
+    """An exported ONNX file, and a file of rows with the columns that it reads; loads no torch.
+
+    Raises:
+        InputError: the model is unsafe or was not exported by this package, it gives another label than `positive`, or
+            the rows lack a column.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subjects.of_onnx import of_onnx
+    from rai_bigmodel.tables import read_table
+
+    subject = of_onnx(model)
+    told = subject.decision.positive
+    if positive and told and positive != told:
+        msg = f"{model}: the score it gives is that of {told!r}, not of {positive!r}"
+        raise InputError(msg)
+    features = tuple(subject.card["features"])
+    roles = {**roles, "feature": features}
+    if taken := next((c for c in roles["truth"] if c in features), ""):
+        msg = f"{model}: reads {taken!r}, which is named as the outcome; a model that reads the outcome audits nothing"
+        raise InputError(msg)
+    rows = read_table(data, roles=roles, positive=told)
+    if named := [c for c in features if c in roles["sensitive"]]:
+        # Names of groups are texts; the model reads the same column as numbers.
+        score = subject.predict
+
+        def predict(inputs: Any) -> Any:
+            numbers = dict(inputs)
+            for c in named:
+                try:
+                    numbers[c] = np.array([np.nan if v is None else float(v) for v in inputs[c]])
+                except ValueError:
+                    msg = f"{rows.name}: the model reads {c!r} as a number, and it holds text"
+                    raise InputError(msg) from None
+            return score(numbers)
+
+        subject = replace(subject, predict=predict)
+    return subject, Splits(held_out=rows)

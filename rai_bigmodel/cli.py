@@ -180,6 +180,7 @@ def export(run: str, out: str | None, *, quiet: bool) -> int:
         "rai audit audit.yaml --out reports/loan",
         "rai audit --predictions scored.csv --truth repaid --score p --threshold 0.6 \\",
         "    --sensitive race --sensitive sex --out reports/scored",
+        "rai audit --model loan.onnx --data held_out.csv --truth repaid --sensitive race --out reports/loan",
     )
 )
 @click.argument("file", required=False, type=click.Path(), metavar="[AUDIT.yaml]")
@@ -192,6 +193,8 @@ def export(run: str, out: str | None, *, quiet: bool) -> int:
     metavar="FILE",
     help="A csv, a parquet file or a folder of parquet, in place of AUDIT.yaml.",
 )
+@click.option("--model", metavar="FILE.onnx", help="A model that rai export wrote, in place of AUDIT.yaml.")
+@click.option("--data", metavar="FILE", help="The rows that --model is audited on: a csv or parquet.")
 @click.option("--truth", metavar="COL", help="The column of outcomes.")
 @click.option("--prediction", metavar="COL", help="The column of decisions.")
 @click.option("--score", metavar="COL", help="The column of scores, from 0 to 1.")
@@ -223,18 +226,24 @@ def audit(
     *,
     only: tuple[str, ...],
     predictions: str | None,
+    model: str | None,
+    data: str | None,
     quiet: bool,
     **columns: Any,
 ) -> int:
     """Put a subject before audits and write what they find.
 
-    Either AUDIT.yaml says what to do, or --predictions names a table of predictions.
+    Either AUDIT.yaml says what to do, or --predictions names a table of predictions, or --model an exported model
+    and --data the rows to ask it about; the last two load no torch.
     """
     from rai_bigmodel import api, files
 
     progress = _Progress(quiet=quiet)
-    if (file is None) == (predictions is None):
-        msg = "give either AUDIT.yaml or --predictions FILE"
+    if sum(given is not None for given in (file, predictions, model)) != 1:
+        msg = "give either AUDIT.yaml, or --predictions FILE, or --model FILE.onnx with --data FILE"
+        raise click.UsageError(msg, click.get_current_context())
+    if (model is None) != (data is None):
+        msg = "--model and --data go together"
         raise click.UsageError(msg, click.get_current_context())
     if file is not None:
         _refuse_columns(columns)
@@ -242,12 +251,11 @@ def audit(
         files.refuse_unwritable(out)
         dossier = api.audit_file(file, only=only, on_audit=progress)
     else:
-        assert predictions is not None
         missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + (
             [] if out else ["--out"]
         )
         if missing:
-            msg = f"--predictions also needs {', '.join(missing)}"
+            msg = f"--{'model' if model else 'predictions'} also needs {', '.join(missing)}"
             raise click.UsageError(msg, click.get_current_context())
         if only:
             msg = "--only goes with AUDIT.yaml"
@@ -255,9 +263,17 @@ def audit(
         assert out is not None
         files.refuse_unwritable(out)
         intersections = not columns.pop("no_intersections")
-        dossier = api.audit_predictions(
-            predictions, intersections=intersections, on_audit=progress, **columns
-        )
+        how = {"intersections": intersections, "on_audit": progress, **columns}
+        if model is not None and data is not None:
+            given = [
+                f"--{name}" for name in ("prediction", "score", "threshold") if how.pop(name) is not None
+            ]
+            if given:
+                msg = f"{', '.join(given)} goes with --predictions; the model's file says how it decides"
+                raise click.UsageError(msg, click.get_current_context())
+            dossier = api.audit_model(model, data, **how)
+        else:
+            dossier = api.audit_predictions(predictions, **how)
     api.save(dossier, out)
     _record(dossier, out)
     progress.clear()

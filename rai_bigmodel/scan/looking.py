@@ -111,8 +111,12 @@ def refuse_unsafe(
     Raises:
         InputError: it is unsafe, cannot be read, or is of another kind; one line with the first reason.
     """
-    one = scan_bytes(model, where=where or "model") if isinstance(model, bytes) else scan(model)
-    shown = where or one.path
+    shown = where or ("model" if isinstance(model, bytes) else str(model))
+    if isinstance(model, bytes):
+        # Bytes have no ending that says what they are meant to be; the loader knows.
+        one = scan_bytes(model, where=shown if "." in shown or not kinds else f"{shown}.{kinds[0]}")
+    else:
+        one = scan(model)
     if not one.safe:
         more = f" (and {len(one.findings) - 1} more: rai scan)" if len(one.findings) > 1 else ""
         msg = f"{shown}: unsafe, not loaded: {one.findings[0].words}{more}"

@@ -82,7 +82,7 @@ def look(content: Any, seen: Seen) -> None:
     try:
         model = wire.message(content, Span(0, len(content)), _MODEL, _ONCE)
         if not model["graph"]:
-            seen.fault("broken-onnx", "", "not a whole ONNX model (holds no graph)")
+            seen.fault("broken-onnx", "", "not an ONNX model, or not the whole of one (holds no graph)")
             return
         bodies = {}
         for span in wire.spans(model["functions"]):
@@ -96,7 +96,7 @@ def look(content: Any, seen: Seen) -> None:
         calls[_Called("", "", "the graph")] = _graph(walk, wire.spans(model["graph"])[0], "", {}, 0)
         _expanded(calls, seen)
     except Malformed as error:
-        seen.fault("broken-onnx", "", f"not a whole ONNX model ({error})")
+        seen.fault("broken-onnx", "", f"not an ONNX model, or not the whole of one ({error})")
 
 
 def _lower(text: str) -> str:
