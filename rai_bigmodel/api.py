@@ -141,11 +141,11 @@ def read_splits(path: PathLike) -> Splits:
 
 
 def audit(
-    subject: Subject | Run | PathLike,
+    subject: Any,
     splits: Splits,
     *,
     audits: Sequence[str] | Mapping[str, Mapping[str, Any]],
-    relatives: Mapping[str, Subject | Run | PathLike] | None = None,
+    relatives: Mapping[str, Any] | None = None,
     on: Sequence[str] = ("primary",),
     seed: int = 0,
     on_audit: Progress | None = None,
@@ -153,7 +153,9 @@ def audit(
     """Put a subject before audits.
 
     Args:
-        subject: a `Subject`, a trained run, the folder of one, or an ONNX file that this package exported.
+        subject: a `Subject`, a trained run, the folder of one, an ONNX file that this package exported, a fitted
+            estimator or pipeline of scikit-learn, or a function of a dict of raw columns that gives scores; an
+            ``nn.Module`` through `rai_bigmodel.subjects.of_module.of_module`, which asks what it reads and gives.
         audits: names, or name → parameters; ``fairness/age: {use: fairness, …}`` runs one audit twice.
         relatives: role → what the subject is compared with.
         on: the roles that audits are run on.
@@ -164,9 +166,9 @@ def audit(
     from rai_bigmodel.asking import audits_asked, subject_of
     from rai_bigmodel.collect import collect
 
-    related = {role: subject_of(other) for role, other in (relatives or {}).items()}
+    related = {role: subject_of(other, splits) for role, other in (relatives or {}).items()}
     return collect(
-        subject_of(subject).related(**related),
+        subject_of(subject, splits).related(**related),
         splits,
         audits_asked(audits),
         on=on,

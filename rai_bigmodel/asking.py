@@ -15,7 +15,6 @@ from rai_bigmodel.evidence import Record
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.tables import Table
-    from rai_bigmodel.training.checkpoint import Run
 
     PathLike = str | os.PathLike[str]
 
@@ -43,8 +42,15 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
     return out
 
 
-def subject_of(given: Subject | Run | PathLike) -> Subject:
-    """A subject as it is, a trained run, the folder of one, or an ONNX file that this package exported."""
+def subject_of(given: Any, splits: Splits | None = None) -> Subject:
+    """A subject as it is, a trained run or its folder, an exported ONNX file, an estimator of scikit-learn, a function.
+
+    Args:
+        splits: the rows, whose columns say what an estimator reads and what a function's scores are of.
+
+    Raises:
+        InputError: it is none of these, or it does not say enough about itself.
+    """
     from rai_bigmodel.subject import Subject
 
     if isinstance(given, Subject):
@@ -58,9 +64,46 @@ def subject_of(given: Subject | Run | PathLike) -> Subject:
         if path.is_file():
             msg = f"{path}: a subject is the folder of a run or an .onnx file"
             raise InputError(msg)
+    elif not hasattr(given, "card"):  # everything that is no run
+        return _theirs(given, splits)
     from rai_bigmodel.subjects.of_run import of_run
 
     return of_run(given)
+
+
+def _theirs(given: Any, splits: Splits | None) -> Subject:
+    """A model of somebody else's, with what the rows say about it."""
+    import sys
+
+    if "torch" in sys.modules and isinstance(given, sys.modules["torch"].nn.Module):
+        msg = (
+            f"{type(given).__name__}: a module does not say what it reads and gives; "
+            "rai_bigmodel.subjects.of_module.of_module(module, features=[…], gives='logits') does"
+        )
+        raise InputError(msg)
+    rows = None if splits is None else splits.held_out
+    if rows is not None and hasattr(given, "predict"):
+        from rai_bigmodel.subjects.of_sklearn import of_sklearn
+
+        return of_sklearn(given, features=rows.roles.get("feature", ()), positive=rows.positive)
+    if rows is not None and callable(given):
+        from rai_bigmodel.subject import column_of
+        from rai_bigmodel.subjects.of_callable import of_callable
+        from rai_bigmodel.tables import Table
+
+        labels = rows.labels(column_of(rows, "truth")) if isinstance(rows, Table) else ()
+        if len(labels) != 2:
+            msg = (
+                "a function does not say what its numbers mean where the outcome is not one of two labels; "
+                "rai_bigmodel.subjects.of_callable.of_callable(function, labels=[…]) does"
+            )
+            raise InputError(msg)
+        return of_callable(given, labels=labels, positive=rows.positive)
+    msg = (
+        f"a subject is a Subject, a run or its folder, an .onnx file, an estimator of scikit-learn or a function of a "
+        f"dict of columns; got a {type(given).__name__}"
+    )
+    raise InputError(msg)
 
 
 class Rows(Record):
