@@ -77,8 +77,13 @@ def of_foreign_onnx(
     out = _output(runtime.get_outputs(), output, name)
     mapped = out.type.startswith("seq(map(")
     named = tuple(labels)
-    if mapped and not named:
-        named = _keys(runtime, runtime.get_inputs(), out.name, name)
+    if mapped:
+        # The map says which probability is whose; another order of labels would silently swap them.
+        told = _keys(runtime, runtime.get_inputs(), out.name, name)
+        if named and named != told:
+            msg = f"{name}: gives the labels {list(told)[:8]}, got labels={list(named)[:8]}"
+            raise InputError(msg)
+        named = told
     if not named:
         width = out.shape[-1] if len(out.shape) == 2 and isinstance(out.shape[-1], int) else 1
         if width > 2:
@@ -163,7 +168,7 @@ def _keys(runtime: Any, inputs: list[Any], output: str, name: str) -> tuple[str,
     try:
         keys = sorted(runtime.run([output], row)[0][0])
     except Exception as error:  # noqa: BLE001 - onnxruntime's own classes
-        msg = f"{name}: does not tell its labels ({files.visible(str(error))[:200]}); give labels=[…]"
+        msg = f"{name}: does not tell its labels ({files.visible(str(error))[:200]}); output='…' names another output"
         raise InputError(msg) from None
     return tuple(canonical(np.asarray(keys)).tolist())
 

@@ -78,6 +78,7 @@ def test_several_inputs_are_fed_by_name() -> None:
 def test_what_cannot_be_understood_is_one_line(pipeline) -> None:
     """Too few columns, text, an output that is not there, labels only, an unknown label, a hostile file."""
     content = exported(pipeline, zipmap=False)
+    mapped = exported(pipeline, zipmap=True)
     labels_only = onnx.load_from_string(content)
     del labels_only.graph.output[1]
     decides = labels_only.SerializeToString()
@@ -87,6 +88,7 @@ def test_what_cannot_be_understood_is_one_line(pipeline) -> None:
         (lambda: of_foreign_onnx(content, features=NAMES, positive="yes"), "got 'yes'"),
         (lambda: of_foreign_onnx(content, features=NAMES, inputs={"Y": NAMES}), "'Y' is not there"),
         (lambda: of_foreign_onnx(decides, features=NAMES), "gives no scores or probabilities; it"),
+        (lambda: of_foreign_onnx(mapped, features=NAMES, labels=("1", "0")), "gives the labels"),
         (lambda: of_foreign_onnx(b"\x80\x02cos\nsystem\n."), "unsafe, not loaded"),
         (lambda: of_foreign_onnx(content, features=NAMES).predict(TEXT), "'f3' must hold one number"),
     ):  # fmt: skip
