@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "audit",
     "audit_file",
+    "audit_model",
     "audit_predictions",
     "by_group",
     "check_policy",
@@ -159,11 +160,11 @@ def read_splits(path: PathLike) -> Splits:
 
 
 def audit(
-    subject: Subject | Run | PathLike,
+    subject: Any,
     splits: Splits,
     *,
     audits: Sequence[str] | Mapping[str, Mapping[str, Any]],
-    relatives: Mapping[str, Subject | Run | PathLike] | None = None,
+    relatives: Mapping[str, Any] | None = None,
     on: Sequence[str] = ("primary",),
     seed: int = 0,
     on_audit: Progress | None = None,
@@ -171,7 +172,9 @@ def audit(
     """Put a subject before audits.
 
     Args:
-        subject: a `Subject`, a trained run, the folder of one, or an ONNX file that this package exported.
+        subject: a `Subject`, a trained run, the folder of one, an ONNX file that this package exported, a fitted
+            estimator or pipeline of scikit-learn, or a function of a dict of raw columns that gives scores; an
+            ``nn.Module`` through `rai_bigmodel.subjects.of_module.of_module`, which asks what it reads and gives.
         audits: names, or name → parameters; ``fairness/age: {use: fairness, …}`` runs one audit twice.
         relatives: role → what the subject is compared with.
         on: the roles that audits are run on.
@@ -182,9 +185,9 @@ def audit(
     from rai_bigmodel.asking import audits_asked, subject_of
     from rai_bigmodel.collect import collect
 
-    related = {role: subject_of(other) for role, other in (relatives or {}).items()}
+    related = {role: subject_of(other, splits) for role, other in (relatives or {}).items()}
     return collect(
-        subject_of(subject).related(**related),
+        subject_of(subject, splits).related(**related),
         splits,
         audits_asked(audits),
         on=on,
@@ -286,10 +289,7 @@ def audit_predictions(
     from rai_bigmodel.asking import audits_asked, of_predictions
     from rai_bigmodel.collect import collect
 
-    if not sensitive:
-        msg = "at least one sensitive attribute is needed"
-        raise InputError(msg)
-    columns = tuple(dict.fromkeys(part for s in sensitive for part in s.split("*")))
+    columns = _columns(sensitive)
     roles = {
         "truth": (truth,),
         "sensitive": columns,
@@ -300,13 +300,69 @@ def audit_predictions(
         "feature": ("*",),
     }
     subject, splits = of_predictions(frame_or_path, roles=roles, positive=positive, threshold=threshold)
+    asked = _asked(columns, sensitive, intersections=intersections)
+    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+
+
+def audit_model(
+    model: PathLike,
+    data: PathLike,
+    *,
+    truth: str,
+    sensitive: Sequence[str],
+    positive: str = "",
+    identifier: str | None = None,
+    weight: str | None = None,
+    intersections: bool = True,
+    seed: int = 0,
+    on_audit: Progress | None = None,
+) -> Dossier:
+    """Audit an ONNX file that `export` wrote on a csv or parquet of the columns it reads; loads no torch.
+
+    The model is scanned before it is loaded. How it decides stands in the file.
+
+    Args:
+        truth: the column of outcomes.
+        sensitive: as in `audit_predictions`.
+        positive: refused where the model's score is that of another label.
+        identifier: a column that only names rows.
+        weight: a column of weights above 0, for the fairness audit.
+
+    Raises:
+        InputError: the model is unsafe or not one of ours, or the data lack a column.
+    """
+    from rai_bigmodel.asking import audits_asked, of_model
+    from rai_bigmodel.collect import collect
+
+    columns = _columns(sensitive)
+    roles = {
+        "truth": (truth,),
+        "sensitive": columns,
+        "id": (identifier,) if identifier else (),
+        "weight": (weight,) if weight else (),
+    }
+    subject, splits = of_model(model, data, roles=roles, positive=positive)
+    asked = _asked(columns, sensitive, intersections=intersections)
+    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+
+
+def _columns(sensitive: Sequence[str]) -> tuple[str, ...]:
+    if not sensitive:
+        msg = "at least one sensitive attribute is needed"
+        raise InputError(msg)
+    return tuple(dict.fromkeys(part for s in sensitive for part in s.split("*")))
+
+
+def _asked(
+    columns: Sequence[str], sensitive: Sequence[str], *, intersections: bool
+) -> dict[str, dict[str, Any]]:
+    """The audits of a table or a file, with the intersections that were asked for."""
     fairness: dict[str, Any] = {"intersections": intersections}
     if any("*" in s for s in sensitive):
         singles = [s for s in sensitive if "*" not in s]
         pairs = [f"{a}*{b}" for i, a in enumerate(singles) for b in singles[i + 1 :]] if intersections else []
         fairness = {"attributes": tuple(dict.fromkeys([*columns, *pairs, *sensitive]))}
-    asked = {name: fairness if name == "fairness" else {} for name in PREDICTION_AUDITS}
-    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+    return {name: fairness if name == "fairness" else {} for name in PREDICTION_AUDITS}
 
 
 # --- mitigating ------------------------------------------------------------------------------------
