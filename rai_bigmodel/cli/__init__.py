@@ -1,0 +1,99 @@
+"""``rai``: what can one do from the shell? Data to stdout, progress and prose to stderr, one exit code each."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import NoReturn
+
+import click
+
+from rai_bigmodel.cli.auditing import audit, audits, scan
+from rai_bigmodel.cli.judging import controls, diff, gate, index, policy, report
+from rai_bigmodel.cli.making import demo, export, mitigate, train
+from rai_bigmodel.cli.proving import sign, verify
+from rai_bigmodel.cli.terminal import example, say
+from rai_bigmodel.errors import RaiError
+
+OUR_BUG = 4
+
+
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run a command and exit with its code."""
+    sys.exit(_run(args))
+
+
+def _run(args: list[str] | None) -> int:
+    try:
+        code = cli.main(args=args, prog_name="rai", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return 2
+    except click.UsageError as error:
+        hint = f" (try: {error.ctx.command_path} --help)" if error.ctx else ""
+        return say(f"{error.format_message()}{hint}", 2)
+    except click.ClickException as error:
+        return say(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt):
+        return say("stopped", 130)
+    except RaiError as error:
+        return say(" ".join(str(error).split()), error.exit_code)
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing is left to say, and nothing may be flushed at exit.
+        sys.stdout = None
+        return 0
+    except Exception:  # noqa: BLE001 - the one place where our own bugs come out
+        traceback.print_exc()
+        return say(
+            "this is a bug of rai itself, not of your input. Please report the lines above, the command and "
+            "the output of 'rai --version' where you got the package from.",
+            OUR_BUG,
+        )
+    return code if isinstance(code, int) else 0
+
+
+def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's own signature
+    if not wanted or context.resilient_parsing:
+        return
+    from importlib import metadata
+
+    click.echo(f"rai_bigmodel {metadata.version('rai_bigmodel')}")
+    context.exit()
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    **example("rai demo", "rai gate reports/demo --policy examples/policies/lending.yaml"),
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
+def cli() -> None:
+    """Train models, put them before audits, hold the evidence against a policy, write the page.
+
+    Exit codes: 0 done, or the policy is met; 1 not met; 2 the input or the call is wrong; 3 inconclusive, or
+    an audit broke; 4 a bug of ours; 130 Ctrl-C.
+    """
+    if os.environ.get("NO_COLOR"):
+        click.get_current_context().color = False
+
+
+for _command in (
+    demo,
+    train,
+    export,
+    audit,
+    gate,
+    report,
+    mitigate,
+    policy,
+    index,
+    diff,
+    sign,
+    verify,
+    scan,
+    audits,
+    controls,
+):
+    cli.add_command(_command)

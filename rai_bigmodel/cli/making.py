@@ -1,0 +1,157 @@
+"""Which commands make a model? ``demo train export mitigate``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rai_bigmodel.cli.terminal import Progress, example, print_verdict, quietly, say
+
+
+@click.command(**example("rai demo", "rai demo --out reports/first-try"))
+@click.option("--out", default="reports/demo", show_default=True, help="Folder to write to.")
+@quietly
+def demo(out: str, *, quiet: bool) -> int:
+    """Train a private model on real mortgage data, audit it, judge it, and write the page.
+
+    Exits with 0 when it finished, whatever the verdict; `rai gate` turns the verdict into an exit code.
+    """
+    from rai_bigmodel import api
+
+    progress = Progress(quiet=quiet)
+    dossier, verdict = api.demo(out, on_progress=progress)
+    progress.clear()
+    print_verdict(verdict, quiet=quiet)
+    for evidence in dossier.evidence:
+        if evidence.failure:
+            say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 0)
+    if not quiet:
+        click.echo(f"The page: {Path(out) / 'report.html'}", err=True)
+    return 0
+
+
+@click.command(
+    **example("rai train recipe.yaml --out runs/loan", "rai train recipe.yaml --out runs/loan --resume")
+)
+@click.argument("recipe", type=click.Path())
+@click.option("--out", required=True, help="Folder for model.safetensors and card.json.")
+@click.option(
+    "--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out."
+)
+@quietly
+def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
+    """Train the network that RECIPE describes.
+
+    A training that is stopped leaves a checkpoint in RUN/resume (how often one is written: train.every in RECIPE),
+    from which --resume goes on to the weights that it would have had. That of a private training is a secret: it
+    goes when the training ends.
+    """
+    from rai_bigmodel import api
+
+    progress = Progress(quiet=quiet)
+
+    shown = 0.0
+
+    def on_step(step: int, of: int, loss: float | None, pace: Any) -> None:
+        nonlocal shown
+        if (now := time.monotonic()) - shown < 0.1 and step < of:
+            return
+        shown = now
+        said = "" if loss is None else f" · loss {loss:.4g}"
+        minutes, seconds = divmod(round(pace.seconds_left), 60)
+        speed = f"{pace.rows_per_second:,.0f} rows/s"
+        progress(f"train{said} · {speed} · {minutes}:{seconds:02d} left ·", step, of)
+
+    run = api.train_recipe(recipe, out=out, resume=resume, on_step=on_step if progress.on else None)
+    progress.clear()
+    if not quiet:
+        click.echo(f"{run.name}: {Path(out) / 'model.safetensors'} ({run.digest})", err=True)
+    return 0
+
+
+@click.command(**example("rai export runs/loan --out loan.onnx"))
+@click.argument("run", type=click.Path())
+@click.option("--out", help="The ONNX file; by default RUN/model.onnx.")
+@quietly
+def export(run: str, out: str | None, *, quiet: bool) -> int:
+    """Write the trained network in RUN as an ONNX file that takes raw columns, and check that it agrees."""
+    from rai_bigmodel import api
+
+    path = out or str(Path(run) / "model.onnx")
+    subject = api.export(run, path)
+    if not quiet:
+        click.echo(f"{path} ({subject.digest})", err=True)
+    return 0
+
+
+@click.command(
+    **example(
+        "rai mitigate audit.yaml --attribute race --out runs/fairer",
+        "rai mitigate reports/demo/audit.yaml --role plain --attribute race --out runs/fairer",
+    )
+)
+@click.argument("file", type=click.Path(), metavar="AUDIT.yaml")
+@click.option("--attribute", required=True, metavar="A", help="The attribute; a*b is an intersection.")
+@click.option(
+    "--constraint",
+    default="demographic_parity",
+    show_default=True,
+    metavar="C",
+    help="What should be alike in every group: demographic_parity, equal_opportunity or equalized_odds.",
+)
+@click.option("--out", required=True, metavar="RUN", help="Folder for the fairer model and frontier.json.")
+@click.option(
+    "--role", default="primary", show_default=True, metavar="ROLE", help="Which of the audit's subjects."
+)
+@click.option(
+    "--accuracy-cost",
+    type=float,
+    default=0.02,
+    show_default=True,
+    metavar="X",
+    help="The most accuracy on the calibration rows that may be given up.",
+)
+@click.option(
+    "--rounds",
+    type=int,
+    metavar="N",
+    help="Rounds of Fairlearn's ExponentiatedGradient, some three trainings each; 0 leaves it out "
+    "[default: 8 where fairlearn is installed].",
+)
+@click.option("--policy", metavar="POLICY.yaml", help="May allow methods that read the attribute to decide.")
+@click.option("--json", "as_json", is_flag=True, help="The frontier as JSON on stdout.")
+@quietly
+def mitigate(file: str, *, out: str, as_json: bool, quiet: bool, **how: Any) -> int:
+    """Look for a fairer model, and say what it costs.
+
+    The subject of AUDIT.yaml is trained again in other ways: without features that tell the attribute, with simpler
+    settings, with rows reweighed, with the demand put into labels and weights, by Fairlearn's ExponentiatedGradient.
+    One is chosen on the calibration rows; what it costs is measured on the held-out rows. RUN is a run like any
+    other: rai audit and rai export take it.
+
+    Your own rows come as three files: data: {file: held_out.csv, train: train.csv, calibrate: calibrate.csv,
+    truth: …, sensitive: […]}; train and calibrate are those that the run was made from.
+    """
+    from rai_bigmodel import api, files
+
+    progress = Progress(quiet=quiet)
+    made = api.mitigate_file(file, out=out, on_candidate=progress, **how)
+    progress.clear()
+    frontier = made.frontier
+    if as_json:
+        click.echo(files.canonical_json(frontier).decode(), nl=False)
+    else:
+        from rai_bigmodel.mitigate import words
+
+        for line in (*words.table(frontier), *words.by_group(frontier)):
+            click.echo(line)
+    if not quiet:
+        from rai_bigmodel.mitigate import words
+
+        for line in words.prose(frontier):
+            click.echo(files.visible(line), err=True)
+        click.echo(f"{made.run.name}: {Path(out) / 'model.safetensors'} ({made.run.digest})", err=True)
+    return 0

@@ -1,0 +1,53 @@
+"""Which commands say who made a run, and whether it still holds? ``sign verify``."""
+
+from __future__ import annotations
+
+import click
+
+from rai_bigmodel.cli.terminal import Progress, example, quietly
+
+
+@click.command(
+    **example("rai sign reports/demo --key private.pem", "rai verify reports/demo --key public.pem")
+)
+@click.argument("folder", type=click.Path(), metavar="DIR")
+@click.option(
+    "--key", required=True, metavar="PRIVATE.pem", help="An ECDSA key on P-256, without a passphrase."
+)
+@quietly
+def sign(folder: str, key: str, *, quiet: bool) -> int:
+    """Sign the manifest in DIR, and with it every digest that it names; writes DIR/signature.json."""
+    from rai_bigmodel import api
+
+    signed = api.sign(folder, key=key)
+    if not quiet:
+        click.echo(f"manifest {signed.manifest}, signed with the key {signed.key}", err=True)
+    return 0
+
+
+@click.command(**example("rai verify reports/demo", "rai verify reports/demo/report.html --expect 3f1c…"))
+@click.argument("path", type=click.Path(), metavar="DIR|REPORT.html")
+@click.option(
+    "--expect", default="", metavar="SHA256", help="The digest of manifest or run, known from elsewhere."
+)
+@click.option("--key", metavar="PUBLIC.pem", help="The public key that must have signed it.")
+@click.option(
+    "--rerun", is_flag=True, help="Repeat the audits on the saved subject and rows; trains nothing."
+)
+@quietly
+def verify(path: str, expect: str, key: str | None, *, rerun: bool, quiet: bool) -> int:
+    """Work out every digest, the verdict and the page anew: exit 0 all holds, 1 something does not.
+
+    Without --expect, --key or --rerun a folder can only be shown to be consistent in itself.
+    """
+    from rai_bigmodel import api
+    from rai_bigmodel.files import visible
+
+    progress = Progress(quiet=quiet)
+    checked = api.verify(path, expect=expect, key=key, rerun=rerun, on_audit=progress)
+    progress.clear()
+    for check in checked.checks if not quiet else ():
+        word = {True: "holds", False: "does not hold", None: "not checked"}[check.holds]
+        click.echo(visible(f"{check.what}: {word}: {check.words}"))
+    click.echo(visible(checked.headline))
+    return 0 if checked.holds else 1
