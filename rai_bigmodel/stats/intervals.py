@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
+from rai_bigmodel.stats import special
 
 from rai_bigmodel.evidence import LADDER, Interval, Rung
 

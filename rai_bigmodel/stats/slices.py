@@ -10,7 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
+from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -171,7 +171,10 @@ def more_than_chance(hits: int, rows: int, all_hits: int, whole: int) -> float:
     # Draws that need more misses than there are do not exist.
     x = x[rows - x <= whole - all_hits]
     terms = log_choose(all_hits, x) + log_choose(whole - all_hits, rows - x) - log_choose(whole, rows)
-    return float(min(1.0, np.exp(special.logsumexp(terms)))) if len(terms) else 0.0
+    if not len(terms):
+        return 0.0
+    largest = terms.max()
+    return float(min(1.0, np.exp(largest + np.log(np.sum(np.exp(terms - largest))))))
 
 
 def benjamini_yekutieli(p: Sequence[float], *, rate: float) -> list[bool]:
