@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xBF58476D1CE4E5B9)
+_BLOCK = 1 << 14
 _SHIFT = np.uint64(29)
 
 
@@ -52,20 +53,25 @@ def _bits(values: Array) -> Array:
     """One pattern of bits for every NaN, and for both zeros."""
     if values.dtype.kind != "f":
         return values.astype(np.uint64)
-    plain = values.astype(np.float64) + 0.0
-    plain[np.isnan(plain)] = np.nan
+    plain = values.astype(np.float64, copy=False) + 0.0
+    gone = np.isnan(plain)
+    if gone.any():
+        plain[gone] = np.nan
     return plain.view(np.uint64)
 
 
 def _hashes(keys: Sequence[Array]) -> Array:
-    out = np.zeros(len(keys[0]), dtype=np.uint64)
-    for key in keys:
-        # Whole numbers as floats differ in their upper bits only, so those are folded down first.
-        out ^= key ^ (key >> np.uint64(32))
-        out *= _ODD
-        out ^= out >> _SHIFT
-        out *= _OTHER
-    return out
+    whole = np.zeros(len(keys[0]), dtype=np.uint64)
+    for start in range(0, len(whole), _BLOCK):
+        out = whole[start : start + _BLOCK]  # all columns of some rows at a time: they stay in the cache
+        for key in keys:
+            # Whole numbers as floats differ in their upper bits only, so those are folded down first.
+            here = key[start : start + _BLOCK]
+            out ^= here ^ (here >> np.uint64(32))
+            out *= _ODD
+            out ^= out >> _SHIFT
+            out *= _OTHER
+    return whole
 
 
 def _tuples(keys: Sequence[Array], rows: Array) -> list[tuple[int, ...]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+
 from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:

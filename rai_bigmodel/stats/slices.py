@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+
 from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:
