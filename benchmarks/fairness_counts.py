@@ -188,10 +188,10 @@ if which == "ours":
     for by in (["race"], ["sex"], ["race", "sex"]):
         t.count(by, truth="y", decision=cut)
 elif which == "cells":
-    duckdb.sql("SET threads = 1")
+    duckdb.sql("SET threads = 1; SET enable_progress_bar = false")
     duckdb.sql(f"SELECT race, sex, y, p >= 0.5, count(*) FROM {source} GROUP BY ALL").fetchall()
 else:
-    duckdb.sql("SET threads = 1")
+    duckdb.sql("SET threads = 1; SET enable_progress_bar = false")
     duckdb.sql(f"SELECT sum(race), sum(sex), sum(y), sum(p) FROM {source}").fetchall()
 peak = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) // 1024
 print(time.process_time() - start, peak)
