@@ -100,7 +100,8 @@ def _of_size(
     z = float(np.sqrt(2 * np.log(max(cells, 2))))
     codes = {i: columns[i].codes.astype(np.int64) for some in which for i in some}
     found: list[Slice] = []
-    known, prefix = (-1,), happened
+    known: tuple[int, ...] = (-1,)
+    prefix = happened
     for some in which:
         if known != some[:-1]:
             # What happened is the first digit of a cell; sets that differ in their last column share all digits before.
