@@ -16,7 +16,8 @@ def test_the_special_functions_are_scipys_and_leave_its_package_whole() -> None:
     """In a fresh process: the same objects, and whoever asks for scipy.special afterwards has all of it."""
     code = (
         "import sys; from rai_bigmodel.stats import special; assert 'scipy.special' not in sys.modules; "
-        "import scipy.special as whole, scipy.stats; names = [n for n in vars(special) if hasattr(vars(special)[n], 'nin')]; "
+        "import scipy.special as whole, scipy.stats; "
+        "names = [n for n in vars(special) if hasattr(vars(special)[n], 'nin')]; "
         "assert len(names) >= 11 and all(getattr(whole, n)(*[.5] * (getattr(whole, n).nin)) == "
         "getattr(special, n)(*[.5] * getattr(special, n).nin) for n in names if n != 'bdtr');"
         "assert whole.logsumexp([0.0]) == 0"
