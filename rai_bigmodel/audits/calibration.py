@@ -52,7 +52,7 @@ class Calibration(Record, omit_defaults=True):
         if found.value is None or found.bins is None:
             return _nothing(found.why, n)
         fits = len(found.bins.n)
-        if isinstance(said, Confidence):
+        if isinstance(said, Confidence) and n <= calibration.POOLED_FROM:
             p = calibration.consistency_p(said.scores, said.truth, rng, bins=fits)
         else:
             p = calibration.consistency_of_cells(cells, rng, bins=fits)

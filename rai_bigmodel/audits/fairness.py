@@ -14,7 +14,6 @@ import numpy as np
 from rai_bigmodel.audits.answers import IN_BINS, NEEDS_ROWS
 from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
-    binned,
     groups_of,
     numbers_of,
     text_of,
@@ -23,7 +22,7 @@ from rai_bigmodel.audits.fairness_groups import (
 from rai_bigmodel.audits.fairness_means import of_means
 from rai_bigmodel.audits.fairness_rates import measurement, of_attribute
 from rai_bigmodel.audits.fairness_scores import of_scores, scoring_rate
-from rai_bigmodel.audits.fairness_strata import of_strata
+from rai_bigmodel.audits.fairness_strata import of_counted_strata, of_strata
 from rai_bigmodel.audits.fairness_tables import Law, law_tables
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Record
@@ -41,6 +40,7 @@ from rai_bigmodel.subject import (
     scores_of,
     task_of,
 )
+from rai_bigmodel.tables.bins import binned
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
@@ -179,9 +179,6 @@ class Fairness(Record, omit_defaults=True):
     def _in_engine(self, asked: _Asked, rng: np.random.Generator) -> list[Findings]:
         """Rows that stay in their engine: everything that follows from one GROUP BY an attribute, and nothing else."""
         cohort, parts = asked.grouped, []
-        if self.given:
-            msg = f"{cohort.name}: given needs the rows in memory; these stay in their engine"
-            raise InputError(msg)
         truth, decision = column_of(cohort, "truth"), decision_in(asked.subject, cohort)
         weight = cohort.roles.get("weight", ())
         score = column_of(cohort, "score") if has_scores(asked.subject, cohort) else ""
@@ -202,6 +199,9 @@ class Fairness(Record, omit_defaults=True):
                 threshold = asked.subject.decision.threshold
                 parts.append(of_scores(attribute, names, by_score, threshold=threshold))
             parts += [of_attribute(attribute, counts, rng), self._tables(attribute, counts, by_score)]
+            if given := self.given.get(attribute):
+                within = cohort.within(by, given=given.split("*"), decision=decision)  # type: ignore[attr-defined]
+                parts.append(of_counted_strata(attribute, given, within))
         notes = [
             IN_BINS if score and not weight else "Rows stay in their engine: nothing but counts has left it."
         ]

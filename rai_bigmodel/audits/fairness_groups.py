@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +12,6 @@ from rai_bigmodel.subject import column_of, inputs_of
 from rai_bigmodel.tables import Table, canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rai_bigmodel.subject import Array, Cohort, Subject
 
 Grouping = tuple[np.ndarray, tuple[str, ...]]
@@ -32,40 +28,6 @@ def groups_of(cohort: Cohort, attribute: str, *, role: str = "sensitive") -> Gro
         msg = f"{cohort.name}: {attribute!r} ({role}) needs the rows in memory; read them with tables.read_table"
         raise InputError(msg)
     return cohort.groups(attribute.split("*"))
-
-
-def binned(cohort: Cohort, bins: Mapping[str, tuple[float, ...]]) -> Cohort:
-    """The same rows with numbers put into the bins stated for their column; an edge belongs to the bin above it.
-
-    Raises:
-        InputError: a column is not there or holds text, or edges do not ascend.
-    """
-    if not bins:
-        return cohort
-    if not isinstance(cohort, Table):
-        msg = f"{cohort.name}: bins need the rows in memory"
-        raise InputError(msg)
-    columns = dict(cohort.columns)
-    for column, edges in bins.items():
-        values = cohort.arrays(column)[column]
-        if values.dtype == object:
-            msg = f"{cohort.name}: bins for {column!r}, which holds text; bins are for numbers"
-            raise InputError(msg)
-        at = np.asarray(edges, dtype=np.float64)
-        if not len(at) or not np.isfinite(at).all() or (np.diff(at) <= 0).any():
-            msg = f"bins for {column!r} must be ascending numbers, at least one, got {list(edges)}"
-            raise InputError(msg)
-        names = np.array(bin_names(edges), dtype=object)[np.searchsorted(at, values, side="right")]
-        names[np.isnan(values)] = None
-        columns[column] = names
-    return dataclasses.replace(cohort, columns=columns)
-
-
-def bin_names(edges: tuple[float, ...]) -> list[str]:
-    """``under 25``, ``25 to 40``, ``40 or more`` for the edges 25 and 40."""
-    said = [f"{edge:.12g}" for edge in edges]
-    between = [f"{a} to {b}" for a, b in itertools.pairwise(said)]
-    return [f"under {said[0]}", *between, f"{said[-1]} or more"]
 
 
 def weights_of(cohort: Cohort) -> Array | None:

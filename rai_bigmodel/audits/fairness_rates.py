@@ -94,13 +94,14 @@ def group_rates(labels: dict[str, str], name: str, rate: Rate) -> list[Measureme
     """One rate of each group, with Wilson's interval."""
     out = []
     columns = (rate.groups, rate.successes.tolist(), rate.trials.tolist(), rate.counted.tolist())
-    for group, x, n, rows in zip(*columns, strict=True):
+    spans = intervals.group_rates(rate.successes, rate.trials)
+    for group, x, n, rows, span in zip(*columns, spans, strict=True):
         here = {**labels, "group": group}
         if n == 0:
             why = f"no rows of this group count towards its {name.replace('_', ' ')}"
             out.append(measurement(name, here, None, n=0, why=why))
         else:
-            out.append(measurement(name, here, x / n, n=rows, interval=intervals.group_rate(x, n)))
+            out.append(measurement(name, here, x / n, n=rows, interval=span))
     return out
 
 

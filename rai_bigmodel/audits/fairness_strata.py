@@ -14,7 +14,7 @@ from rai_bigmodel.audits.fairness_rates import SCOPES, measurement, too_few
 from rai_bigmodel.evidence import Findings, Measurement, Table
 from rai_bigmodel.stats.counts import MISSING, Rate
 from rai_bigmodel.stats.intervals import Limits, newcombe, z_two_sided
-from rai_bigmodel.stats.strata import Pooled, mantel_haenszel, pooled_ends, widest_conditional_gap
+from rai_bigmodel.stats.strata import Pooled, Within, mantel_haenszel, pooled_ends, widest_conditional_gap
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.fairness_groups import Grouping
@@ -41,6 +41,12 @@ def of_strata(attribute: str, given: str, groups: Grouping, strata: Grouping, de
     cell = within * len(names) + codes
     n = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape)
     x = np.bincount(cell[np.asarray(decision, dtype=bool)], minlength=n.size).reshape(shape)
+    return of_counted_strata(attribute, given, Within(names, called, x, n))
+
+
+def of_counted_strata(attribute: str, given: str, within: Within) -> Findings:
+    """The same from counts, wherever they were counted."""
+    names, called, x, n = within
     overall = Rate(names, x.sum(axis=0), n.sum(axis=0))
     usable = np.array([MISSING not in s.split("*") for s in called])
     found, notes = [], {}

@@ -45,7 +45,9 @@ class Conditions(NamedTuple):
                 visible(self.name), self.table[_codes(cohort, self.name)[0][rows]], self.words
             )
         values = cohort.arrays(self.name)[self.name][rows]
-        codes = np.searchsorted(self.cuts, values, side="left").astype(np.int32) + 1
+        codes = np.ones(len(values), dtype=np.int32)
+        for cut in self.cuts:  # a few comparisons of all are quicker than a search for each
+            codes += values > cut
         codes[np.isnan(values)] = len(self.cuts) + 2 if self.words[-1] == "is missing" else 0
         return slices.Column(visible(self.name), codes, self.words)
 

@@ -76,7 +76,7 @@ class Slices(Record, omit_defaults=True):
         wrong = ~correct(subject, cohort)
         shuffled = rng.permutation(cohort.rows)
         search, confirm = np.array_split(shuffled, 2)
-        search, confirm = np.sort(search[:SEARCHED]), np.sort(confirm)
+        search, confirm = np.sort(search[:SEARCHED]), _ascending(confirm, cohort.rows)
         # Quarters and frequent values: of all rows, or of as many as are looked at twice over.
         conditions = conditions_of(cohort, shuffled[: 2 * SEARCHED])
         if not conditions:
@@ -106,6 +106,13 @@ class Slices(Record, omit_defaults=True):
         )
 
 
+def _ascending(rows: Array, of: int) -> Array:
+    """Some of the rows, in order: marked and found again, which is quicker than sorting them."""
+    marked = np.zeros(of, dtype=bool)
+    marked[rows] = True
+    return np.flatnonzero(marked)
+
+
 class _Seen(NamedTuple):
     """A slice as the confirming half shows it."""
 
@@ -127,7 +134,8 @@ class _Seen(NamedTuple):
 
 
 def _seen(words: str, mask: Array, wrong: Array) -> _Seen:
-    rows, hits, whole, all_hits = (int(v) for v in (mask.sum(), wrong[mask].sum(), len(mask), wrong.sum()))
+    rows, hits, all_hits = (int(np.count_nonzero(v)) for v in (mask, mask & wrong, wrong))
+    whole = len(mask)
     p = slices.more_than_chance(hits, rows, all_hits, whole) if rows else 1.0
     return _Seen(words, rows, hits, whole, all_hits, p)
 

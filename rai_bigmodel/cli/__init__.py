@@ -62,7 +62,16 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None: 
     context.exit()
 
 
+_COMMANDS = (
+    *(demo, train, export, mitigate),
+    *(audit, scan, audits),
+    *(gate, report, index, diff, policy, controls),
+    *(sign, verify),
+)
+
+
 @click.group(
+    commands=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     **example("rai demo", "rai gate reports/demo --policy examples/policies/lending.yaml"),
 )
@@ -77,23 +86,3 @@ def cli() -> None:
     """
     if os.environ.get("NO_COLOR"):
         click.get_current_context().color = False
-
-
-for _command in (
-    demo,
-    train,
-    export,
-    audit,
-    gate,
-    report,
-    mitigate,
-    policy,
-    index,
-    diff,
-    sign,
-    verify,
-    scan,
-    audits,
-    controls,
-):
-    cli.add_command(_command)

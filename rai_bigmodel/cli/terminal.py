@@ -13,11 +13,7 @@ if TYPE_CHECKING:
 
 
 MARKS = {"pass": "✓", "fail": "✕", "inconclusive": "◐", "waived": "○"}
-
-
 WORDS = {"pass": "passes", "fail": "fails", "inconclusive": "inconclusive", "waived": "waived"}
-
-
 COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "waived": "cyan"}
 
 

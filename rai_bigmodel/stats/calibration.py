@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
 
+from rai_bigmodel.stats import special
 from rai_bigmodel.stats.cells import Cells, of_histogram, of_rows
 from rai_bigmodel.stats.intervals import climb, widened
 

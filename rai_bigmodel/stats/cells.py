@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.stats.counts import by_value
+from rai_bigmodel.stats.counts import by_value, few_decimals
 
 if TYPE_CHECKING:
     Array = np.ndarray
+
+
+MOST_CELLS = 4_000_000
+"""Up to so many cells a table of all is quicker than sorting rows."""
 
 
 class Cells(NamedTuple):
@@ -66,6 +70,10 @@ def of_groups(codes: Array, scores: Array, truth: Array, *, groups: int) -> list
 
 def ranked(scores: Array) -> tuple[Array, Array]:
     """The distinct scores, ascending, and the place of each row's among them ``(rows,)``."""
+    if (coded := few_decimals(scores)) is not None:
+        code, low, scale = coded
+        occurs = np.bincount(code) > 0
+        return (np.flatnonzero(occurs) + float(low)) / scale, (np.cumsum(occurs) - 1)[code]
     order = np.argsort(scores)
     ordered = scores[order]
     fresh = np.r_[False, ordered[1:] != ordered[:-1]][: len(ordered)]
@@ -78,12 +86,19 @@ def of_ranks(codes: Array, levels: Array, rank: Array, truth: Array, *, groups: 
     """As `of_groups`, for scores that were ranked once for several groupings."""
     size = max(len(levels), 1)
     # One key for group, score and outcome: whole numbers are sorted faster than rows are ordered.
-    keys = np.sort((codes.astype(np.int64) * size + rank) * 2 + truth)
-    cell = keys >> 1
-    starts = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]][: len(cell)])
-    rows = np.diff(np.r_[starts, len(cell)])
-    hits = np.add.reduceat(keys & 1, starts) if len(starts) else rows
-    which = cell[starts]
+    keys = (codes.astype(np.int64) * size + rank) * 2 + truth
+    if 2 * groups * size <= MOST_CELLS:
+        both = np.bincount(keys, minlength=2 * groups * size).reshape(-1, 2)
+        rows, hits = both[:, 0] + both[:, 1], both[:, 1]
+        which = np.flatnonzero(rows)
+        rows, hits = rows[which], hits[which]
+    else:
+        keys = np.sort(keys)
+        cell = keys >> 1
+        starts = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]][: len(cell)])
+        rows = np.diff(np.r_[starts, len(cell)])
+        hits = np.add.reduceat(keys & 1, starts) if len(starts) else rows
+        which = cell[starts]
     ends = np.searchsorted(which, np.arange(groups + 1) * size)
     found = []
     for i in range(groups):

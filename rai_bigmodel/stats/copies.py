@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 _OTHER = np.uint64(0xBF58476D1CE4E5B9)
+_BLOCK = 1 << 14
 _SHIFT = np.uint64(29)
 
 
@@ -22,17 +23,16 @@ def distinct(columns: Sequence[Array]) -> int:
     Args:
         columns: numbers or codes ``(rows,)``, one column at least; missing numbers are equal to one another.
     """
-    keys = [_bits(values) for values in columns]
-    hashes = _hashes(keys)
+    hashes = _hashes(columns)
     rows = len(hashes)
     if not (np.diff(np.sort(hashes)) == 0).any():
         return rows
     order = np.argsort(hashes)
     alike = np.flatnonzero(hashes[order[1:]] == hashes[order[:-1]])
     first, second = order[alike], order[alike + 1]
-    if all((key[first] == key[second]).all() for key in keys):
+    if all((_bits(values[first]) == _bits(values[second])).all() for values in columns):
         return rows - len(alike)
-    return len(set(_tuples(keys, np.arange(rows))))
+    return len(set(_tuples(columns, np.arange(rows))))
 
 
 def shared(columns: Sequence[Array], others: Sequence[Array]) -> int:
@@ -41,32 +41,36 @@ def shared(columns: Sequence[Array], others: Sequence[Array]) -> int:
     Args:
         columns, others: the same columns of two tables, as in `distinct`; codes stand for the same values in both.
     """
-    ours, theirs = ([_bits(values) for values in part] for part in (columns, others))
-    a, b = _hashes(ours), _hashes(theirs)
+    a, b = _hashes(columns), _hashes(others)
     there = np.flatnonzero(np.isin(a, b))
-    seen = set(_tuples(theirs, np.flatnonzero(np.isin(b, a[there]))))
-    return sum(row in seen for row in _tuples(ours, there))
+    seen = set(_tuples(others, np.flatnonzero(np.isin(b, a[there]))))
+    return sum(row in seen for row in _tuples(columns, there))
 
 
 def _bits(values: Array) -> Array:
     """One pattern of bits for every NaN, and for both zeros."""
     if values.dtype.kind != "f":
         return values.astype(np.uint64)
-    plain = values.astype(np.float64) + 0.0
-    plain[np.isnan(plain)] = np.nan
+    plain = values.astype(np.float64, copy=False) + 0.0
+    gone = np.isnan(plain)
+    if gone.any():
+        plain[gone] = np.nan
     return plain.view(np.uint64)
 
 
-def _hashes(keys: Sequence[Array]) -> Array:
-    out = np.zeros(len(keys[0]), dtype=np.uint64)
-    for key in keys:
-        # Whole numbers as floats differ in their upper bits only, so those are folded down first.
-        out ^= key ^ (key >> np.uint64(32))
-        out *= _ODD
-        out ^= out >> _SHIFT
-        out *= _OTHER
-    return out
+def _hashes(columns: Sequence[Array]) -> Array:
+    whole = np.zeros(len(columns[0]), dtype=np.uint64)
+    for start in range(0, len(whole), _BLOCK):
+        out = whole[start : start + _BLOCK]  # all columns of some rows at a time: they stay in the cache
+        for values in columns:
+            # Whole numbers as floats differ in their upper bits only, so those are folded down first.
+            here = _bits(values[start : start + _BLOCK])
+            out ^= here ^ (here >> np.uint64(32))
+            out *= _ODD
+            out ^= out >> _SHIFT
+            out *= _OTHER
+    return whole
 
 
-def _tuples(keys: Sequence[Array], rows: Array) -> list[tuple[int, ...]]:
-    return list(zip(*(key[rows].tolist() for key in keys), strict=True))
+def _tuples(columns: Sequence[Array], rows: Array) -> list[tuple[int, ...]]:
+    return list(zip(*(_bits(values[rows]).tolist() for values in columns), strict=True))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
 
+from rai_bigmodel.stats import special
 from rai_bigmodel.stats.counts import MISSING
 from rai_bigmodel.stats.intervals import climb
 

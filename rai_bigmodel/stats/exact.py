@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
+
+from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import math
 from functools import cache, lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from rai_bigmodel.evidence import LADDER, Interval, Rung
+from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 """The level of the interval that is shown where no policy says otherwise."""
+_SHOWN = LADDER.index(0.05)
+_ALPHAS = np.array(LADDER)
 
 
 def z_two_sided(alpha: float) -> float:
@@ -57,6 +59,26 @@ def climb(
     return Interval(low=low, high=high, level=level, method=method, ladder=tuple(rungs))
 
 
+def climb_at_once(
+    two_sided: Callable[[Array], tuple[Array, Array]],
+    keep: Callable[[Array], tuple[Array, Array]] | None = None,
+    *,
+    method: str,
+) -> Interval:
+    """As `climb` at the usual level, from functions of all rungs: α ``(rungs,)`` → both ends, each ``(rungs,)``.
+
+    What is infinite or not a number is unbounded.
+    """
+    both = two_sided(_ALPHAS), (two_sided(2 * _ALPHAS) if keep is None else keep(_ALPHAS))
+    ends = [[v if math.isfinite(v) else None for v in end.tolist()] for pair in both for end in pair]
+    return _of_rungs(list(zip(LADDER, *ends, strict=True)), method)
+
+
+def _of_rungs(rungs: list[Rung], method: str) -> Interval:
+    _, low, high, *_ = rungs[_SHOWN]
+    return Interval(low=low, high=high, level=LEVEL, method=method, ladder=tuple(rungs))
+
+
 def widened(interval: Interval, by: float, *, low: float | None = 0.0, high: float | None = 1.0) -> Interval:
     """An interval of a number that is itself known only to within `by`: each end that much further out.
 
@@ -84,7 +106,7 @@ def widened(interval: Interval, by: float, *, low: float | None = 0.0, high: flo
 # --- one proportion ---------------------------------------------------------------------------
 
 
-def wilson(successes: Array, trials: Array, z: float) -> tuple[Array, Array]:
+def wilson(successes: Array, trials: Array, z: float | Array) -> tuple[Array, Array]:
     """Wilson's score limits; exactly 0 at no successes and exactly 1 at nothing else.
 
     Args:
@@ -119,49 +141,59 @@ def proportion(successes: int, trials: int) -> Interval | None:
 
 def group_rate(successes: int, trials: int) -> Interval | None:
     """Wilson at every rung; ``None`` without trials."""
-    if trials == 0:
-        return None
+    return group_rates(np.array([successes]), np.array([trials]))[0]
 
-    def ends(alpha: float) -> Ends:
-        low, high = wilson(np.array(successes), np.array(trials), z_two_sided(alpha))
-        return float(low), float(high)
 
-    return climb(ends, method="wilson")
+def group_rates(successes: Array, trials: Array) -> list[Interval | None]:
+    """The same of every group; both ``(groups,)``."""
+    z = _z_of([_ALPHAS, 2 * _ALPHAS])
+    low, high = (end.tolist() for end in wilson(successes[:, None, None], trials[:, None, None], z))
+    return [
+        _of_rungs(list(zip(LADDER, a[0], b[0], a[1], b[1], strict=True)), "wilson") if n else None
+        for n, a, b in zip(trials.tolist(), low, high, strict=True)
+    ]
+
+
+def _z_of(alphas: Any) -> Array:
+    """`z_two_sided` of many."""
+    z: Array = special.ndtri(1 - np.asarray(alphas) / 2)
+    return z
 
 
 # --- two proportions --------------------------------------------------------------------------
 
 
 class Limits(NamedTuple):
-    """Rates with their limits at one z, each ``(groups,)``."""
+    """Rates ``(groups,)`` with their limits, ``(groups,)`` at one z or ``(rungs, groups)`` at several."""
 
     p: Array
     low: Array
     high: Array
 
     @classmethod
-    def wilson(cls, successes: Array, trials: Array, z: float) -> Limits:
-        """Rates and Wilson limits."""
-        low, high = wilson(successes, trials, z)
+    def wilson(cls, successes: Array, trials: Array, z: float | Array) -> Limits:
+        """Rates and Wilson limits, at one z or at several ``(rungs,)``."""
+        low, high = wilson(successes, trials, z[:, None] if isinstance(z, np.ndarray) else z)
         return cls(np.asarray(successes) / np.asarray(trials), low, high)
 
 
 def newcombe(a: Limits) -> tuple[Array, Array]:
-    """Limits of every difference p_i − p_j ``(groups, groups)``: square-and-add (Newcombe 1998)."""
+    """Limits of every difference p_i − p_j ``(…, groups, groups)``: square-and-add (Newcombe 1998)."""
     p, low, high = a
     gap = p[:, None] - p[None, :]
-    down = np.sqrt((p - low)[:, None] ** 2 + (high - p)[None, :] ** 2)
-    up = np.sqrt((high - p)[:, None] ** 2 + (p - low)[None, :] ** 2)
+    below, above = (p - low) ** 2, (high - p) ** 2
+    down = np.sqrt(below[..., :, None] + above[..., None, :])
+    up = np.sqrt(above[..., :, None] + below[..., None, :])
     return gap - down, gap + up
 
 
 def mover_ratio(a: Limits) -> tuple[Array, Array]:
-    """Limits of every ratio p_i / p_j ``(groups, groups)`` (Donner and Zou 2012, MOVER-R).
+    """Limits of every ratio p_i / p_j ``(…, groups, groups)`` (Donner and Zou 2012, MOVER-R).
 
     Infinite above where the lower limit of p_j is 0; NaN where both rates are 0.
     """
-    p1, l1, u1 = (v[:, None] for v in a)
-    p2, l2, u2 = (v[None, :] for v in a)
+    p1, l1, u1 = (v[..., :, None] for v in a)
+    p2, l2, u2 = (v[..., None, :] for v in a)
     product = p1 * p2
     with np.errstate(invalid="ignore", divide="ignore"):
         # The lower limit is rationalised: the textbook form is 0/0 where u2 = 2 p2.
@@ -197,9 +229,14 @@ def simultaneous_z(alpha: float, groups: int) -> float:
             whole = np.exp((groups - 1) * np.log1p(-outside))
         return 1 - groups * float(np.sum(density * whole))
 
-    # Two levels' difference is nearly linear in q after the logarithm, so chords close in on it (Illinois rule).
-    lower, upper = 1e-6, 20.0
+    # Two levels' difference is nearly linear in q after the logarithm, so chords close in on it (Illinois rule),
+    # from the quantiles of one pair and of all pairs by Bonferroni.
+    pairs = groups * (groups - 1) / 2
+    lower, upper = (-math.sqrt(2) * float(special.ndtri(a / 2)) for a in (alpha, alpha / pairs))
     above, below = (math.log(max(beyond(q), 1e-300) / alpha) for q in (lower, upper))
+    if not above > 0 > below:
+        lower, upper = 1e-6, 20.0
+        above, below = (math.log(max(beyond(q), 1e-300) / alpha) for q in (lower, upper))
     middle = upper
     while upper - lower > 1e-13 * upper:
         middle = upper - below * (upper - lower) / (below - above)
@@ -228,21 +265,19 @@ def widest_gap(
         compared: how many groups were looked at, small ones included (k of the studentized range).
         families: Bonferroni's factor when the widest of several such gaps is taken.
     """
-    ends = cache(lambda z: _gap_ends(successes, trials, z))
-
-    def at_once(alpha: float) -> tuple[float, float]:
-        return ends(simultaneous_z(alpha / families, compared or len(trials)))
-
-    return climb(
-        at_once,
-        lambda alpha: (at_once(alpha)[0], ends(z_two_sided(2 * alpha))[1]),
-        method="tukey-newcombe",
-    )
+    at_once = _gap_ends(successes, trials, _at_once(_ALPHAS / families, compared or len(trials)))
+    each = _gap_ends(successes, trials, _z_of(2 * _ALPHAS))
+    return climb_at_once(lambda _: at_once, lambda _: (at_once[0], each[1]), method="tukey-newcombe")
 
 
-def _gap_ends(successes: Array, trials: Array, z: float) -> tuple[float, float]:
+def _at_once(alphas: Array, groups: int) -> Array:
+    """`simultaneous_z` of many."""
+    return np.array([simultaneous_z(alpha, groups) for alpha in alphas.tolist()])
+
+
+def _gap_ends(successes: Array, trials: Array, z: float | Array) -> tuple[Array, Array]:
     low, high = (_pairs(m) for m in newcombe(Limits.wilson(successes, trials, z)))
-    return max(0.0, float(low.max())), min(1.0, float(high.max()))
+    return np.maximum(low.max(axis=-1), 0.0), np.minimum(high.max(axis=-1), 1.0)
 
 
 def widest_of(families: list[tuple[Array, Array, int]]) -> Interval:
@@ -281,17 +316,13 @@ def smallest_ratio(successes: Array, trials: Array, *, compared: int | None = No
     Args:
         successes, trials: counts of the groups that are compared ``(groups,)``, not all without successes.
     """
-    k = compared or len(trials)
 
-    def ends(z: float) -> tuple[float, float]:
+    def ends(z: Array) -> tuple[Array, Array]:
         low, high = (_pairs(m) for m in mover_ratio(Limits.wilson(successes, trials, z)))
-        return float(np.nanmin(low)), min(1.0, float(np.nanmin(high)))
+        return np.nanmin(low, axis=-1), np.minimum(np.nanmin(high, axis=-1), 1.0)
 
-    return climb(
-        lambda alpha: ends(simultaneous_z(alpha, k)),
-        lambda alpha: (ends(z_two_sided(2 * alpha))[0], ends(simultaneous_z(alpha, k))[1]),
-        method="tukey, mover-r",
-    )
+    at_once, each = ends(_at_once(_ALPHAS, compared or len(trials))), ends(_z_of(2 * _ALPHAS))
+    return climb_at_once(lambda _: at_once, lambda _: (each[0], at_once[1]), method="tukey, mover-r")
 
 
 def ratio_to_best(
@@ -304,20 +335,17 @@ def ratio_to_best(
     """
     x, n = np.array([successes, best_successes]), np.array([trials, best_trials])
 
-    def ends(z: float) -> Ends:
+    def ends(z: Array) -> tuple[Array, Array]:
         low, high = mover_ratio(Limits.wilson(x, n, z))
-        return float(low[0, 1]), float(high[0, 1]) if np.isfinite(high[0, 1]) else None
+        return low[:, 0, 1], high[:, 0, 1]
 
-    return climb(
-        lambda alpha: ends(simultaneous_z(alpha, compared)),
-        lambda alpha: (ends(z_two_sided(2 * alpha))[0], ends(simultaneous_z(alpha, compared))[1]),
-        method="tukey, mover-r",
-    )
+    at_once, each = ends(_at_once(_ALPHAS, compared)), ends(_z_of(2 * _ALPHAS))
+    return climb_at_once(lambda _: at_once, lambda _: (each[0], at_once[1]), method="tukey, mover-r")
 
 
 def _pairs(matrix: Array) -> Array:
-    """The entries of pairs of two different groups."""
-    return matrix[~np.eye(len(matrix), dtype=bool)]
+    """The entries of pairs of two different groups ``(…, pairs)``."""
+    return matrix[..., ~np.eye(matrix.shape[-1], dtype=bool)]
 
 
 # --- means, paired differences, sums -----------------------------------------------------------

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.stats import special
 from rai_bigmodel.stats.disparity import widest_by_pairs
 from rai_bigmodel.stats.intervals import climb
 from rai_bigmodel.stats.weighted import checked_weights, kish

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy import special
 
+from rai_bigmodel.stats import special
 from rai_bigmodel.stats.intervals import climb
 
 if TYPE_CHECKING:

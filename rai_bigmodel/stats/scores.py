@@ -242,6 +242,7 @@ def auc_interval_of_cells(cells: Cells) -> Interval | None:
 
 def _variance(values: Array, rows: Array) -> float:
     """The unbiased variance of values that stand for so many rows each; 0 of a single row."""
+    rows = rows.astype(np.float64)
     n = float(rows.sum())
     if n <= 1:
         return 0.0
@@ -275,6 +276,8 @@ def _newcombe_auc(area: float, m: int, n: int, z: float) -> tuple[float, float]:
         # At the outer end θ lies further from θ̂ than its spread, at the inner end it does not.
         for _ in range(70):
             middle = (inner + outer) / 2
+            if middle in {inner, outer}:
+                break  # nothing lies between them
             inner, outer = (inner, middle) if abs(area - middle) > spread(middle) else (middle, outer)
         return inner
 

@@ -6,11 +6,13 @@ Looking everywhere finds something always; so what is found here is a candidate,
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
+
+from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +55,11 @@ class Slice(NamedTuple):
 
     def mask(self, columns: Sequence[Column] | Mapping[int, Column]) -> Array:
         """Which rows it holds, as booleans ``(rows,)``."""
-        return np.logical_and.reduce([columns[i].codes == code for i, code in self.conditions])
+        (first, its), *others = self.conditions
+        inside: Array = columns[first].codes == its
+        for i, code in others:
+            inside &= columns[i].codes == code
+        return inside
 
 
 def strongest(
@@ -92,29 +98,42 @@ def _of_size(
     """The best slices over each of these sets of columns."""
     cells = sum(int(np.prod([len(columns[i].words) - 1 for i in some])) for some in which)
     z = float(np.sqrt(2 * np.log(max(cells, 2))))
-    return [one for some in which for one in _best(columns, some, happened, least=least, z=z)]
+    codes = {i: columns[i].codes.astype(np.int64) for some in which for i in some}
+    found: list[Slice] = []
+    known: tuple[int, ...] = (-1,)
+    prefix = happened
+    for some in which:
+        if known != some[:-1]:
+            # What happened is the first digit of a cell; sets that differ in their last column share all digits before.
+            known, prefix = some[:-1], happened.astype(np.int64)
+            for i in known:
+                prefix *= len(columns[i].words)
+                prefix += codes[i]
+        cell = prefix * len(columns[some[-1]].words)
+        cell += codes[some[-1]]
+        shape = tuple(len(columns[i].words) for i in some)
+        both = np.bincount(cell, minlength=2 * math.prod(shape)).reshape(2, -1)
+        found += _best(some, shape, both, least=least, z=z)
+    return found
 
 
 def _best(
-    columns: Sequence[Column], which: tuple[int, ...], happened: Array, *, least: int, z: float
+    which: tuple[int, ...], shape: tuple[int, ...], both: Array, *, least: int, z: float
 ) -> list[Slice]:
-    """The best slices with one code of each of these columns, from one pass of counting."""
-    shape = tuple(len(columns[i].words) for i in which)
-    cell = columns[which[0]].codes.astype(np.int64)
-    for i in which[1:]:
-        cell *= len(columns[i].words)
-        cell += columns[i].codes
-    # One count for both: what happened is the last digit of the cell.
-    cell *= 2
-    cell += happened
-    both = np.bincount(cell, minlength=2 * int(np.prod(shape))).reshape(-1, 2)
-    rows, hits = both.sum(axis=1), both[:, 1]
-    strength = _strength(rows, hits, len(happened), int(happened.sum()), z=z)
+    """The best slices with one code of each of these columns.
+
+    Args:
+        shape: how many codes each column has.
+        both: rows in which it did not happen and in which it did, of each combination of codes ``(2, combinations)``.
+    """
+    rows, hits = both[0] + both[1], both[1]
+    whole, all_hits = int(rows.sum()), int(hits.sum())
+    strength = _strength(rows, hits, whole, all_hits, z=z)
     # What holds most of the rows is not a subgroup; its complement is, and is looked at by itself.
-    strength[(rows < least) | (2 * rows > len(happened))] = -np.inf
+    strength[(rows < least) | (2 * rows > whole)] = -np.inf
     strength = strength.reshape(shape)
     for axis in range(len(which)):
-        np.moveaxis(strength, axis, 0)[0] = -np.inf
+        strength[(slice(None),) * axis + (0,)] = -np.inf
     strength = strength.ravel()
     good = np.flatnonzero(strength > -np.inf)
     good = good[np.argsort(-strength[good], kind="stable")][:BEST_EACH]
@@ -145,7 +164,7 @@ def _unlike(found: list[Slice], columns: Sequence[Column], most: int) -> list[Sl
     covered = np.zeros(len(columns[0].codes), dtype=bool)
     for one in found[:LOOKED_AT]:
         mask = one.mask(columns)
-        if (mask & covered).sum() <= MOST_ALIKE * one.rows:
+        if np.count_nonzero(mask & covered) <= MOST_ALIKE * one.rows:
             kept.append(one)
             covered |= mask
             if len(kept) == most:
@@ -171,7 +190,10 @@ def more_than_chance(hits: int, rows: int, all_hits: int, whole: int) -> float:
     # Draws that need more misses than there are do not exist.
     x = x[rows - x <= whole - all_hits]
     terms = log_choose(all_hits, x) + log_choose(whole - all_hits, rows - x) - log_choose(whole, rows)
-    return float(min(1.0, np.exp(special.logsumexp(terms)))) if len(terms) else 0.0
+    if not len(terms):
+        return 0.0
+    largest = terms.max()
+    return float(min(1.0, np.exp(largest + np.log(np.sum(np.exp(terms - largest))))))
 
 
 def benjamini_yekutieli(p: Sequence[float], *, rate: float) -> list[bool]:

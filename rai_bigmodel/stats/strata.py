@@ -19,6 +19,20 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 
+class Within(NamedTuple):
+    """How many rows of each stratum and group there are, and how many of them are selected.
+
+    Args:
+        groups, strata: the names.
+        selected, rows: int64 ``(strata, groups)``.
+    """
+
+    groups: tuple[str, ...]
+    strata: tuple[str, ...]
+    selected: Array
+    rows: Array
+
+
 class Pooled(NamedTuple):
     """Differences p_i − p_j at equal stratum, pooled over strata; each ``(groups, groups)``.
 

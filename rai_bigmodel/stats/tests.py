@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
+from rai_bigmodel.stats import special
 from rai_bigmodel.stats.intervals import simultaneous_z
 
 if TYPE_CHECKING:

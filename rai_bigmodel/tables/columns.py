@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     Array = np.ndarray
 
@@ -40,6 +40,7 @@ def columns_of(
     named: Collection[str],
     kept: Collection[str],
     odd: bool,
+    typed: Callable[[Collection[str]], str] | None = None,
 ) -> tuple[dict[str, Array], dict[str, Dictionary]]:
     """Columns as a table keeps them: float64 with NaN for missing, or objects with None for missing.
 
@@ -51,6 +52,7 @@ def columns_of(
             (``1`` and ``1.0`` are, ``01`` and ``1e3`` are not).
         kept: of those, the ones whose text stays text whatever it looks like.
         odd: whether the source may hold ``_`` or ``+-``, which DuckDB reads as parts of numbers.
+        typed: of a csv, columns → the same source with these read as numbers at once; an error where one is not.
 
     Returns:
         The columns, and the dictionaries of those that were read by one.
@@ -69,7 +71,13 @@ def columns_of(
             asked.append(f"{_coded(expression, values[c], holes=c in holes)} AS {quoted_name(c)}")
         else:
             asked.append(f"{expression} AS {quoted_name(c)}")
-    found = _fetch(engine, source, asked)
+    found = None
+    if typed and numbers and not odd:
+        # No text is made of what is a number: a third of the time that reading takes.
+        at_once = [quoted_name(c) if c in numbers else a for c, a in zip(text, asked, strict=True)]
+        found = _fetch_typed(engine, typed(numbers), at_once)
+    if found is None:
+        found = _fetch(engine, source, asked)
     # What the first rows did not show: no number after all, or a value that was not seen yet.
     plain = {c: np.ma.getdata(found[c]) for c in types}
     gone = {c: np.ma.getmaskarray(found[c]) for c in types}
@@ -110,6 +118,16 @@ def quoted_name(name: str) -> str:
 def _fetch(engine: Any, source: str, asked: list[str]) -> dict[str, Array]:
     found: dict[str, Array] = engine.sql(f"SELECT {', '.join(asked)} FROM {source}").fetchnumpy()  # noqa: S608 - quoted
     return found
+
+
+def _fetch_typed(engine: Any, source: str, asked: list[str]) -> dict[str, Array] | None:
+    """As `_fetch`; ``None`` where a column that looked like numbers is none further down."""
+    import duckdb
+
+    try:
+        return _fetch(engine, source, asked)
+    except duckdb.Error:
+        return None  # what is wrong, if anything is, shows when the columns are read as text
 
 
 def _as_text(name: str, kind: str, *, named: bool) -> str | None:

@@ -18,6 +18,7 @@ import numpy as np
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
+from rai_bigmodel.stats.strata import Within
 from rai_bigmodel.stats.weighted import WeightedCounts
 from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.names import check_crossed, check_groups, joined, names_of, positive_label
@@ -215,6 +216,44 @@ class Frame:
             msg = f"{self.name}: rows stay in their engine: truth must be a column, not rows"
             raise InputError(msg)
         return self._binned(tuple(by), score, truth, bins)
+
+    def within(self, by: Sequence[str], *, given: Sequence[str], decision: str | AtLeast) -> Within:
+        """How many rows of each stratum and group there are and are selected, in one GROUP BY.
+
+        Args:
+            by: the attribute, or the attributes of an intersection.
+            given: the columns that make up the strata.
+
+        Raises:
+            InputError: as `count`.
+        """
+        score = decision if isinstance(decision, AtLeast) else None
+        columns = tuple(dict.fromkeys((*given, *by, *(() if score else (str(decision),)))))
+        cells = self._cells(columns, score)
+        if cells is None:
+            self._too_many(columns)
+        rows = sum(c[-1] for c in cells)
+        if score and (bad := sum(c[-1] for c in cells if c[-2] not in {0, 1})):
+            self._bad_scores(score.column, bad, rows)
+        names = {
+            c: names_of({cell[i] for cell in cells}, untyped=self.untyped) for i, c in enumerate(columns)
+        }
+        at = {c: i for i, c in enumerate(columns)}
+        of = [[tuple(names[c][cell[at[c]]] for c in part) for cell in cells] for part in (given, by)]
+        strata, groups = (
+            self._groups(part, found, rows) for part, found in zip((given, by), of, strict=True)
+        )
+        chosen = (
+            "" if score else self._positive(str(decision), names[str(decision)], cells, at[str(decision)])
+        )
+        selected, n = np.zeros((2, len(strata), len(groups)), dtype=np.int64)
+        for cell, stratum, group in zip(cells, *of, strict=True):
+            place = strata[stratum], groups[group]
+            n[place] += cell[-1]
+            if cell[-2] == 1 if score else names[str(decision)][cell[at[str(decision)]]] == chosen:
+                selected[place] += cell[-1]
+        called, told = (tuple(joined(parts) for parts in named) for named in (strata, groups))
+        return Within(told, called, selected, n)
 
     def missing(self, columns: Sequence[str]) -> dict[str, int]:
         """In how many rows each column has no value: null, or not a number."""

@@ -16,7 +16,7 @@ from rai_bigmodel.tables.memory import Table
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from rai_bigmodel.subject import Roles
 
@@ -59,7 +59,13 @@ def read_table(
         kept = {c for c in named if _kind(path) != "csv" and types[c].startswith(("VARCHAR", "ENUM"))}
         try:
             columns, dictionaries = columns_of(
-                engine, source, {c: types[c] for c in wanted}, named=named, kept=kept, odd=odd
+                engine,
+                source,
+                {c: types[c] for c in wanted},
+                named=named,
+                kept=kept,
+                odd=odd,
+                typed=(lambda numbers: _source(path, numbers)) if _kind(path) == "csv" else None,
             )
         except duckdb.Error as error:
             raise _unreadable(path, error) from None
@@ -96,7 +102,6 @@ def open_table(
         InputError: as `read_table`; what only shows when rows are read is said then.
     """
     import duckdb
-    import narwhals as nw
 
     path = Path(path)
     source = _source(path)
@@ -121,6 +126,8 @@ def open_table(
         relation = engine.sql(f"SELECT {select} FROM {source}")  # noqa: S608 - names are quoted
     except duckdb.Error as error:
         raise _unreadable(path, error) from None
+    import narwhals as nw
+
     return Frame(
         name=name or path.name,
         frame=nw.from_native(relation),
@@ -170,7 +177,8 @@ def _kind(path: Path) -> str:
     return "a folder of parquet" if path.is_dir() else _ENDINGS.get(path.suffix.lower(), path.suffix)
 
 
-def _source(path: Path) -> str:
+def _source(path: Path, numbers: Collection[str] = ()) -> str:
+    """The file as SQL reads from it; of a csv everything is text but `numbers`."""
     if not path.exists():
         msg = f"{path}: no such file"
         raise InputError(msg)
@@ -189,7 +197,8 @@ def _source(path: Path) -> str:
     if kind == "parquet":
         return f"read_parquet({quoted(str(path))})"
     header, separator = _header(path)
-    names = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in header)
+    kinds = {name: "DOUBLE" if name in numbers else "VARCHAR" for name in header}
+    names = ", ".join(f"{quoted(name)}: '{kind}'" for name, kind in kinds.items())
     # Everything as text first: what is a number is settled column by column, so "NA" is never lost. And nothing
     # guessed: a sniffer that meets a short row takes the file for one of a single column.
     return (

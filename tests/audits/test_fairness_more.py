@@ -11,7 +11,6 @@ from cohorts import rng, splits, subject
 
 from rai_bigmodel import plugins
 from rai_bigmodel.audits.fairness import Fairness
-from rai_bigmodel.audits.fairness_groups import bin_names
 from rai_bigmodel.collect import Asked, collect
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Curve, Decision, Findings, Measurement, Table
@@ -19,6 +18,7 @@ from rai_bigmodel.stats import scores as ranking
 from rai_bigmodel.subject import Splits, decisions_of, scores_of, task_of, truth_of
 from rai_bigmodel.subjects.of_table import of_table
 from rai_bigmodel.tables import Table as Rows
+from rai_bigmodel.tables.bins import bin_names
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Subject

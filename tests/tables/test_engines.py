@@ -342,3 +342,96 @@ def test_a_dictionary_of_arrow_is_text() -> None:
     cohort = tables.of(native, roles={"truth": ("y",), "sensitive": ("g",)})
 
     assert cohort.count(["g"], truth="y", decision="y").groups == ("(missing)", "NA", "x", "y")
+
+
+# --- bins and strata ---------------------------------------------------------------------------------------
+
+
+def aged() -> pl.DataFrame:
+    """A number with both infinities, NaN and null among it; departments that differ in how many they take."""
+    rng = np.random.default_rng(5)
+    age: list[float | None] = [None, float("nan"), float("inf"), float("-inf"), 25.0, 40.0, 60.0]
+    age += rng.uniform(18, 80, 593).round(1).tolist()
+    department = rng.integers(0, 3, 600)
+    return pl.DataFrame(
+        {
+            "age": age,
+            "sex": rng.choice(["f", "m"], 600).tolist(),
+            "department": np.array(["law", "art", "physics"])[department].tolist(),
+            "y": rng.integers(0, 2, 600),
+            "s": np.clip(rng.random(600) * 0.6 + department * 0.2, 0, 1),
+        }
+    ).with_columns(d=pl.col("s") >= 0.5)
+
+
+@pytest.mark.parametrize("name", [n for n in ENGINES if n not in {"pandas", "arrow"}])
+@pytest.mark.parametrize("decided", ["prediction", "score"])
+def test_bins_and_strata_are_counted_in_an_engine_as_in_memory(name, decided) -> None:
+    """Every number of the attribute and of the strata, their exhibits too: nothing is off by a row."""
+    import narwhals as nw
+
+    from rai_bigmodel.audits.fairness import Fairness
+    from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subjects.of_table import of_table
+
+    native = aged()
+    column = {"prediction": "d", "score": "s"}[decided]
+    roles = {"truth": ("y",), "sensitive": ("sex", "age"), decided: (column,), "feature": ("department",)}
+    audit = Fairness(
+        bins={"age": (25, 40, 60)},
+        given={"sex": "department", "age": "department*sex", "sex*age": "department"},
+    )
+    # Of scores, an engine counts bins; what follows from decisions is the same.
+    kept = ("selection_rate", "difference", "ratio", "rate", "precision", "accuracy", "rows_needed")
+
+    def found(rows: tables.Table | tables.Frame) -> tuple[dict[object, object], list[object]]:
+        findings = audit(of_table(rows), Splits(held_out=rows), np.random.default_rng(0))
+        measured = {
+            (m.metric, tuple(sorted(m.labels.items()))): m
+            for m in findings.measurements
+            if m.metric.endswith(kept) and not m.metric.endswith("scoring_rate")
+        }
+        return measured, [e for e in findings.exhibits if " within " in e.title]
+
+    lazy = nw.from_native(ENGINES[name](native)).lazy()
+    here = found(tables.of(native, roles=roles))
+    there = found(tables.Frame(name="rows", frame=lazy, roles=roles))
+
+    assert here == there
+    assert len(here[1]) == 3
+    assert any(m.value for (metric, _), m in here[0].items() if metric.endswith("conditional_difference"))
+
+
+def test_bins_of_text_and_edges_that_descend_are_refused_in_an_engine_too() -> None:
+    """The same lines as in memory."""
+    from rai_bigmodel.tables.bins import binned
+
+    rows = engine("polars lazy", frame())
+    for bins, said in (
+        ({"g": (1.0,)}, "holds text"),
+        ({"h": (2.0, 1.0)}, "ascending"),
+        ({"hh": (1.0,)}, "'h'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            binned(rows, bins)
+
+
+def test_a_large_csv_is_put_into_bins_by_duckdb(tmp_path) -> None:
+    """Everything in it is text; what is no number is refused in one line."""
+    from rai_bigmodel.tables.bins import binned
+
+    rows = aged().filter(pl.col("age").is_finite())
+    rows.write_csv(tmp_path / "rows.csv")
+    roles = {"truth": ("y",), "sensitive": ("age", "sex"), "prediction": ("d",)}
+    counted = [
+        binned(tables.open_table(tmp_path / "rows.csv", roles=roles, memory=memory), {"age": (25, 40)}).count(
+            ["age"], truth="y", decision="d"
+        )
+        for memory in (0, None)
+    ]
+
+    assert counted[0] == counted[1]
+    assert counted[0].groups == ("25 to 40", "40 or more", "under 25")
+    words = binned(tables.open_table(tmp_path / "rows.csv", roles=roles, memory=0), {"sex": (1.0,)})
+    with pytest.raises(InputError, match=r"rows\.csv: cannot be read as csv \(.*DOUBLE"):
+        words.count(["sex"], truth="y", decision="d")
