@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from rai_bigmodel import accounting
+from rai_bigmodel.audits.privacy_membership import of_membership
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import intervals
@@ -34,18 +35,23 @@ class Privacy(Record, omit_defaults=True):
 
     Args:
         attributes: whose groups to compare; by default every sensitive column.
+        membership: whether to try to tell training rows from held-out ones by the subject's answers. Not by
+            default, because it asks about training rows: for a private model that releases what its ε does not
+            count, so the auditor has to want it, and the evidence says so.
     """
 
     attributes: tuple[str, ...] = ()
+    membership: bool = False
 
     question: ClassVar[str] = "What does training give away about the people in the data?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
     primary_only: ClassVar[bool] = True
 
-    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
-        """Recompute from the card; compare on ``data.held_out``.
+    def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
+        """Recompute from the card; compare on ``data.held_out``; with `membership`, attack ``data.train``.
 
         Raises:
+            InputError: the card's ledger cannot be read, or a row is a member and a non-member.
             MissingExtra: Opacus is not installed.
         """
         ledger = _ledger(subject.card)
@@ -53,6 +59,9 @@ class Privacy(Record, omit_defaults=True):
         costs, picture = _costs(subject, data, self.attributes)
         exhibits = ([_written(ledger)] if ledger else []) + picture
         notes = tuple(subject.card.get("notes", ())) if ledger else ()
+        if self.membership:
+            told = of_membership(subject, data, attributes_of(data.held_out, self.attributes), rng)
+            costs, notes = [*costs, *told.measurements], (*notes, *told.notes)
         return Findings(measurements=(*found, *costs), exhibits=tuple(exhibits), notes=notes)
 
 

@@ -1,0 +1,393 @@
+"""Which functions of a network have parameters, and what each row's gradient of them is.
+
+A rule runs the function as it is, and says what goes back: the gradient of what was read, formed at once, and for
+each parameter a share (`clipping_shares`), from which the sum of the clipped gradients is formed later. Rules are
+about functions, not layers, so that a weight is found wherever it is used: in a layer, in two layers, or by hand.
+
+Shapes: B rows come first in what is read and given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+
+from rai_bigmodel.training.clipping_shares import Direct, Lookup, Outer, Patches, Share
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Forward = Callable[..., tuple[Any, tuple[Tensor | None, ...]]]
+    """What was read → what is given, and what must be remembered."""
+    Backward = Callable[..., tuple[Tensor | None, ...]]
+    """What was remembered, the gradients of what was given, which gradients are asked for → those of what was read."""
+
+
+class Watcher(Protocol):
+    """What a rule may ask of the tape."""
+
+    rows: int
+
+    def wants(self, weight: Tensor | None) -> bool:
+        """Whether the gradient of this tensor is to be clipped: a parameter, or made of parameters alone."""
+
+    def give(self, weight: Tensor, share: Share) -> None:
+        """Hand over the rows' gradients of one use."""
+
+    def apply(
+        self, forward: Forward, backward: Backward, read: Sequence[Tensor], weights: Sequence[Tensor | None]
+    ) -> Any:
+        """Run `forward` now and `backward` when the gradients of its results are known."""
+
+
+class Unfit(Exception):
+    """The rule does not cover this way to call the function; it is handled as one without a rule."""
+
+
+def constant(tape: Watcher, weight: Tensor | None) -> Tensor | None:
+    """A weight as the forward pass reads it; its gradient goes through its share alone."""
+    if weight is None or tape.wants(weight):
+        return None if weight is None else weight.detach()
+    if weight.requires_grad:
+        # It is computed from rows (a network that makes weights): its gradient must flow, and no rule here does that.
+        raise Unfit
+    return weight
+
+
+def places(tape: Watcher, x: Tensor) -> Tensor:
+    """``(B, …, N)`` or ``(B · T, N)`` as ``(B, T, N)``."""
+    return x.reshape(tape.rows, -1, x.shape[-1])
+
+
+def _give_bias(tape: Watcher, bias: Tensor | None, g: Tensor) -> None:
+    if bias is not None and tape.wants(bias):
+        g_BTP = places(tape, g)
+        tape.give(bias, Direct(g_BTP[:, 0] if g_BTP.shape[1] == 1 else wide(g_BTP).sum(1)))
+
+
+def wide(g: Tensor) -> Tensor:
+    """Sums of half precision are taken in float32."""
+    return g.float() if g.dtype in {torch.float16, torch.bfloat16} else g
+
+
+def linear(tape: Watcher, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+    """``F.linear``, with any number of dimensions between row and feature."""
+    w, b = constant(tape, weight), constant(tape, bias)
+    assert w is not None
+
+    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return F.linear(x, w, b), (x,)
+
+    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None]:
+        (x,), (g,) = saved, grads
+        if tape.wants(weight):
+            tape.give(weight, Outer(places(tape, x), places(tape, g)))
+        _give_bias(tape, bias, g)
+        return ((g @ w.to(g.dtype)).to(x.dtype) if needs[0] else None,)
+
+    return tape.apply(forward, backward, [x], [weight, bias])
+
+
+def matmul(tape: Watcher, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+    """``x @ weight``, the weight stored as (read, given)."""
+    if tape.wants(x) or weight.dim() != 2 or x.dim() < 2:
+        raise Unfit
+    w, b = constant(tape, weight), constant(tape, bias)
+    assert w is not None
+
+    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return (torch.matmul(x, w) if b is None else torch.addmm(b, x, w)), (x,)
+
+    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None]:
+        (x,), (g,) = saved, grads
+        if tape.wants(weight):
+            tape.give(weight, Outer(places(tape, x), places(tape, g), transposed=True))
+        _give_bias(tape, bias, g)
+        return ((g @ w.to(g.dtype).T).to(x.dtype) if needs[0] else None,)
+
+    return tape.apply(forward, backward, [x], [weight, bias])
+
+
+def addmm(tape: Watcher, bias: Tensor, x: Tensor, weight: Tensor) -> Any:
+    """``torch.addmm``, as Hugging Face's Conv1D calls it, on places of all rows in one matrix."""
+    if bias.dim() != 1:
+        raise Unfit
+    return matmul(tape, x, weight, bias)
+
+
+def conv(
+    tape: Watcher,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    """``F.conv1d`` and ``F.conv2d``."""
+    if isinstance(padding, str):
+        raise Unfit
+    return _conv(tape, x, weight, bias, (stride, padding, dilation, 0), groups, transposed=False)
+
+
+def conv_transpose(
+    tape: Watcher,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Any:
+    """``F.conv_transpose1d`` and ``F.conv_transpose2d``."""
+    return _conv(tape, x, weight, bias, (stride, padding, dilation, output_padding), groups, transposed=True)
+
+
+def _conv(
+    tape: Watcher,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    geometry: tuple[Any, Any, Any, Any],
+    groups: int,
+    *,
+    transposed: bool,
+) -> Any:
+    dims = weight.dim() - 2
+    if x.dim() != dims + 2:
+        raise Unfit
+    stride, padding, dilation, beyond = (_each(n, dims) for n in geometry)
+    w, b = constant(tape, weight), constant(tape, bias)
+    assert w is not None
+
+    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        return torch.convolution(x, w, b, stride, padding, dilation, transposed, beyond, groups), (x,)
+
+    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None]:
+        (x,), (g,) = saved, grads
+        if tape.wants(weight):
+            slid, given = (g, x) if transposed else (x, g)
+            shape = tuple(weight.shape)
+            two = [_two(n, fill) for n, fill in ((stride, 1), (padding, 0), (dilation, 1))]
+            if dims == 1:
+                slid, given = slid.unsqueeze(2), given.unsqueeze(2)
+                shape = (*shape[:2], 1, shape[2])
+            patches = Patches(slid, given, shape, two[0], two[1], two[2], groups)
+            tape.give(weight, _Reshaped(patches, tuple(weight.shape)) if dims == 1 else patches)
+        if bias is not None and tape.wants(bias):
+            tape.give(bias, Direct(wide(g).flatten(2).sum(2)))
+        if not needs[0]:
+            return (None,)
+        read = torch.ops.aten.convolution_backward(
+            g, x.to(g.dtype), w.to(g.dtype), None, stride, padding, dilation, transposed, beyond, groups,
+            [True, False, False],
+        )[0]  # fmt: skip
+        return (read.to(x.dtype),)
+
+    return tape.apply(forward, backward, [x], [weight, bias])
+
+
+class _Reshaped:
+    """A share whose parameter has one dimension of length 1 less: a kernel over a line is one over a picture."""
+
+    def __init__(self, share: Share, shape: tuple[int, ...]) -> None:
+        self.share, self.shape = share, shape
+
+    def settle(self) -> tuple[Tensor, Share]:
+        squares, share = self.share.settle()
+        return squares, _Reshaped(share, self.shape)
+
+    def per_row(self) -> Tensor:
+        found = self.share.per_row()
+        return found.view(len(found), *self.shape)
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        self.share.add_to(total.unsqueeze(2), factors)
+
+
+def embedding(
+    tape: Watcher,
+    ids: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,  # noqa: FBT001, FBT002 - torch's own signature
+    sparse: bool = False,  # noqa: ARG001, FBT001, FBT002 - the same; the sum over rows and noise is never sparse
+) -> Any:
+    """``F.embedding``."""
+    if max_norm is not None or scale_grad_by_freq:
+        raise Unfit
+    del norm_type
+    w, anew = weight.detach(), weight
+
+    def forward() -> tuple[Tensor, tuple[Tensor, ...]]:
+        return F.embedding(ids, w), (ids,)
+
+    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[()]:  # noqa: ARG001
+        (ids,), (g,) = saved, grads
+        ids_BT, g_BTP = ids.reshape(tape.rows, -1), places(tape, g)
+        if padding_idx is not None:
+            g_BTP = g_BTP.masked_fill((ids_BT == padding_idx % len(w))[:, :, None], 0)
+        tape.give(anew, Lookup(ids_BT, g_BTP, len(w)))
+        return ()
+
+    return tape.apply(forward, backward, [], [weight])
+
+
+def layer_norm(
+    tape: Watcher,
+    x: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """``F.layer_norm``."""
+    w, b, shape = constant(tape, weight), constant(tape, bias), list(normalized_shape)
+    kind = next(t.dtype for t in (w, b) if t is not None)
+
+    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        out, mean, rstd = torch.native_layer_norm(x.to(kind), shape, w, b, eps)
+        return out, (x, mean, rstd)
+
+    def backward(
+        saved: tuple[Tensor, Tensor, Tensor], grads: tuple[Tensor], needs: Sequence[bool]
+    ) -> tuple[Tensor | None]:
+        (x, mean, rstd), (g,) = saved, grads
+        flat = (tape.rows, -1, *shape)
+        if weight is not None and tape.wants(weight):
+            tape.give(weight, Direct((((x - mean) * rstd) * g).reshape(flat).sum(1)))
+        if bias is not None and tape.wants(bias):
+            tape.give(bias, Direct(g.reshape(flat).sum(1)))
+        if not needs[0]:
+            return (None,)
+        read = torch.ops.aten.native_layer_norm_backward(
+            g, x.to(kind), shape, mean, rstd, w, b, [True, False, False]
+        )[0]
+        return (read.to(x.dtype),)
+
+    return tape.apply(forward, backward, [x], [weight, bias])
+
+
+def group_norm(
+    tape: Watcher,
+    x: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Any:
+    """``F.group_norm``: channels normalised in groups, then scaled by the parameters."""
+    w, b = constant(tape, weight), constant(tape, bias)
+    kind = next(t.dtype for t in (w, b) if t is not None)
+    B, C = x.shape[:2]
+    places_ = x[0, 0].numel()
+
+    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        x = x.contiguous()
+        out, mean, rstd = torch.native_group_norm(x.to(kind), w, b, B, C, places_, num_groups, eps)
+        return out, (x, mean, rstd)
+
+    def backward(
+        saved: tuple[Tensor, Tensor, Tensor], grads: tuple[Tensor], needs: Sequence[bool]
+    ) -> tuple[Tensor | None]:
+        (x, mean, rstd), (g,) = saved, grads
+        g = g.contiguous()
+        g_BCT = g.reshape(B, C, -1)
+        if weight is not None and tape.wants(weight):
+            each = C // num_groups
+            # Σ g (x - mean) · rstd, without writing (x - mean): Σ g x first.
+            gx, g1 = (g_BCT * x.reshape(B, C, -1)).sum(2), g_BCT.sum(2)
+            tape.give(
+                weight,
+                Direct((gx - g1 * mean.repeat_interleave(each, 1)) * rstd.repeat_interleave(each, 1)),
+            )
+        if bias is not None and tape.wants(bias):
+            tape.give(bias, Direct(g_BCT.sum(2)))
+        if not needs[0]:
+            return (None,)
+        read = torch.ops.aten.native_group_norm_backward(
+            g, x.to(kind), mean, rstd, w, B, C, places_, num_groups, [True, False, False]
+        )[0]
+        return (read.to(x.dtype),)
+
+    return tape.apply(forward, backward, [x], [weight, bias])
+
+
+def rms_norm(
+    tape: Watcher,
+    x: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Any:
+    """``F.rms_norm``: normalised as always, then scaled by the parameter."""
+    assert weight is not None
+    return F.rms_norm(x, normalized_shape, None, eps) * spread(tape, weight, x.dim())
+
+
+def spread(tape: Watcher, weight: Tensor, dims: int) -> Any:
+    """A weight that is broadcast over the rows, as one copy a row: what comes back are the rows' gradients."""
+    w = weight.detach()
+    if w.dim() == dims and w.shape[0] == 1:
+        w = w[0]
+    if w.dim() >= dims:
+        raise Unfit
+    shape = (tape.rows, *(1,) * (dims - 1 - w.dim()), *w.shape)
+
+    def forward() -> tuple[Tensor, tuple[()]]:
+        return w.expand(shape), ()
+
+    def backward(saved: tuple[()], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[()]:  # noqa: ARG001
+        tape.give(weight, Direct(wide(grads[0]).reshape(tape.rows, *weight.shape)))
+        return ()
+
+    return tape.apply(forward, backward, [], [weight])
+
+
+def broadcast(tape: Watcher, *args: Any, func: Callable[..., Any], **kwargs: Any) -> Any:
+    """Sums, products and the like of rows and a weight that all rows share."""
+    tensors = [a for a in args if isinstance(a, Tensor) and not tape.wants(a)]
+    dims = max(t.dim() for t in tensors)
+    if tape.wants(args[0]) and getattr(func, "__name__", "").strip("_").startswith("i"):
+        raise Unfit  # `weight += rows` would change the weight itself.
+    return func(
+        *(spread(tape, a, dims) if isinstance(a, Tensor) and tape.wants(a) else a for a in args), **kwargs
+    )
+
+
+def expand(tape: Watcher, weight: Tensor, *sizes: Any) -> Any:
+    """``weight.expand(B, …)``: one copy a row, as of a token that stands before every sentence."""
+    shape = list(sizes[0]) if sizes and not isinstance(sizes[0], int) else list(sizes)
+    w = weight.detach()
+    if (w.dim() == len(shape) and w.shape[0] != 1) or shape[0] != tape.rows:
+        raise Unfit
+
+    def forward() -> tuple[Tensor, tuple[()]]:
+        return w.expand(shape), ()
+
+    def backward(saved: tuple[()], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[()]:  # noqa: ARG001
+        full = (1,) * (len(shape) - w.dim()) + tuple(w.shape)
+        g = wide(grads[0])
+        over = [i for i in range(1, len(shape)) if full[i] == 1 and g.shape[i] > 1]
+        tape.give(
+            weight, Direct((g.sum(over, keepdim=True) if over else g).reshape(tape.rows, *weight.shape))
+        )
+        return ()
+
+    return tape.apply(forward, backward, [], [weight])
+
+
+def _each(n: Any, dims: int) -> list[int]:
+    return [n] * dims if isinstance(n, int) else list(n) * (dims // len(n))
+
+
+def _two(n: list[int], fill: int) -> tuple[int, int]:
+    return (n[0], n[1]) if len(n) == 2 else (fill, n[0])

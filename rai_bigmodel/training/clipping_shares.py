@@ -1,0 +1,333 @@
+"""What one use of a parameter leaves behind: every row's gradient, without writing it out where that is dear.
+
+A share knows three things: how long each row's gradient is (`squares`), the gradients themselves (`per_row`), and
+the sum of them under given weights (`add_to`). Lengths follow ghost clipping (Li et al. 2022), and the choice
+between lengths by products of activations and by gradients written out is that of Bu et al. 2023: T² against p·d.
+Written out, a gradient needs no second product for the sum, so that memory decides: see `Outer.settle`.
+
+Shapes: B rows, T places in a row (words, steps, pixels), D numbers read and P numbers given at each place.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+
+CHUNK = 1 << 20
+"""Numbers written out at once where a pass over rows is cut into pieces: 4 MiB, about what a core's cache holds."""
+
+
+class Share(Protocol):
+    """The gradients of B rows with respect to one parameter, from one use of it."""
+
+    def settle(self) -> tuple[Tensor, Share]:
+        """The squared length of each row's gradient, ``(B,)``, and the same share as it is best kept."""
+
+    def per_row(self) -> Tensor:
+        """The gradients themselves, ``(B, *shape of the parameter)``."""
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """Add Σ_b factors_b · gradient_b to `total`, which has the parameter's shape."""
+
+
+@dataclass(frozen=True)
+class Direct:
+    """Gradients that are written out, ``(B, *shape)``."""
+
+    g: Tensor
+
+    def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
+        return squared(self.g), self
+
+    def per_row(self) -> Tensor:
+        """Written out."""
+        return self.g
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
+        g_BN = self.g.flatten(1).to(factors.dtype)
+        if total.is_contiguous() and total.dtype == factors.dtype:
+            total.view(-1).addmv_(g_BN.T, factors)
+        else:
+            total.add_((factors @ g_BN).view(total.shape))
+
+
+@dataclass(frozen=True)
+class Outer:
+    """A matrix that multiplies: the gradient is Σ_t g_t x_tᵀ, ``(B, P, D)``.
+
+    Args:
+        x: what was read, ``(B, T, D)``.
+        g: the gradient of what was given, ``(B, T, P)``.
+        transposed: whether the parameter is stored as ``(D, P)``.
+    """
+
+    x: Tensor
+    g: Tensor
+    transposed: bool = False
+
+    def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
+        B, T, D = self.x.shape
+        P = self.g.shape[2]
+        if T == 1:
+            return squared(self.x) * squared(self.g), self
+        if P * D <= T * (P + D):
+            # Written out, the gradients are smaller than what they are made of, and cheaper than T x T products.
+            direct = Direct(self.per_row())
+            return squared(direct.g), direct
+        lengths = [(matmul_T(self.x[s]) * matmul_T(self.g[s])).sum((1, 2)) for s in _pieces(B, T * T)]
+        # Rounding may leave a length of nothing a little below it.
+        return _joined(lengths, self.x).clamp_(min=0), self
+
+    def per_row(self) -> Tensor:
+        """Written out."""
+        x, g = _floats(self.x), _floats(self.g)
+        return x.transpose(1, 2) @ g if self.transposed else g.transpose(1, 2) @ x
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
+        x, g = _floats(self.x), _floats(self.g)
+        f = factors[:, None, None].to(x.dtype)
+        if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
+            # Steps first, as an LSTM leaves them: the sum does not care for the order, and nothing is copied.
+            x, g, f = x.transpose(0, 1), g.transpose(0, 1), f.transpose(0, 1)
+        # The narrower of the two is the cheaper one to scale.
+        x, g = (x * f, g) if x.shape[2] < g.shape[2] else (x, g * f)
+        left, right = (x, g) if self.transposed else (g, x)
+        left, right = left.flatten(0, 1), right.flatten(0, 1)
+        if total.dtype == left.dtype:
+            total.addmm_(left.T, right)
+        else:
+            total.add_(left.T @ right)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """A table from which places were read: g_t goes to line ids_t of the table.
+
+    Args:
+        ids: which lines, ``(B, T)``.
+        g: the gradient of what was read, ``(B, T, P)``; nothing where a line is not trained (padding).
+        lines: how many lines the table has.
+    """
+
+    ids: Tensor
+    g: Tensor
+    lines: int
+
+    def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
+        B, T = self.ids.shape
+        if T == 1:
+            return squared(self.g), self
+        lengths = []
+        for s in _pieces(B, T * T):
+            ids = self.ids[s]
+            same = ids[:, :, None] == ids[:, None, :]
+            lengths.append((matmul_T(self.g[s]) * same).sum((1, 2)))
+        return _joined(lengths, self.g).clamp_(min=0), self
+
+    def per_row(self) -> Tensor:
+        """Written out."""
+        B, T, P = self.g.shape
+        table = _floats(self.g).new_zeros((B * self.lines, P))
+        first = torch.arange(B, device=self.ids.device)[:, None] * self.lines
+        table.index_add_(0, (self.ids + first).flatten(), _floats(self.g).reshape(B * T, P))
+        return table.view(B, self.lines, P)
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
+        g = _floats(self.g) * factors[:, None, None]
+        total.index_add_(0, self.ids.flatten(), g.flatten(0, 1).to(total.dtype))
+
+
+@dataclass(frozen=True)
+class Patches:
+    """A kernel that slides over pixels: at each place it multiplies the patch it reads.
+
+    A transposed convolution is the same with the two roles exchanged: the kernel slides over the gradient of
+    what was given.
+
+    Args:
+        x: what is slid over, ``(B, D, height, width)``.
+        g: one number a place and channel, ``(B, P, height', width')``.
+        shape: of the parameter, ``(P, D / groups, height, width)`` of the kernel.
+        stride, padding, dilation, groups: of the convolution.
+    """
+
+    x: Tensor
+    g: Tensor
+    shape: tuple[int, ...]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+    def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
+        B = len(self.x)
+        P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
+        T = self.g.shape[2] * self.g.shape[3]
+        if P * D * self.groups <= (self.x.numel() + self.g.numel()) // max(B, 1):
+            direct = Direct(self.per_row())
+            return squared(direct.g), direct
+        lengths = []
+        for s in _pieces(B, self.groups * (D * T + min(T * T, P * D))):
+            x, g = self._unfolded(s)
+            if T * (P + D) < P * D:
+                lengths.append((matmul_T(x.mT) * matmul_T(g.mT)).sum((1, 2, 3)))
+            else:
+                lengths.append(squared(g @ x.mT))
+        return _joined(lengths, self.x).clamp_(min=0), self
+
+    def per_row(self) -> Tensor:
+        """Written out."""
+        B = len(self.x)
+        P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
+        found = _floats(self.g).new_empty((B, self.groups, P, D))
+        for s in _pieces(B, self.groups * D * self.g.shape[2] * self.g.shape[3]):
+            x, g = self._unfolded(s)
+            torch.matmul(g, x.mT, out=found[s])
+        return found.view(B, *self.shape)
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
+        g = _floats(self.g) * factors[:, None, None, None].to(_floats(self.g).dtype)
+        found = torch.ops.aten.convolution_backward(
+            g,
+            _floats(self.x),
+            g.new_empty(self.shape),
+            None,
+            self.stride,
+            self.padding,
+            self.dilation,
+            False,  # noqa: FBT003 - torch's own order
+            [0, 0],
+            self.groups,
+            [False, True, False],
+        )[1]
+        total.add_(found.view(total.shape))
+
+    def _unfolded(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Patches ``(b, groups, D, T)`` and gradients ``(b, groups, P, T)`` of some rows."""
+        x, g = _floats(self.x[rows]), _floats(self.g[rows])
+        (high, wide), (kh, kw) = self.g.shape[2:], self.shape[2:]
+        if self.stride != (1, 1) or wide < 2 * (self.padding[1] + 1) * (self.stride[1]):
+            x = F.unfold(x, (kh, kw), dilation=self.dilation, padding=self.padding, stride=self.stride)
+            return x.unflatten(1, (self.groups, -1)), g.flatten(2).unflatten(1, (self.groups, -1))
+        # With lines of one length in both (the gradient's filled up with nothing), what a number of the kernel
+        # multiplies is one stretch of memory, and a patch matrix is made by copying stretches.
+        up, side = self.padding
+        x = F.pad(x, (side, side, up, up + 1))
+        b, channels, _, line = x.shape
+        g = F.pad(g, (0, line - wide))
+        step_h, step_w = self.dilation[0] * line, self.dilation[1]
+        each = x.stride(1)
+        patches = x.as_strided((b, channels, kh, kw, high * line), (channels * each, each, step_h, step_w, 1))
+        patches = patches.reshape(b, self.groups, -1, high * line)
+        return patches, g.flatten(2).unflatten(1, (self.groups, -1))
+
+
+def together(shares: list[Share]) -> Share:
+    """Several uses of one parameter as one share: a row's gradient is the sum of all of them.
+
+    Uses of a matrix are more places of one use; a table that is also a matrix (tied weights) keeps both and
+    the products between them; everything else is written out and added.
+    """
+    if len(shares) == 1:
+        return shares[0]
+    kinds = {type(share) for share in shares}
+    if kinds == {Outer}:
+        joined = _outer([s for s in shares if isinstance(s, Outer)])
+        if joined is not None:
+            return joined
+    elif kinds == {Lookup}:
+        return _lookup([s for s in shares if isinstance(s, Lookup)])
+    elif kinds == {Outer, Lookup}:
+        outer = _outer([s for s in shares if isinstance(s, Outer)])
+        if outer is not None and not outer.transposed:
+            return Tied(outer, _lookup([s for s in shares if isinstance(s, Lookup)]))
+    total = shares[0].per_row().clone()
+    for share in shares[1:]:
+        total += share.per_row()
+    return Direct(total)
+
+
+@dataclass(frozen=True)
+class Tied:
+    """A table that is also a matrix, as where words are read and predicted by the same weights."""
+
+    outer: Outer
+    table: Lookup
+
+    def settle(self) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
+        own, outer = self.outer.settle()
+        read, _ = self.table.settle()
+        crossed = []
+        x, g_out, ids, g_in = self.outer.x, self.outer.g, self.table.ids, self.table.g
+        for s in _pieces(len(x), x.shape[1] * ids.shape[1]):
+            picked = _floats(g_out[s]).gather(2, ids[s][:, None, :].expand(-1, x.shape[1], -1))
+            crossed.append((picked * (_floats(x[s]) @ _floats(g_in[s]).transpose(1, 2))).sum((1, 2)))
+        # |a + b|² = |a|² + |b|² + 2 a·b, which rounding may leave a little below nothing.
+        squares = (own + read + 2 * _joined(crossed, x)).clamp_(min=0)
+        return squares, self if isinstance(outer, Outer) else Direct(self.per_row())
+
+    def per_row(self) -> Tensor:
+        """Written out."""
+        return self.outer.per_row() + self.table.per_row()
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
+        self.outer.add_to(total, factors)
+        self.table.add_to(total, factors)
+
+
+def squared(g: Tensor) -> Tensor:
+    """The squared length of each row, ``(B,)``, in float32 at least."""
+    return torch.linalg.vector_norm(_floats(g).flatten(1), dim=1).square_()
+
+
+def matmul_T(x: Tensor) -> Tensor:  # noqa: N802 - T is the transpose
+    """Products between the places of each row: ``(..., T, D)`` → ``(..., T, T)``."""
+    x = _floats(x)
+    return x @ x.transpose(-1, -2)
+
+
+def _outer(shares: list[Outer]) -> Outer | None:
+    """Uses of a matrix as more places of one use; None where they are stored both ways."""
+    if len(shares) == 1:
+        return shares[0]
+    if len({share.transposed for share in shares}) > 1:
+        return None
+    x = torch.cat([_floats(share.x) for share in shares], 1)
+    return Outer(x, torch.cat([_floats(share.g) for share in shares], 1), shares[0].transposed)
+
+
+def _lookup(shares: list[Lookup]) -> Lookup:
+    if len(shares) == 1:
+        return shares[0]
+    ids, g = torch.cat([s.ids for s in shares], 1), torch.cat([_floats(s.g) for s in shares], 1)
+    return Lookup(ids, g, shares[0].lines)
+
+
+def _floats(x: Tensor) -> Tensor:
+    """Half precision is too short for sums of squares."""
+    return x.float() if x.dtype in {torch.float16, torch.bfloat16} else x
+
+
+def _pieces(rows: int, each: int) -> list[slice]:
+    """Slices of rows that write out at most `CHUNK` numbers each."""
+    step = max(1, CHUNK // max(each, 1))
+    return [slice(i, i + step) for i in range(0, rows, step)]
+
+
+def _joined(lengths: list[Tensor], like: Tensor) -> Tensor:
+    return torch.cat(lengths) if lengths else _floats(like).new_zeros(0)
