@@ -391,14 +391,14 @@ def _in_parts(course: _Course, batch: torch.Tensor, size: int) -> tuple[float, i
     if course.aim.loss == "language_model":
         counted = losses.count(course.aim, tuple(x[batch] for x in course.rows.inputs))
     value = 0.0
-    for part in batch.split(size):
+    for part in batch.split(size) if size < len(batch) else (batch,):
         some = course.rows.take(part, course.device)
         if course.settings.precision == "bfloat16":
             with torch.autocast(course.device.type, dtype=torch.bfloat16):
                 out = course.module(*some.inputs)
         else:
             out = course.module(*some.inputs)
-        loss = losses.total(course.aim, course.module, out, some.inputs, some.y, w=some.w_N) / counted
+        loss = losses.share(course.aim, course.module, out, some.inputs, some.y, w=some.w_N, of=counted)
         loss.backward()
         value += loss.item()
     return value, counted
@@ -472,9 +472,10 @@ class _Clock:
 
     def keep(self, *, epoch_ended: bool) -> None:
         """Write a checkpoint if one is due."""
-        keeper, every, now = self.course.keeper, self.course.settings.every, time.perf_counter()
+        keeper, every = self.course.keeper, self.course.settings.every
         if keeper is None:
             return
+        now = time.perf_counter()
         due = epoch_ended and now - self.kept_at >= SECONDS if every is None else self.place.step % every == 0
         if due:
             self.place.seconds = self.before + now - self.began

@@ -44,6 +44,25 @@ def total(
     return rows_B.sum() if w is None else rows_B @ w
 
 
+def share(
+    aim: Aim,
+    module: Any,
+    out: Tensor,
+    inputs: tuple[Tensor, ...],
+    y: Tensor | None,
+    *,
+    w: Tensor | None = None,
+    of: int,
+) -> Tensor:
+    """What these rows add to the mean loss `of` so many: the mean itself where they are all there are."""
+    if w is None and of == len(out):  # one operation less, which a small net feels
+        if aim.loss == "bce":
+            return F.binary_cross_entropy_with_logits(out.float(), y)  # type: ignore[arg-type]
+        if aim.loss == "cross_entropy":
+            return F.cross_entropy(out.float(), y)  # type: ignore[arg-type]
+    return total(aim, module, out, inputs, y, w=w) / of
+
+
 def of_rows(aim: Aim, module: Any, out: Tensor, inputs: tuple[Tensor, ...], y: Tensor | None) -> Tensor:
     """The loss of each row ``(B,)``; in a language model the sum over its words."""
     out = out.float()

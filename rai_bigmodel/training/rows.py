@@ -52,6 +52,12 @@ class Rows:
     def take(self, which: Tensor | slice, device: torch.device) -> Rows:
         """Some of the rows, where they are computed with."""
         y, w_N = self.y, self.w_N
+        if device.type == "cpu":
+            return Rows(
+                tuple(x[which] for x in self.inputs),
+                None if y is None else y[which],
+                None if w_N is None else w_N[which],
+            )
         return Rows(
             tuple(x[which].to(device) for x in self.inputs),
             None if y is None else y[which].to(device),

@@ -83,7 +83,15 @@ CASES = {
     "fusion": (Fusion(cnn=CNN(widths=(4,), hidden=8)), ("amount", "image"), "big", {}),
 }
 EXPECTED = {
-    "digit": {"accuracy", "balanced_accuracy", "roc_auc", "log_loss", "f1_macro", "generalisation_gap"},
+    "digit": {
+        "accuracy",
+        "balanced_accuracy",
+        "roc_auc",
+        "log_loss",
+        "brier",
+        "f1_macro",
+        "generalisation_gap",
+    },
     "rude": {
         "accuracy",
         "balanced_accuracy",

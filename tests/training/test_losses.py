@@ -201,7 +201,7 @@ def test_running_out_of_memory_halves_what_is_in_the_network(monkeypatch: pytest
     """Simulated: more than 5 rows do not fit. Weights as without, the card says what happened."""
     splits = splits_of("labels")
     plain = fit.train(MLP(hidden=(5,)), splits, epochs=2, batch_size=16)
-    real = losses.total
+    real = losses.share
 
     def small(aim, module, out, *rest, **more):
         if torch.is_grad_enabled() and len(out) > 5:
@@ -209,7 +209,7 @@ def test_running_out_of_memory_halves_what_is_in_the_network(monkeypatch: pytest
             raise RuntimeError(msg)
         return real(aim, module, out, *rest, **more)
 
-    monkeypatch.setattr(losses, "total", small)
+    monkeypatch.setattr(losses, "share", small)
     squeezed = fit.train(MLP(hidden=(5,)), splits, epochs=2, batch_size=16)
 
     for one, other in zip(plain.module.parameters(), squeezed.module.parameters(), strict=True):
@@ -227,14 +227,14 @@ def test_another_error_is_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
         msg = "shapes cannot be multiplied"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(losses, "total", broken)
+    monkeypatch.setattr(losses, "share", broken)
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
         fit.train(MLP(hidden=()), splits, epochs=1)
 
     def full(*_, **__):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(losses, "total", full)
+    monkeypatch.setattr(losses, "share", full)
     with pytest.raises(InputError, match="single row"):
         fit.train(MLP(hidden=()), splits, epochs=1)
 
