@@ -211,18 +211,25 @@ def _train(
             kept = max(1, round(settings.epochs / privacy.sample_rate))
             noise = accounting.noise_for(privacy, kept)
 
-            def mean_loss(
+            def of_each(
                 out: torch.Tensor, inputs: tuple[torch.Tensor, ...], y: torch.Tensor | None
             ) -> torch.Tensor:
-                return losses.total(aim, module, out, inputs, y) / losses.count(aim, inputs)
+                return losses.of_each(aim, module, out, inputs, y)
 
             with private.engine(
-                module, optimizer, privacy=privacy, noise_multiplier=noise, loss=mean_loss
+                module,
+                optimizer,
+                privacy=privacy,
+                noise_multiplier=noise,
+                loss=of_each,
+                clipping=settings.clipping,
             ) as engine:
                 course = course.private(engine)
                 place = course.begin(resume=resume)
                 _private(course, place, engine, steps=kept)
-            ledger = accounting.Ledger.of(privacy, noise_multiplier=noise, steps=kept)
+            ledger = accounting.Ledger.of(
+                privacy, noise_multiplier=noise, steps=kept, generator=engine.way.generator
+            )
     module.to("cpu").eval()
 
     decision, decision_from = _decided(aim, module, calibration)
@@ -319,7 +326,7 @@ class _Course:
 
         if self.keeper is None:
             return self
-        secret = {**self.keeper.generators, "sampling": engine.sampling, "noise": engine.noise}
+        secret = {**self.keeper.generators, **engine.generators}
         return replace(self, keeper=replace(self.keeper, generators=secret))
 
     def begin(self, *, resume: bool) -> Place:
