@@ -2,7 +2,7 @@
 # make test    the tests            make check   style, types
 # make zoo     the planted faults, the long way, and what make smoke runs
 # make smoke   a real Spark, a real Dask cluster and Ibis give the same counts (needs Java 17 or later)
-# make bench   fairness counts beside Fairlearn's, and a file of 10 million rows beside bare DuckDB
+# make bench   fairness counts beside Fairlearn's, a file of 10 million rows beside bare DuckDB, and what the recipes reach
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -33,6 +33,7 @@ smoke: $(VENV)/.smoke
 
 bench: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fairness_counts.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

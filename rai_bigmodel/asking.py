@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rai_bigmodel import plugins
+from rai_bigmodel import files, plugins
 from rai_bigmodel.collect import Asked
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
+from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Splits, Subject
@@ -94,11 +95,15 @@ class Predictions(Record):
 
 
 class AuditFile(Record):
-    """What ``audit.yaml`` says."""
+    """What ``audit.yaml`` says.
+
+    Args:
+        data: data of ours by name or as a `Data`, or a file of the user's as `Rows`.
+    """
 
     subject: str | Predictions
     audits: dict[str, dict[str, Any]]
-    data: str | Rows | None = None
+    data: str | dict[str, Any] | None = None
     label_means: str = ""
     attributes_from: str = ""
     relatives: dict[str, str] = {}
@@ -113,18 +118,29 @@ def with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
     return replace(splits, facts={**splits.facts, **{k: v for k, v in facts.items() if v}})
 
 
-def splits_of(data: str | Rows, where: str, here: Path) -> Splits:
-    """The rows that `data` names: a data set of ours, or files beside ``audit.yaml``.
+def _data(given: str | dict[str, Any] | None, where: str) -> str | Data | Rows | None:
+    """What ``data:`` says: the one key of ours tells our data, what else there is describes a file."""
+    if not isinstance(given, dict):
+        return given
+    if len(given) == 1 and set(given) <= set(Data.__struct_fields__):
+        return files.convert(given, Data, where=where, at="$.data")
+    return files.convert(given, Rows, where=where, at="$.data")
+
+
+def splits_of(given: str | dict[str, Any], where: str, here: Path) -> Splits:
+    """The rows that `given` names: a data set of ours, or files beside ``audit.yaml``.
 
     Raises:
         InputError: a file or a column is not there, or one file is named as two parts.
     """
     from rai_bigmodel.subject import Splits
 
-    if isinstance(data, str):
+    data = _data(given, where)
+    assert data is not None
+    if not isinstance(data, Rows):
         from rai_bigmodel import datasets
 
-        return datasets.by_name(data)
+        return datasets.by_name(data, here=here)
     from rai_bigmodel.tables import read_table
 
     names = [name for name in (data.file, data.train, data.calibrate) if name]
@@ -162,24 +178,25 @@ def _label(value: str | float | bool | None) -> str:  # noqa: FBT001 - a label m
 
 def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, Splits]:
     """The table of predictions that ``audit.yaml`` names, as a subject and its rows."""
-    if not isinstance(asked.data, Rows) or not isinstance(asked.subject, Predictions):
+    data = _data(asked.data, where)
+    if not isinstance(data, Rows) or not isinstance(asked.subject, Predictions):
         msg = f"{where}: $.data: a table of predictions needs data: {{file, truth, sensitive, …}} that describe it"
         raise InputError(msg)
     table = asked.subject
-    if asked.data.train or asked.data.calibrate:
+    if data.train or data.calibrate:
         msg = f"{where}: $.data: a table of predictions has no train or calibrate rows; leave them out"
         raise InputError(msg)
-    if asked.data.file != table.table:
+    if data.file != table.table:
         msg = f"{where}: $.data.file: must be the table of predictions itself, {table.table!r}"
         raise InputError(msg)
     return of_predictions(
         here / table.table,
-        roles=_roles(asked.data, where)
+        roles=_roles(data, where)
         | {
             "score": (table.score,) if table.score else (),
             "prediction": (table.prediction,) if table.prediction else (),
         },
-        positive=_label(asked.data.positive),
+        positive=_label(data.positive),
         threshold=table.threshold,
     )
 

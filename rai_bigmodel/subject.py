@@ -45,6 +45,8 @@ class Subject:
             ``(rows, labels)``. All a black-box audit may use.
         decision: how a score becomes a decision.
         module: for white-box audits; in evaluation mode.
+        read: raw inputs → the arrays that `module` is called with, where these are not the columns themselves
+            (texts as ids).
         refit: the same recipe on other data, weights or probes.
         relatives: role → another subject it is compared with.
         card: how it came to be.
@@ -56,6 +58,7 @@ class Subject:
     decision: Decision
     predict: Callable[[Inputs], Array]
     module: nn.Module | None = None
+    read: Callable[[Inputs], tuple[Array, ...]] | None = None
     refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
     relatives: Mapping[str, Subject] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)

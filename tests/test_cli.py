@@ -238,7 +238,7 @@ def test_a_recipe_that_cannot_be_trained_leaves_no_folder(tmp_path, capsys) -> N
 
 
 def test_a_stopped_training_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsys, monkeypatch) -> None:
-    """Ctrl-C leaves a checkpoint and nothing that looks finished; --resume ends with the weights of one never stopped."""
+    """Ctrl-C leaves a checkpoint and nothing that looks finished; --resume ends with the weights of one not stopped."""
     pytest.importorskip("torch", reason="training needs the extra 'train'")
     from rai_bigmodel.training import fit
 

@@ -135,6 +135,24 @@ _KNOWN: dict[str, Phrase] = {
     "explainability.completeness_gap": _amount(
         "Completeness gap", "Attributions add up to the score, but for {limit}"
     ),
+    "explainability.importance": _amount("Importance", "{feature} moves the score by {limit} on average"),
+    "explainability.importance_difference": _amount(
+        "Widest gap in importance",
+        "The importance of {feature} differs by {limit} between groups of {attribute}",
+    ),
+    "explainability.permutation_drop": Phrase(
+        "Drop in accuracy when permuted", "Accuracy drops by {limit} when {feature} is permuted", -1.0, 1.0
+    ),
+    "explainability.insertion_deletion_p": _share(
+        "Insertion and deletion, p", "Rankings by chance do as well with p {limit}"
+    ),
+    "explainability.randomisation_similarity": Phrase(
+        "Likeness after randomisation", "The likeness after randomising the model is {limit}", -1.0, 1.0
+    ),
+    "explainability.ablation_agreement": Phrase(
+        "Agreement with ablation", "The agreement with ablation is {limit}", -1.0, 1.0
+    ),
+    "explainability.infidelity": _share("Infidelity", "The infidelity is {limit}"),
     "explainability.faithful": _share("Faithful", "Explanations pass the battery of tests ({limit})"),
     "explainability.stability": _amount("Stability", "Explanations change by {limit} under small changes"),
     "privacy.epsilon_claimed": _amount("ε claimed", "Training claims ε {limit}"),

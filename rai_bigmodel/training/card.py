@@ -10,6 +10,7 @@ from rai_bigmodel.accounting import Ledger
 from rai_bigmodel.evidence import DataId, Decision, Record
 from rai_bigmodel.nets.reads import Input, Reads
 from rai_bigmodel.training.aims import Aim
+from rai_bigmodel.training.asked import name_of as name_of_data
 from rai_bigmodel.training.cost import Energy
 from rai_bigmodel.training.inputs import columns_of
 from rai_bigmodel.training.recipe import Recipe
@@ -93,7 +94,7 @@ def name_of(recipe: Recipe, rows: Cohort) -> str:
     kind = recipe.net.kind
     if kind == "mlp" and not recipe.net.config.hidden:
         kind = "logistic"
-    return f"{recipe.data or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
+    return f"{name_of_data(recipe.data) or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
 
 
 def versions(*, private_too: bool) -> dict[str, str]:

@@ -52,7 +52,7 @@ def tensors(reads: Reads, inputs: Inputs, *, where: str) -> dict[str, Array]:
         if texts.ndim != 1 or texts.dtype.kind not in "OUT":
             msg = f"{where}: the column {t.column!r} must hold texts, got {_kind(texts)}"
             raise InputError(msg)
-        out["tokens"] = words.ids(texts.tolist(), t)
+        out["tokens"] = words.encode(texts.tolist(), t)
     if (s := reads.series) is not None:
         out["series"] = _series(columns, s.column, (s.length, s.features), where=where)
     if reads.features:

@@ -154,5 +154,5 @@ def _tokens(recipe: Recipe, source: Cohort, name: str, measured: list[str]) -> T
     found = text.words
     if found is None:
         measured.append(name)
-        found = words.vocabulary(source.arrays(name)[name].tolist(), level=text.level, most=text.most)
+        found = words.vocabulary(source.arrays(name)[name].tolist(), level=text.level, size=text.most)
     return Tokens(words=found, length=text.length, level=text.level, column=name)

@@ -11,6 +11,7 @@ from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, Input, Transformer
+from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
     import os
@@ -193,7 +194,8 @@ class Recipe(Record):
     """A whole training: which data, which network, how, with which privacy, from which seed.
 
     Args:
-        data: a name that ``datasets`` knows; empty where the rows were handed over in Python.
+        data: a name that ``datasets`` knows, or a name with what it needs to know (`Data`); empty where the
+            rows were handed over in Python.
         inputs: column → how it is filled and scaled. Where it is not declared it is measured: on the
             training rows of a plain model, on the calibration rows of a private one.
         categories: column of labels → the labels that are told apart; measured like `inputs`.
@@ -203,7 +205,7 @@ class Recipe(Record):
         name: what the model is called; empty for a name made of data and net.
     """
 
-    data: str
+    data: str | Data
     net: Net
     train: Train = Train()
     privacy: Privacy | None = None

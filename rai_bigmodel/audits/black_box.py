@@ -1,0 +1,118 @@
+"""How does a model that only answers become a case? Columns of any kind as codes, and a stand-in that knows nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from rai_bigmodel.audits.cases import Case
+from rai_bigmodel.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rai_bigmodel.subject import Array, Inputs, Subject
+
+BATCH = 1 << 15
+HIDDEN = 16
+
+
+class Coded(NamedTuple):
+    """A column as numbers: itself, or codes of `values` where it holds text or misses some."""
+
+    numbers: Array
+    values: Array | None
+
+    def raw(self, numbers: Array) -> Array:
+        """What the model is asked with."""
+        return numbers.astype(np.float64) if self.values is None else self.values[numbers.astype(np.int64)]
+
+
+def coded(values: Array) -> Coded:
+    """A column of numbers as it is; of anything else, or with gaps, as the codes of its distinct values."""
+    if values.dtype.kind in "fiub" and np.isfinite(values.astype(np.float64)).all():
+        return Coded(values.astype(np.float32), None)
+    missing = np.array([v is None or v != v for v in values.tolist()])  # noqa: PLR0124 - NaN is not itself
+    distinct = (
+        np.unique(values[~missing]) if values.dtype != object else sorted(set(values[~missing]), key=str)
+    )
+    kept = np.array([*distinct, values[missing][0]] if missing.any() else list(distinct), dtype=values.dtype)
+    place = {v: i for i, v in enumerate(distinct)}
+    codes = [len(distinct) if m else place[v] for v, m in zip(values.tolist(), missing.tolist(), strict=True)]
+    return Coded(np.array(codes, dtype=np.float32), kept)
+
+
+def typical(column: Coded, *, average: bool = False) -> float:
+    """Where a column starts from: its median (or mean), or the code it has most often."""
+    if column.values is None:
+        return float(np.mean(column.numbers) if average else np.median(column.numbers))
+    return float(np.argmax(np.bincount(column.numbers.astype(np.int64))))
+
+
+def black_box_case(
+    subject: Subject,
+    columns: Mapping[str, Array],
+    features: Sequence[str],
+    *,
+    output: int | Array = 0,
+    average: bool = False,
+    batch: int = BATCH,
+) -> Case:
+    """A case of any subject that answers, features by name; other columns are handed over as they are.
+
+    Args:
+        columns: what `Subject.predict` takes ``(n,)`` each.
+        output: which of several class probabilities is explained: one for all rows, or one a row.
+        average: start from means in place of medians.
+
+    Raises:
+        InputError: there are no rows or no features, or the model's answers have another shape.
+    """
+    if not features:
+        msg = f"{subject.name}: no column has the role 'feature', so there is nothing to explain by"
+        raise InputError(msg)
+    code = [coded(columns[f]) for f in features]
+    beside = {name: values for name, values in columns.items() if name not in features}
+    x = np.stack([c.numbers for c in code], axis=1)
+    if not len(x):
+        msg = f"{subject.name}: there are no rows to explain"
+        raise InputError(msg)
+    start = np.array([[typical(c, average=average) for c in code]], dtype=np.float32)
+    wanted = np.broadcast_to(np.asarray(output), (len(x),))
+
+    def score(rows: Array, numbers: Array) -> Array:
+        inputs: Inputs = {f: c.raw(rows[:, i]) for i, (f, c) in enumerate(zip(features, code, strict=True))}
+        inputs |= {name: values[numbers] for name, values in beside.items()}
+        answers = np.asarray(subject.predict(inputs), dtype=np.float64)
+        if answers.ndim == 2:
+            return answers[np.arange(len(answers)), wanted[numbers]]
+        return answers
+
+    def made(ask: object) -> Case:
+        return Case(
+            x=x,
+            start=start,
+            score=ask,  # type: ignore[arg-type]
+            parts=np.arange(len(features)),
+            names=tuple(features),
+            batch=batch,
+            codes=np.array([c.values is not None for c in code]),
+            learned_nothing=lambda rng: made(stand_in(x, rng)),
+        )
+
+    return made(score)
+
+
+def stand_in(x: Array, rng: np.random.Generator) -> object:
+    """A random network of the same columns, in place of a model whose weights cannot be drawn again."""
+    middle, scale = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    d = x.shape[1]
+    first, last = rng.normal(size=(d, HIDDEN)) / np.sqrt(d), rng.normal(size=HIDDEN)
+
+    def score(rows: Array, _: Array) -> Array:
+        answers: Array = np.tanh(((rows - middle) / scale) @ first) @ last
+        return answers
+
+    return score

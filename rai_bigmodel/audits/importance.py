@@ -1,0 +1,182 @@
+"""What do auditors ask of attributions? Which features count, how much, and for whom.
+
+Every number here rests on attributions, and is null with why where those did not pass their tests; only the
+permutation drop is measured without them (Breiman 2001).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rai_bigmodel.evidence import Measurement
+from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
+from rai_bigmodel.stats.moments import GroupMoments, widest_mean_gap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from rai_bigmodel.audits.fairness_groups import Grouping
+    from rai_bigmodel.evidence import Interval
+    from rai_bigmodel.subject import Array
+
+PERMUTATIONS = 5
+
+
+def importance(names: Sequence[str], values: Array, *, only: Sequence[str]) -> list[Measurement]:
+    """The mean absolute attribution of each feature in `only`, with Student's interval over rows.
+
+    Args:
+        values: attributions ``(n, d)`` of the features `names`.
+    """
+    size = np.abs(values)
+    return [
+        Measurement(
+            metric="explainability.importance",
+            kind="estimate",
+            value=float(size[:, i].mean()),
+            n=len(size),
+            labels={"feature": name},
+            interval=intervals.mean(size[:, i]),
+        )
+        for i, name in enumerate(names)
+        if name in only
+    ]
+
+
+def share_of(size: Array, i: int) -> tuple[float, Interval | None]:
+    """The share of all absolute attribution that one feature carries, with the ratio's linearised interval."""
+    whole = size.sum(axis=1)
+    share = float(size[:, i].sum() / whole.sum())
+    return share, intervals.mean(share + (size[:, i] - share * whole) / whole.mean())
+
+
+def attribution_share(names: Sequence[str], values: Array, *, only: Sequence[str]) -> list[Measurement]:
+    """The share of all absolute attribution that each feature in `only` carries."""
+    size = np.abs(values)
+    out = []
+    for i, name in enumerate(names):
+        if name in only:
+            share, interval = share_of(size, i)
+            out.append(
+                Measurement(
+                    metric="explainability.attribution_share",
+                    kind="estimate",
+                    value=share,
+                    n=len(size),
+                    labels={"feature": name},
+                    interval=interval,
+                )
+            )
+    return out
+
+
+def sensitive_share(names: Sequence[str], values: Array, attributes: Sequence[str]) -> list[Measurement]:
+    """The share that each sensitive attribute itself carries; exactly 0 where the model does not read it."""
+    size = np.abs(values)
+    out = []
+    for attribute in attributes:
+        labels = {"attribute": attribute}
+        if attribute not in names:
+            why = "the model does not read this column; what stands in for it is proxy strength"
+            out.append(
+                Measurement(
+                    metric="explainability.sensitive_share",
+                    kind="exact",
+                    value=0.0,
+                    n=len(size),
+                    labels=labels,
+                    why=why,
+                )
+            )
+            continue
+        share, interval = share_of(size, list(names).index(attribute))
+        out.append(
+            Measurement(
+                metric="explainability.sensitive_share",
+                kind="estimate",
+                value=share,
+                n=len(size),
+                labels=labels,
+                interval=interval,
+            )
+        )
+    return out
+
+
+def importance_difference(
+    names: Sequence[str], values: Array, groups: Mapping[str, Grouping], *, only: Sequence[str]
+) -> list[Measurement]:
+    """The widest difference between two groups in a feature's mean absolute attribution (Welch, Šidák)."""
+    size, out = np.abs(values), []
+    for attribute, (codes, called) in groups.items():
+        for i, name in enumerate(names):
+            if name in only:
+                out.append(_difference(size[:, i], codes, called, attribute=attribute, feature=name))
+    return out
+
+
+def _difference(
+    size: Array, codes: Array, called: tuple[str, ...], *, attribute: str, feature: str
+) -> Measurement:
+    moments = GroupMoments.of(codes, size, groups=called)
+    at = np.nonzero((moments.rows >= SMALLEST_ROWS) & known(called))[0]
+    labels = {"feature": feature, "attribute": attribute}
+    excluded = 1 - float(moments.rows[at].sum() / max(moments.rows.sum(), 1))
+    metric = "explainability.importance_difference"
+    if len(at) < 2:
+        why = f"only {len(at)} of {len(called)} groups has {SMALLEST_ROWS} rows and a known value"
+        return Measurement(
+            metric=metric, kind="estimate", value=None, labels=labels, why=why, excluded=excluded
+        )
+    high, low = int(at[np.argmax(moments.means[at])]), int(at[np.argmin(moments.means[at])])
+    if high == low:
+        high, low = int(at[0]), int(at[1])
+    return Measurement(
+        metric=metric,
+        kind="estimate",
+        value=float(moments.means[high] - moments.means[low]),
+        n=int(moments.rows[high] + moments.rows[low]),
+        excluded=excluded,
+        labels={**labels, "high": called[high], "low": called[low]},
+        interval=widest_mean_gap(
+            moments.means[at], moments.variances[at], moments.rows[at].astype(float), compared=len(called)
+        ),
+    )
+
+
+def permutation_drop(
+    features: Sequence[str],
+    columns: Mapping[str, Array],
+    right: Callable[[Mapping[str, Array]], Array],
+    rng: np.random.Generator,
+) -> list[Measurement]:
+    """How far accuracy falls when a feature's values are handed to other rows.
+
+    Each row's own fall is averaged over `PERMUTATIONS` shufflings; the interval is Student's over rows.
+
+    Args:
+        columns: what the model is asked with ``(n,)`` each.
+        right: columns → whether each row is decided rightly ``(n,)``.
+    """
+    before = right(columns).astype(np.float64)
+    out = []
+    for feature in features:
+        after = np.mean(
+            [right({**columns, feature: rng.permutation(columns[feature])}) for _ in range(PERMUTATIONS)],
+            axis=0,
+        )
+        drop = before - after
+        out.append(
+            Measurement(
+                metric="explainability.permutation_drop",
+                kind="estimate",
+                value=float(drop.mean()),
+                n=len(drop),
+                labels={"feature": feature},
+                interval=intervals.mean(drop),
+            )
+        )
+    return out

@@ -1,0 +1,146 @@
+"""How does what a network of ours reads become a case: which entries make a feature, and where does each start?
+
+A table's features are its columns, a picture's are patches, a series' are features within windows of steps, a text's
+are its positions, explained through their embeddings (as Captum's LayerIntegratedGradients) from that of an unknown
+word. What is padding stays padding: it is at its start, so it is not there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from rai_bigmodel.audits.network_cases import network_case
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
+
+    from rai_bigmodel.audits.cases import Case
+    from rai_bigmodel.subject import Array
+
+MOST_PARTS = 64
+
+
+class Reading(NamedTuple):
+    """The same rows from two starts, and in words what these are."""
+
+    case: Case
+    elsewhere: Case
+    starts: tuple[str, str]
+
+
+def of_table(
+    module: nn.Module, raw: Array, features: tuple[str, ...], target: int | Array = 0, **how: Any
+) -> Reading:
+    """Rows ``(n, F)`` of numbers, from the values that the module fills in (0 where it fills none)."""
+    import torch
+
+    filled: Any = getattr(module, "filled", torch.nan_to_num)
+    x = filled(torch.from_numpy(raw)).numpy()
+    start = filled(torch.full((1, raw.shape[1]), float("nan"))).numpy()
+    first, second = (
+        network_case(module, x, at, names=features, target=target, **how)
+        for at in (start, x.mean(axis=0, keepdims=True))
+    )
+    return Reading(first, second, ("the values that the model fills in", "the mean row"))
+
+
+def of_pictures(module: Any, pictures: Array, target: int | Array = 0, **how: Any) -> Reading:
+    """Pictures ``(n, C, H, W)``, in patches, from one that is even at the module's centre."""
+    center = np.float32(module.reads.pixels.center)
+    x = np.where(np.isnan(pictures), center, pictures).astype(np.float32)
+    parts, names = patches(x.shape[1:])
+    first, second = (
+        network_case(module, x, at, names=names, parts=parts, target=target, **how)
+        for at in (np.full((1, *x.shape[1:]), center), x.mean(axis=0, keepdims=True))
+    )
+    return Reading(first, second, ("an even picture", "the mean picture"))
+
+
+def patches(shape: tuple[int, ...], *, most: int = MOST_PARTS) -> tuple[Array, tuple[str, ...]]:
+    """Square patches of a picture ``(C, H, W)``, all channels together: to which each pixel belongs, and names."""
+    channels, height, width = shape
+    side = 1
+    while -(-height // side) * -(-width // side) > most:
+        side += 1
+    down, across = np.arange(height) // side, np.arange(width) // side
+    columns = int(across[-1]) + 1
+    grid = down[:, None] * columns + across[None, :]
+    names = tuple(f"row {i // columns + 1}, column {i % columns + 1}" for i in range(int(grid.max()) + 1))
+    return np.repeat(grid[None], channels, axis=0), names
+
+
+def of_series(module: Any, series: Array, target: int | Array = 0, **how: Any) -> Reading:
+    """Series ``(n, T, F)``, each feature within windows of steps, from the module's centre."""
+    center = np.float32(module.reads.series.center)
+    gone = np.isnan(series)
+    padding = gone.all(axis=2)
+    x = np.where(gone, center, series).astype(np.float32)
+    _, steps, features = x.shape
+    side = 1
+    while -(-steps // side) * features > max(MOST_PARTS, features):
+        side += 1
+    window = np.arange(steps) // side
+    parts = window[:, None] * features + np.arange(features)[None, :]
+    spans = [
+        f"{w * side + 1}" + (f"–{min(steps, (w + 1) * side)}" if side > 1 else "")
+        for w in range(int(window[-1]) + 1)
+    ]
+    names = tuple(f"step {span}, feature {f + 1}" for span in spans for f in range(features))
+    mean = np.where(
+        padding[:, :, None], center, x.sum(axis=0) / np.maximum((~padding).sum(axis=0), 1)[:, None]
+    )
+
+    def call(_: nn.Module, ask: Callable[..., Any], x_BTF: Tensor, padded_BT: Tensor) -> Any:
+        # The network tells padding by its being missing throughout.
+        return ask(x_BTF.masked_fill(padded_BT[:, :, None], float("nan")))
+
+    first, second = (
+        network_case(
+            module, x, at, names=names, parts=parts, target=target, beside=(padding,), call=call, **how
+        )
+        for at in (np.full((1, steps, features), center), mean.astype(np.float32))
+    )
+    return Reading(first, second, ("the centre", "the mean of every step"))
+
+
+def of_texts(module: Any, ids: Array, target: int | Array = 0, **how: Any) -> Reading:
+    """Texts as ids ``(n, T)``, a feature a position, from the embedding of an unknown word."""
+    import torch
+
+    from rai_bigmodel.nets.reads import PADDING, UNKNOWN
+
+    _, steps = ids.shape
+    layer = module.embedding
+
+    def embedded(of: Array) -> Array:
+        with torch.no_grad():
+            out: Array = layer(torch.from_numpy(of)).numpy()
+        return out
+
+    x, real = embedded(ids), ids != PADDING
+    unknown = embedded(np.where(real, UNKNOWN, ids))
+    mean = np.where(real[:, :, None], x[real].mean(axis=0) if real.any() else 0.0, x).astype(np.float32)
+    parts = np.repeat(np.arange(steps)[:, None], x.shape[2], axis=1)
+
+    def call(net: Any, ask: Callable[..., Any], x_BTD: Tensor, ids_BT: Tensor) -> Any:
+        # The words say where the padding is; what they are embedded as comes from the row that is explained.
+        hook = net.embedding.register_forward_hook(lambda *_: x_BTD)
+        try:
+            return ask(ids_BT)
+        finally:
+            hook.remove()
+
+    names = tuple(f"position {t + 1}" for t in range(steps))
+    first, second = (
+        network_case(module, x, at, names=names, parts=parts, target=target, beside=(ids,), call=call, **how)
+        for at in (unknown, mean)
+    )
+    return Reading(first, second, ("an unknown word in every place", "the mean of all words"))
+
+
+READ: dict[str, Callable[..., Reading]] = {"pixels": of_pictures, "series": of_series, "tokens": of_texts}
+"""What a network reads → its reading."""

@@ -1,0 +1,116 @@
+"""Which data does a recipe or an ``audit.yaml`` ask for? A name, or a name with what it needs to know.
+
+``data: digits`` is enough where everything has a default; ``data: {digits: {shape: series}}`` says more, and data
+of the user's own need a file: ``data: {sentences: {file: posts.csv, text: post, label: toxic}}``. Paths are
+relative to the folder of the file that names them. What is behind a name stands in `rai_bigmodel.datasets`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Record
+
+
+class Digits(Record, omit_defaults=True):
+    """Handwritten digits as pictures ``(1, 8, 8)``, as series of 8 rows of 8, or as 64 columns of a table."""
+
+    shape: Literal["pictures", "series", "columns"] = "pictures"
+    seed: int = 7
+
+
+class Credit(Record, omit_defaults=True):
+    """Who will not pay the credit card next month? The file is the user's copy."""
+
+    file: str
+    seed: int = 7
+
+
+class Sentences(Record, omit_defaults=True):
+    """Sentences and labels of a csv (or csv.gz).
+
+    Args:
+        file: the csv.
+        text: the column of sentences.
+        label: the column of labels.
+        positive: the label that counts as positive; needed where labels are not 0 and 1.
+        sensitive: columns that say whom a sentence is about.
+        together: a column (a template, an author) whose rows must not be parted; empty for none.
+        seed: of the division into parts.
+    """
+
+    file: str
+    text: str
+    label: str
+    positive: str | int | bool | None = None
+    sensitive: tuple[str, ...] = ()
+    together: str = ""
+    seed: int = 7
+
+
+class TextLines(Record, omit_defaults=True):
+    """Running text in pieces of so many characters, to learn a language from.
+
+    Args:
+        file: a text in UTF-8 whose blank lines part its paragraphs; empty for Python's own documentation topics.
+        length: characters a piece.
+        seed: of the division of topics or paragraphs into parts.
+    """
+
+    file: str = ""
+    length: int = 128
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if self.length < 2:
+            msg = f"text_lines: length must be at least 2 characters, got {self.length}"
+            raise InputError(msg)
+
+
+class Templates(Record, omit_defaults=True):
+    """Our own sentences about people, hostile or not, in one language or both; parted by template."""
+
+    languages: tuple[Literal["en", "zh"], ...] = ("en", "zh")
+    seed: int = 7
+
+    def __post_init__(self) -> None:
+        if not self.languages or len(set(self.languages)) < len(self.languages):
+            msg = f"templates: languages must be en, zh or both, got {list(self.languages)}"
+            raise InputError(msg)
+
+
+class Data(Record, omit_defaults=True):
+    """Exactly one kind of data, with what it needs to know.
+
+    Raises:
+        InputError: none or several are named.
+    """
+
+    digits: Digits | None = None
+    credit: Credit | None = None
+    sentences: Sentences | None = None
+    text_lines: TextLines | None = None
+    templates: Templates | None = None
+
+    def __post_init__(self) -> None:
+        named = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
+        if len(named) != 1:
+            got = ", ".join(named) or "none"
+            msg = f"data: exactly one of {', '.join(self.__struct_fields__)} is asked for, got {got}"
+            raise InputError(msg)
+
+    @property
+    def name(self) -> str:
+        """Which kind it is."""
+        return next(name for name in self.__struct_fields__ if getattr(self, name) is not None)
+
+    @property
+    def details(self) -> Any:
+        """What that kind needs to know."""
+        return getattr(self, self.name)
+
+
+def name_of(data: str | Data) -> str:
+    """What data are called in a sentence."""
+    return data if isinstance(data, str) else data.name

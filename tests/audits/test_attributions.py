@@ -1,0 +1,277 @@
+"""Attributions with an answer known on paper, naive twins, Captum as oracle, and what is refused."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="networks need the extra 'train'")
+
+import torch
+import trained
+from torch import nn
+
+from rai_bigmodel.audits import attributions, shapley
+from rai_bigmodel.audits import battery as tests_of
+from rai_bigmodel.audits.cases import by_part, change
+from rai_bigmodel.audits.network_cases import bytes_per_row, network_case
+from rai_bigmodel.errors import InputError
+
+D = 6
+NAMES = [f"f{i}" for i in range(D)]
+
+
+def _rows(n: int = 30, d: int = D) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(n, d)).astype(np.float32)
+
+
+def _case(net: nn.Module, x: np.ndarray | None = None, **how):
+    x = _rows() if x is None else x
+    return network_case(net.eval(), x, how.pop("start", np.zeros((1, *x.shape[1:]))), names=NAMES, **how)
+
+
+def _tanh_net(seed: int = 0, d: int = D) -> nn.Module:
+    return trained.seeded(lambda: nn.Sequential(nn.Linear(d, 16), nn.Tanh(), nn.Linear(16, 1)), seed)
+
+
+def test_of_a_linear_model_every_method_gives_weight_times_way() -> None:
+    """IG = w ∘ (x − x₀) exactly; ablation, Shapley and gradient × input the same; infidelity 0."""
+    net = trained.seeded(lambda: nn.Linear(D, 1), 1)
+    start = np.full((1, D), 0.3, dtype=np.float32)
+    case = _case(net, start=start)
+    paper = net.weight.detach().numpy()[0] * (case.x - start)
+    path = attributions.integrated_gradients(case)
+    rng = np.random.default_rng(0)
+
+    for found in (
+        path.values,
+        attributions.gradient_times_input(case),
+        shapley.ablation(case),
+        shapley.shapley_values(case, rng=rng).values,
+    ):
+        np.testing.assert_allclose(found, paper, atol=2e-6)
+    assert set(path.steps) == {8}
+    assert tests_of.infidelity(case, paper, rng).value < 1e-9
+
+
+def test_shapley_values_of_a_network_are_the_mean_over_every_order() -> None:
+    """The naive twin asks the network after every joining of every order."""
+    x = _rows(3, 4)
+    case = network_case(_tanh_net(2, 4).eval(), x, np.zeros((1, 4)), names=list("abcd"))
+    expected = np.zeros((3, 4))
+    for order in itertools.permutations(range(4)):
+        there = np.zeros_like(x)
+        before = case.score(there.copy(), np.arange(3))
+        for player in order:
+            there[:, player] = x[:, player]
+            after = case.score(there.copy(), np.arange(3))
+            expected[:, player] += (after - before) / math.factorial(4)
+            before = after
+
+    np.testing.assert_allclose(
+        shapley.shapley_values(case, rng=np.random.default_rng(0)).values, expected, atol=1e-6
+    )
+
+
+def test_sampled_shapley_values_come_as_near_to_the_exact_ones_as_they_say() -> None:
+    """Within four stated standard errors, nearly always; until the precision that was asked."""
+    case = network_case(_tanh_net(3, 10).eval(), _rows(20, 10), np.zeros((1, 10)), names=list("abcdefghij"))
+    rng = np.random.default_rng(1)
+    exact = shapley.shapley_values(case, rng=rng)
+    found = shapley.shapley_values(case, rng=rng, precision=0.05, exact=0)
+
+    assert not exact.errors.any()
+    assert np.sqrt((found.errors**2).mean()) <= 0.05 * np.abs(found.values).mean()
+    assert (np.abs(found.values - exact.values) <= 4 * found.errors + 1e-6).mean() > 0.98
+    assert found.coalitions < exact.coalitions
+
+
+def test_integrated_gradients_and_ablation_are_captums() -> None:
+    """At the same Gauss–Legendre points; features taken away one by one."""
+    captum = pytest.importorskip("captum.attr", reason="the oracle needs the extra 'explain'")
+    net = _tanh_net(4).eval()
+    case = _case(net)
+    x, start = torch.from_numpy(case.x), torch.zeros(1, D)
+    theirs = captum.IntegratedGradients(lambda z: net(z)[:, 0]).attribute(
+        x, baselines=start, n_steps=16, method="gausslegendre"
+    )
+    ours = attributions.integrated_gradients(case, steps=(16,)).values
+    removed = captum.FeatureAblation(lambda z: net(z)[:, 0]).attribute(x, baselines=start)
+
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-5)
+    np.testing.assert_allclose(shapley.ablation(case), removed.detach().numpy(), atol=1e-6)
+
+
+def test_only_rows_that_need_it_take_more_steps() -> None:
+    """A kink costs steps; every row ends below the tolerance or at the most steps; the gap is what is left."""
+    case, _ = trained.mlp_cases(1, rows=100)
+    path = attributions.integrated_gradients(case)
+    left = np.abs(path.values.sum(axis=1) - change(case))
+
+    assert 8 in path.steps
+    assert path.steps.max() > 8
+    np.testing.assert_allclose(path.gap, left, atol=1e-5)
+    floor = 0.1 * np.abs(path.change).mean()
+    assert ((left <= 0.01 * np.maximum(np.abs(path.change), floor)) | (path.steps == 64)).all()
+
+
+@pytest.mark.parametrize("name", ["deep_lift", "gradient_shap"])
+def test_captums_methods_of_a_tanh_network_add_up(name) -> None:
+    """DeepLift exactly, GradientShap about; the global random state is as before."""
+    pytest.importorskip("captum.attr", reason="these methods need the extra 'explain'")
+    case = _case(_tanh_net(5))
+    state = torch.get_rng_state()
+    if name == "deep_lift":
+        found, near = attributions.deep_lift(case), 1e-4
+    else:
+        found, near = attributions.gradient_shap(case, np.random.default_rng(0), samples=64), 0.2
+    moved = change(case)
+
+    assert np.abs(found.sum(axis=1) - moved).sum() <= near * np.abs(moved).sum()
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_grad_cam_and_occlusion_of_a_picture_find_the_bar() -> None:
+    """Occlusion by patches is ablation of patches; Grad-CAM has the picture's shape and is finite."""
+    pytest.importorskip("captum.attr", reason="these methods need the extra 'explain'")
+    net = trained._net("cnn", 0).eval()
+    from rai_bigmodel.audits.readings import of_pictures
+
+    case = of_pictures(net, trained._bars(np.random.default_rng(0), 4)[0]).case
+    slid = attributions.occlusion(case, window=(1, 2, 2))
+    seen = attributions.grad_cam(case, net.blocks[3])
+
+    np.testing.assert_allclose(slid[:, 0, ::2, ::2].reshape(4, -1), shapley.ablation(case), atol=1e-5)
+    assert seen.shape == case.x.shape
+    assert np.isfinite(seen).all()
+
+
+def test_a_texts_attributions_are_captums_layer_integrated_gradients() -> None:
+    """Through the embedding, from an unknown word in every place; padding gets nothing."""
+    captum = pytest.importorskip("captum.attr", reason="the oracle needs the extra 'explain'")
+    from rai_bigmodel.audits.readings import of_texts
+
+    net = trained._net("transformer", 0).eval()
+    ids, _ = trained._words(np.random.default_rng(1), 5)
+    case = of_texts(net, ids).case
+    ours = by_part(case, attributions.integrated_gradients(case, steps=(16,)).values)
+    layer = captum.LayerIntegratedGradients(lambda i: net(i)[:, 0], net.embedding)
+    for i in range(5):  # one by one: Captum's path moves the words, ours keeps where the padding is
+        real = ids[i][ids[i] != 0]
+        theirs = layer.attribute(
+            torch.from_numpy(real[None]),
+            baselines=torch.ones(1, len(real), dtype=torch.int64),
+            n_steps=16,
+            method="gausslegendre",
+        )
+        np.testing.assert_allclose(ours[i, : len(real)], theirs.sum(-1)[0].detach().numpy(), atol=2e-4)
+        assert not ours[i, len(real) :].any()
+
+
+def test_a_series_padding_stays_padding() -> None:
+    """Steps that are missing throughout get nothing; the rest adds up."""
+    from rai_bigmodel.audits.readings import of_series
+
+    net = trained._net("lstm", 0).eval()
+    x, _ = trained._sums(np.random.default_rng(1), 6)
+    x[:3, 8:] = np.nan
+    case = of_series(net, x).case
+    path = attributions.integrated_gradients(case)
+
+    assert not path.values[:3, 8:].any()
+    assert path.gap.max() <= 0.01 * np.abs(path.change).max()
+
+
+def test_batches_keep_to_the_byte_budget() -> None:
+    """What autograd holds at once stays below the budget, whatever the number of rows."""
+    net = trained._net("transformer", 0).eval()
+    from rai_bigmodel.audits.readings import of_texts
+
+    ids, _ = trained._words(np.random.default_rng(2), 60)
+    budget = 4 * 2**20
+    case = of_texts(net, ids, budget=budget).case
+    most = 0
+
+    def pack(t):
+        seen[t.data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    original = case.forward
+
+    def counted(x, rows):
+        nonlocal most, seen
+        seen = {}
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            out = original(x, rows)
+        most = max(most, sum(seen.values()))
+        return out
+
+    from dataclasses import replace
+
+    seen: dict[int, int] = {}
+    attributions.integrated_gradients(replace(case, forward=counted), steps=(8,))
+
+    assert bytes_per_row(case) * case.batch <= budget
+    assert 0 < most <= budget
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+class _Rounded(nn.Module):
+    def forward(self, x):
+        return x.round().detach().sum(dim=1, keepdim=True)
+
+
+class _Noisy(nn.Module):
+    def forward(self, x):
+        return x.sum(dim=1, keepdim=True) + torch.randn(len(x), 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: _case(nn.Linear(D, 3), target=3), "from 0 to 2; got 3"),
+        (lambda: _case(nn.Linear(D, 1), start=np.zeros((1, 5))), r"baseline must have the shape \(1, 6\)"),
+        (
+            lambda: network_case(nn.Linear(D, 1).train(), _rows(), np.zeros((1, D)), names=NAMES),
+            "training mode",
+        ),
+        (lambda: _case(_Noisy()), "asked twice"),
+        (lambda: _case(nn.Linear(D, 1), _rows(0)), "no rows to explain"),
+        (lambda: _case(nn.Linear(D, 1), np.full((2, D), np.nan, dtype=np.float32)), "missing or not finite"),
+        (lambda: attributions.integrated_gradients(_case(_Rounded())), "no gradient reaches"),
+        (
+            lambda: shapley.shapley_values(_case(_tanh_net()), rng=np.random.default_rng(0), precision=0),
+            "precision",
+        ),
+    ],
+)
+def test_what_cannot_be_explained_is_one_clear_line(make, said) -> None:
+    """No traceback of a library, no empty chart."""
+    with pytest.raises(InputError, match=said) as caught:
+        make()
+
+    assert "\n" not in str(caught.value)
+
+
+def test_columns_that_are_looked_up_are_named() -> None:
+    """A code behind an embedding gets no gradient although the model reads it."""
+
+    class Looked(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(5, 1)
+            self.rest = nn.Linear(D - 1, 1)
+
+        def forward(self, x):
+            return self.table(x[:, 0].clamp(0, 4).long()) + self.rest(x[:, 1:])
+
+    x = _rows()
+    x[:, 0] = np.arange(len(x)) % 5
+    case = _case(trained.seeded(Looked, 0), x)
+
+    assert attributions.unreached(case) == ("f0",)
