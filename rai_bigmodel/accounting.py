@@ -145,6 +145,31 @@ class Ledger(Record, kw_only=True):
         return msgspec.structs.replace(ledger, epsilon_claimed=epsilon_of(ledger))
 
 
+class Conformance(Record, kw_only=True):
+    """What a private training's engine did when it was looked at, to be held against the ledger.
+
+    Args:
+        noise_numbers: how many numbers of noise were seen; 0 where none is added.
+        noise_size: their root mean square over the ledger's deviation; 1 is right.
+        noise_p: that the noise is as the ledger says, the parameter furthest off (`noise_part`) looked at as well.
+        repeat_p: that no two steps had the same noise.
+        longest: the most that a made-up row with an enormous gradient moved a step's sum.
+        steps: taken in all.
+        rate: how often rows that do not exist were drawn.
+        rate_p: that rows are drawn independently at the ledger's rate.
+    """
+
+    noise_numbers: int
+    noise_size: float | None
+    noise_p: float | None
+    noise_part: str
+    repeat_p: float | None
+    longest: float
+    steps: int
+    rate: float
+    rate_p: float
+
+
 def epsilon_of(ledger: Ledger) -> float:
     """The ε spent at the ledger's δ, by the PRV accountant, rounded up to four decimals.
 

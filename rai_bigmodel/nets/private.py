@@ -1,7 +1,8 @@
-"""How does a net get gradients a row, where a layer of it has none of its own?
+"""How does a net get gradients a row from Opacus' hooks, where a layer of it has none of its own?
 
-Only where Opacus' hooks clip; our own engine knows the fused layer. Opacus knows every layer of ours but the fused ``nn.LSTM``. Its ``DPLSTM`` computes the same from single cells;
-``private_twin`` puts it there *around the same parameters*: train the twin, and the net itself is trained.
+Our own engine (`training.clipping`) needs none of this. Opacus knows every layer of ours but the fused ``nn.LSTM``.
+Its ``DPLSTM`` computes the same from single cells; ``private_twin`` puts it there *around the same parameters*: train
+the twin, and the net itself is trained.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from rai_bigmodel import accounting, files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import data_id
-from rai_bigmodel.training import aims, cost, losses, private
+from rai_bigmodel.training import aims, cost, losses, private, probe
 from rai_bigmodel.training.card import Card, Moment, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of
 from rai_bigmodel.training.measured import reads_of
@@ -204,7 +204,7 @@ def _train(
     )
     with cost.metering(settings.energy_in) as meter:
         if privacy is None:
-            ledger = None
+            ledger = seen = None
             place = course.begin(resume=resume)
             kept = _plain(course, place, generator)
         else:
@@ -226,7 +226,16 @@ def _train(
             ) as engine:
                 course = course.private(engine)
                 place = course.begin(resume=resume)
+                began = place.step
                 _private(course, place, engine, steps=kept)
+                few = calibration.take(slice(0, 8), device)
+                seen = probe.conformance_of(
+                    engine,
+                    privacy=privacy,
+                    noise_multiplier=noise,
+                    like=(few.inputs, few.y),
+                    steps=began + engine.taken,
+                )
             ledger = accounting.Ledger.of(
                 privacy, noise_multiplier=noise, steps=kept, generator=engine.way.generator
             )
@@ -256,6 +265,7 @@ def _train(
         resumed_at=tuple(place.resumed_at),
         energy=meter.energy,
         ledger=ledger,
+        conformance=seen,
         notes=notes_on(recipe, rows, constants_from, place.parts),
     )
     return Run(module=module, card=card)
