@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from rai_bigmodel import accounting
+from rai_bigmodel.audits.privacy_canaries import check_count, of_canaries
 from rai_bigmodel.audits.privacy_membership import of_membership
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement, Record, Table
@@ -44,10 +45,13 @@ class Privacy(Record, omit_defaults=True):
         membership: whether to try to tell training rows from held-out ones by the subject's answers. Not by
             default, because it asks about training rows: for a private model that releases what its ε does not
             count, so the auditor has to want it, and the evidence says so.
+        canaries: attack the training's own engine on made-up rows with so many canaries, at least 100; 1,000 reach
+            an ε of about 4. It spends no privacy, and takes as many steps as the training.
     """
 
     attributes: tuple[str, ...] = ()
     membership: bool = False
+    canaries: int = 0
 
     question: ClassVar[str] = "What does training give away about the people in the data?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
@@ -57,11 +61,16 @@ class Privacy(Record, omit_defaults=True):
         """Recompute from the card; compare on ``data.held_out``; with `membership`, attack ``data.train``.
 
         Raises:
-            InputError: the card's ledger cannot be read, or a row is a member and a non-member.
+            InputError: the card's ledger cannot be read, there are too few canaries, or a row is a member and a
+                non-member.
             MissingExtra: Opacus is not installed.
         """
+        check_count(self.canaries)
         ledger = _ledger(subject.card)
         found = [*_epsilons(ledger), *_conformance(subject.card, ledger)]
+        if self.canaries:
+            spent = found[1].value
+            found += of_canaries(subject, ledger, spent, self.canaries, rng)
         costs, picture = _costs(subject, data, self.attributes)
         exhibits = ([_written(ledger)] if ledger else []) + picture
         notes = tuple(subject.card.get("notes", ())) if ledger else ()

@@ -8,11 +8,10 @@ is computed from the held-out rows.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +30,15 @@ from rai_bigmodel.training.recipe import Net, Recipe, Train, learning_rate
 from rai_bigmodel.training.resume import Keeper, Place, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
 from rai_bigmodel.training.scoring import BATCH, BATCH_OF_ARRAYS, answers, score_columns
-from rai_bigmodel.training.steps import Pace, diverged, optimizer_of, out_of_memory, rate_at, set_rate
+from rai_bigmodel.training.steps import (
+    Pace,
+    diverged,
+    optimizer_of,
+    out_of_memory,
+    rate_at,
+    set_rate,
+    threads,
+)
 from rai_bigmodel.training.threshold import matching
 
 if TYPE_CHECKING:
@@ -77,7 +84,7 @@ def train_recipe(
         TrainingDiverged: the loss stopped being a number.
     """
     where = None if folder is None else Path(folder)
-    with _threads(recipe.train.threads), own_randomness(recipe.seed):
+    with threads(recipe.train.threads), own_randomness(recipe.seed):
         return _train(recipe, splits, weights, on_step, where, resume=resume)
 
 
@@ -130,17 +137,6 @@ def train(
         **{k: v for k, v in settings.items() if k in of_recipe},
     )
     return train_recipe(recipe, splits=splits, weights=weights, on_step=on_step)
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads inside the block; the program's own setting comes back after it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _train(

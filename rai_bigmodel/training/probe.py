@@ -51,7 +51,7 @@ def conformance_of(
         like: inputs and outcomes of a few rows; only their shapes and types are used, and of whole numbers the largest.
         steps: taken in the whole training, also before it was resumed.
     """
-    some = _made_up(like)
+    some = _planted(like)
     none = tuple(x[:0] for x in some[0]), None if some[1] is None else some[1][:0]
     noise = repeats = None
     if noise_multiplier:
@@ -90,20 +90,19 @@ def _gradients(
     }
 
 
-def _made_up(like: tuple[tuple[Tensor, ...], Tensor | None]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+def _planted(like: tuple[tuple[Tensor, ...], Tensor | None]) -> tuple[tuple[Tensor, ...], Tensor | None]:
     chance = torch.Generator().manual_seed(0)
-
-    def row(x: Tensor) -> Tensor:
-        shape = (PLANTED, *x.shape[1:])
-        if x.is_floating_point():
-            return torch.randn(shape, generator=chance).to(x)
-        # Words and labels that the network has places for.
-        return torch.randint(0, int(x.max()) + 1, shape, generator=chance).to(x)
-
     inputs, y = like
-    return tuple(row(x) for x in inputs), None if y is None else torch.zeros_like(y[:1]).repeat(
-        PLANTED, *[1] * (y.dim() - 1)
-    )
+    rows = None if y is None else torch.zeros_like(y[:1]).repeat(PLANTED, *[1] * (y.dim() - 1))
+    return tuple(made_up(x, PLANTED, chance) for x in inputs), rows
+
+
+def made_up(like: Tensor, rows: int, chance: torch.Generator) -> Tensor:
+    """So many rows of normal numbers, or of words and labels that the network has places for."""
+    shape = (rows, *like.shape[1:])
+    if like.is_floating_point():
+        return torch.randn(shape, generator=chance).to(like)
+    return torch.randint(0, int(like.max()) + 1, shape, generator=chance).to(like)
 
 
 def _lengths(engine: Engine, rows: tuple[tuple[Tensor, ...], Tensor | None]) -> Iterator[float]:
