@@ -68,12 +68,15 @@ class Privacy(Record, omit_defaults=True):
         check_count(self.canaries)
         ledger = _ledger(subject.card)
         found = [*_epsilons(ledger), *_conformance(subject.card, ledger)]
+        attacked = []
         if self.canaries:
-            spent = found[1].value
-            found += of_canaries(subject, ledger, spent, self.canaries, rng)
+            attacked = of_canaries(subject, ledger, found[1].value, self.canaries, rng)
+            found += attacked
         costs, picture = _costs(subject, data, self.attributes)
         exhibits = ([_written(ledger)] if ledger else []) + picture
         notes = tuple(subject.card.get("notes", ())) if ledger else ()
+        # In words as well: what is not refuted must not be read as shown.
+        notes += tuple(f"ε by canaries, {m.labels['method']}: {m.why}." for m in attacked if m.labels)
         if self.membership:
             told = of_membership(subject, data, attributes_of(data.held_out, self.attributes), rng)
             costs, notes = [*costs, *told.measurements], (*notes, *told.notes)

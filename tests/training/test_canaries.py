@@ -99,6 +99,8 @@ def test_scores_that_are_not_normal_give_no_gaussian_bound() -> None:
     assert "not normal" in found["gaussian-fit"].why
     assert found["snj"].value is not None
     assert "largest refutable ε = " in found["snj"].why
+    notes = Audit(canaries=CANARIES)(wild, splits(), rng()).notes
+    assert any(note.startswith("ε by canaries, snj: ") and "refut" in note for note in notes)
 
 
 @pytest.mark.parametrize("count", [10, -1])
