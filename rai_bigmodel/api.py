@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.nets import MLP
     from rai_bigmodel.report.policies import Domain, Doubt
     from rai_bigmodel.signing import Signature
+    from rai_bigmodel.statements import Statements
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.training.checkpoint import Run
     from rai_bigmodel.verify import Checked
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "audit",
     "audit_file",
+    "audit_model",
     "audit_predictions",
     "by_group",
     "check_policy",
@@ -48,6 +50,7 @@ __all__ = [
     "mitigate_file",
     "read_policy",
     "read_splits",
+    "read_statements",
     "read_waivers",
     "record",
     "save",
@@ -57,6 +60,7 @@ __all__ = [
     "train",
     "train_recipe",
     "verify",
+    "write_documents",
     "write_index",
     "write_outputs",
     "write_report",
@@ -156,11 +160,11 @@ def read_splits(path: PathLike) -> Splits:
 
 
 def audit(
-    subject: Subject | Run | PathLike,
+    subject: Any,
     splits: Splits,
     *,
     audits: Sequence[str] | Mapping[str, Mapping[str, Any]],
-    relatives: Mapping[str, Subject | Run | PathLike] | None = None,
+    relatives: Mapping[str, Any] | None = None,
     on: Sequence[str] = ("primary",),
     seed: int = 0,
     on_audit: Progress | None = None,
@@ -168,7 +172,9 @@ def audit(
     """Put a subject before audits.
 
     Args:
-        subject: a `Subject`, a trained run, the folder of one, or an ONNX file that this package exported.
+        subject: a `Subject`, a trained run, the folder of one, an ONNX file that this package exported, a fitted
+            estimator or pipeline of scikit-learn, or a function of a dict of raw columns that gives scores; an
+            ``nn.Module`` through `rai_bigmodel.subjects.of_module.of_module`, which asks what it reads and gives.
         audits: names, or name → parameters; ``fairness/age: {use: fairness, …}`` runs one audit twice.
         relatives: role → what the subject is compared with.
         on: the roles that audits are run on.
@@ -179,9 +185,9 @@ def audit(
     from rai_bigmodel.asking import audits_asked, subject_of
     from rai_bigmodel.collect import collect
 
-    related = {role: subject_of(other) for role, other in (relatives or {}).items()}
+    related = {role: subject_of(other, splits) for role, other in (relatives or {}).items()}
     return collect(
-        subject_of(subject).related(**related),
+        subject_of(subject, splits).related(**related),
         splits,
         audits_asked(audits),
         on=on,
@@ -283,10 +289,7 @@ def audit_predictions(
     from rai_bigmodel.asking import audits_asked, of_predictions
     from rai_bigmodel.collect import collect
 
-    if not sensitive:
-        msg = "at least one sensitive attribute is needed"
-        raise InputError(msg)
-    columns = tuple(dict.fromkeys(part for s in sensitive for part in s.split("*")))
+    columns = _columns(sensitive)
     roles = {
         "truth": (truth,),
         "sensitive": columns,
@@ -297,13 +300,69 @@ def audit_predictions(
         "feature": ("*",),
     }
     subject, splits = of_predictions(frame_or_path, roles=roles, positive=positive, threshold=threshold)
+    asked = _asked(columns, sensitive, intersections=intersections)
+    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+
+
+def audit_model(
+    model: PathLike,
+    data: PathLike,
+    *,
+    truth: str,
+    sensitive: Sequence[str],
+    positive: str = "",
+    identifier: str | None = None,
+    weight: str | None = None,
+    intersections: bool = True,
+    seed: int = 0,
+    on_audit: Progress | None = None,
+) -> Dossier:
+    """Audit an ONNX file that `export` wrote on a csv or parquet of the columns it reads; loads no torch.
+
+    The model is scanned before it is loaded. How it decides stands in the file.
+
+    Args:
+        truth: the column of outcomes.
+        sensitive: as in `audit_predictions`.
+        positive: refused where the model's score is that of another label.
+        identifier: a column that only names rows.
+        weight: a column of weights above 0, for the fairness audit.
+
+    Raises:
+        InputError: the model is unsafe or not one of ours, or the data lack a column.
+    """
+    from rai_bigmodel.asking import audits_asked, of_model
+    from rai_bigmodel.collect import collect
+
+    columns = _columns(sensitive)
+    roles = {
+        "truth": (truth,),
+        "sensitive": columns,
+        "id": (identifier,) if identifier else (),
+        "weight": (weight,) if weight else (),
+    }
+    subject, splits = of_model(model, data, roles=roles, positive=positive)
+    asked = _asked(columns, sensitive, intersections=intersections)
+    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+
+
+def _columns(sensitive: Sequence[str]) -> tuple[str, ...]:
+    if not sensitive:
+        msg = "at least one sensitive attribute is needed"
+        raise InputError(msg)
+    return tuple(dict.fromkeys(part for s in sensitive for part in s.split("*")))
+
+
+def _asked(
+    columns: Sequence[str], sensitive: Sequence[str], *, intersections: bool
+) -> dict[str, dict[str, Any]]:
+    """The audits of a table or a file, with the intersections that were asked for."""
     fairness: dict[str, Any] = {"intersections": intersections}
     if any("*" in s for s in sensitive):
         singles = [s for s in sensitive if "*" not in s]
         pairs = [f"{a}*{b}" for i, a in enumerate(singles) for b in singles[i + 1 :]] if intersections else []
         fairness = {"attributes": tuple(dict.fromkeys([*columns, *pairs, *sensitive]))}
-    asked = {name: fairness if name == "fairness" else {} for name in PREDICTION_AUDITS}
-    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+    return {name: fairness if name == "fairness" else {} for name in PREDICTION_AUDITS}
 
 
 # --- mitigating ------------------------------------------------------------------------------------
@@ -564,15 +623,63 @@ def sign(folder: PathLike, *, key: PathLike) -> Signature:
     return signing.sign(folder, key)
 
 
-def write_report(dossier: Dossier, verdict: Verdict | None = None, *, path: PathLike) -> Path:
+def write_report(
+    dossier: Dossier,
+    verdict: Verdict | None = None,
+    *,
+    path: PathLike,
+    statements: Statements | None = None,
+) -> Path:
     """Write the page; without a verdict it says that nothing was judged."""
     from rai_bigmodel.report.html import render
 
     path = Path(path)
-    page = render(dossier, verdict)
+    page = render(dossier, verdict, statements=statements)
     files.make_folder(path.parent)
     files.write_bytes(path, page)
     return path
+
+
+def write_documents(
+    dossier: Dossier,
+    verdict: Verdict | None = None,
+    *,
+    statements: Statements | None = None,
+    card: PathLike | None = None,
+    bom: PathLike | None = None,
+) -> None:
+    """Write a model card in Markdown and a CycloneDX 1.6 ML-BOM from the same evidence; those asked for.
+
+    Raises:
+        InputError: a file cannot be written.
+        MissingExtra: an ML-BOM is asked for and cyclonedx-python-lib is not installed.
+    """
+    import importlib
+
+    written = []
+    for name, path in (("card", card), ("bom", bom)):
+        if path is not None:
+            write = getattr(importlib.import_module(f"rai_bigmodel.report.{name}"), name)
+            written.append((Path(path), write(dossier, verdict, statements=statements)))
+    for path, content in written:
+        files.make_folder(path.parent)
+        files.write_bytes(path, content)
+
+
+def read_statements(path: PathLike, dossier: Dossier, *, today: dt.date | None = None) -> Statements:
+    """What people state about the subject of a dossier.
+
+    Raises:
+        InputError: the file cannot be used, a date lies ahead of today, a framework is not in the catalogue, or
+            it is about another artefact.
+    """
+    from rai_bigmodel import statements
+    from rai_bigmodel.controls import catalogue
+
+    said = statements.read(path)
+    day = today or dt.datetime.now(dt.UTC).date()
+    statements.check(said, dossier, frameworks=catalogue.names(), today=day, where=str(path))
+    return said
 
 
 def write_index(folder: PathLike) -> Path:

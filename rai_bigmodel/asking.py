@@ -16,7 +16,6 @@ from rai_bigmodel.training.asked import Data
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Splits, Subject
     from rai_bigmodel.tables import Table
-    from rai_bigmodel.training.checkpoint import Run
 
     PathLike = str | os.PathLike[str]
 
@@ -44,8 +43,15 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
     return out
 
 
-def subject_of(given: Subject | Run | PathLike) -> Subject:
-    """A subject as it is, a trained run, the folder of one, or an ONNX file that this package exported."""
+def subject_of(given: Any, splits: Splits | None = None) -> Subject:
+    """A subject as it is, a trained run or its folder, an exported ONNX file, an estimator of scikit-learn, a function.
+
+    Args:
+        splits: the rows, whose columns say what an estimator reads and what a function's scores are of.
+
+    Raises:
+        InputError: it is none of these, or it does not say enough about itself.
+    """
     from rai_bigmodel.subject import Subject
 
     if isinstance(given, Subject):
@@ -59,9 +65,46 @@ def subject_of(given: Subject | Run | PathLike) -> Subject:
         if path.is_file():
             msg = f"{path}: a subject is the folder of a run or an .onnx file"
             raise InputError(msg)
+    elif not hasattr(given, "card"):  # everything that is no run
+        return _theirs(given, splits)
     from rai_bigmodel.subjects.of_run import of_run
 
     return of_run(given)
+
+
+def _theirs(given: Any, splits: Splits | None) -> Subject:
+    """A model of somebody else's, with what the rows say about it."""
+    import sys
+
+    if "torch" in sys.modules and isinstance(given, sys.modules["torch"].nn.Module):
+        msg = (
+            f"{type(given).__name__}: a module does not say what it reads and gives; "
+            "rai_bigmodel.subjects.of_module.of_module(module, features=[…], gives='logits') does"
+        )
+        raise InputError(msg)
+    rows = None if splits is None else splits.held_out
+    if rows is not None and hasattr(given, "predict"):
+        from rai_bigmodel.subjects.of_sklearn import of_sklearn
+
+        return of_sklearn(given, features=rows.roles.get("feature", ()), positive=rows.positive)
+    if rows is not None and callable(given):
+        from rai_bigmodel.subject import column_of
+        from rai_bigmodel.subjects.of_callable import of_callable
+        from rai_bigmodel.tables import Table
+
+        labels = rows.labels(column_of(rows, "truth")) if isinstance(rows, Table) else ()
+        if len(labels) != 2:
+            msg = (
+                "a function does not say what its numbers mean where the outcome is not one of two labels; "
+                "rai_bigmodel.subjects.of_callable.of_callable(function, labels=[…]) does"
+            )
+            raise InputError(msg)
+        return of_callable(given, labels=labels, positive=rows.positive)
+    msg = (
+        f"a subject is a Subject, a run or its folder, an .onnx file, an estimator of scikit-learn or a function of a "
+        f"dict of columns; got a {type(given).__name__}"
+    )
+    raise InputError(msg)
 
 
 class Rows(Record):
@@ -224,3 +267,49 @@ def of_predictions(
     else:
         table = tables.of(given, roles=roles, positive=positive)
     return of_table(table, name=table.name, threshold=threshold), Splits(held_out=table)
+
+
+def of_model(
+    model: PathLike, data: PathLike, *, roles: Mapping[str, tuple[str, ...]], positive: str = ""
+) -> tuple[Subject, Splits]:
+    """An exported ONNX file, and a file of rows with the columns that it reads; loads no torch.
+
+    Raises:
+        InputError: the model is unsafe or was not exported by this package, it gives another label than `positive`, or
+            the rows lack a column.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subjects.of_onnx import of_onnx
+    from rai_bigmodel.tables import read_table
+
+    subject = of_onnx(model)
+    told = subject.decision.positive
+    if positive and told and positive != told:
+        msg = f"{model}: the score it gives is that of {told!r}, not of {positive!r}"
+        raise InputError(msg)
+    features = tuple(subject.card["features"])
+    roles = {**roles, "feature": features}
+    if taken := next((c for c in roles["truth"] if c in features), ""):
+        msg = f"{model}: reads {taken!r}, which is named as the outcome; a model that reads the outcome audits nothing"
+        raise InputError(msg)
+    rows = read_table(data, roles=roles, positive=told)
+    if named := [c for c in features if c in roles["sensitive"]]:
+        # Names of groups are texts; the model reads the same column as numbers.
+        score = subject.predict
+
+        def predict(inputs: Any) -> Any:
+            numbers = dict(inputs)
+            for c in named:
+                try:
+                    numbers[c] = np.array([np.nan if v is None else float(v) for v in inputs[c]])
+                except ValueError:
+                    msg = f"{rows.name}: the model reads {c!r} as a number, and it holds text"
+                    raise InputError(msg) from None
+            return score(numbers)
+
+        subject = replace(subject, predict=predict)
+    return subject, Splits(held_out=rows)

@@ -204,6 +204,7 @@ def export(run: str, out: str | None, *, quiet: bool) -> int:
         "rai audit audit.yaml --out reports/loan",
         "rai audit --predictions scored.csv --truth repaid --score p --threshold 0.6 \\",
         "    --sensitive race --sensitive sex --out reports/scored",
+        "rai audit --model loan.onnx --data held_out.csv --truth repaid --sensitive race --out reports/loan",
     )
 )
 @click.argument("file", required=False, type=click.Path(), metavar="[AUDIT.yaml]")
@@ -216,6 +217,8 @@ def export(run: str, out: str | None, *, quiet: bool) -> int:
     metavar="FILE",
     help="A csv, a parquet file or a folder of parquet, in place of AUDIT.yaml.",
 )
+@click.option("--model", metavar="FILE.onnx", help="A model that rai export wrote, in place of AUDIT.yaml.")
+@click.option("--data", metavar="FILE", help="The rows that --model is audited on: a csv or parquet.")
 @click.option("--truth", metavar="COL", help="The column of outcomes.")
 @click.option("--prediction", metavar="COL", help="The column of decisions.")
 @click.option("--score", metavar="COL", help="The column of scores, from 0 to 1.")
@@ -247,18 +250,24 @@ def audit(
     *,
     only: tuple[str, ...],
     predictions: str | None,
+    model: str | None,
+    data: str | None,
     quiet: bool,
     **columns: Any,
 ) -> int:
     """Put a subject before audits and write what they find.
 
-    Either AUDIT.yaml says what to do, or --predictions names a table of predictions.
+    Either AUDIT.yaml says what to do, or --predictions names a table of predictions, or --model an exported model
+    and --data the rows to ask it about; the last two load no torch.
     """
     from rai_bigmodel import api, files
 
     progress = _Progress(quiet=quiet)
-    if (file is None) == (predictions is None):
-        msg = "give either AUDIT.yaml or --predictions FILE"
+    if sum(given is not None for given in (file, predictions, model)) != 1:
+        msg = "give either AUDIT.yaml, or --predictions FILE, or --model FILE.onnx with --data FILE"
+        raise click.UsageError(msg, click.get_current_context())
+    if (model is None) != (data is None):
+        msg = "--model and --data go together"
         raise click.UsageError(msg, click.get_current_context())
     if file is not None:
         _refuse_columns(columns)
@@ -266,12 +275,11 @@ def audit(
         files.refuse_unwritable(out)
         dossier = api.audit_file(file, only=only, on_audit=progress)
     else:
-        assert predictions is not None
         missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + (
             [] if out else ["--out"]
         )
         if missing:
-            msg = f"--predictions also needs {', '.join(missing)}"
+            msg = f"--{'model' if model else 'predictions'} also needs {', '.join(missing)}"
             raise click.UsageError(msg, click.get_current_context())
         if only:
             msg = "--only goes with AUDIT.yaml"
@@ -279,9 +287,17 @@ def audit(
         assert out is not None
         files.refuse_unwritable(out)
         intersections = not columns.pop("no_intersections")
-        dossier = api.audit_predictions(
-            predictions, intersections=intersections, on_audit=progress, **columns
-        )
+        how = {"intersections": intersections, "on_audit": progress, **columns}
+        if model is not None and data is not None:
+            given = [
+                f"--{name}" for name in ("prediction", "score", "threshold") if how.pop(name) is not None
+            ]
+            if given:
+                msg = f"{', '.join(given)} goes with --predictions; the model's file says how it decides"
+                raise click.UsageError(msg, click.get_current_context())
+            dossier = api.audit_model(model, data, **how)
+        else:
+            dossier = api.audit_predictions(predictions, **how)
     api.save(dossier, out)
     _record(dossier, out)
     progress.clear()
@@ -449,26 +465,53 @@ def gate(
 @cli.command(
     **_example(
         "rai report reports/demo --policy examples/policies/lending.yaml",
-        "rai report reports/demo --out page.html",
+        "rai report reports/demo --statements examples/statements.yaml --card CARD.md --bom bom.json",
     )
 )
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option("--policy", metavar="POLICY.yaml", help="Without one the page says that nothing was judged.")
 @click.option("--waivers", default="", metavar="WAIVERS.yaml", help="Who has waived which rule, until when.")
+@click.option(
+    "--statements",
+    metavar="STATEMENTS.yaml",
+    help="What only people can state; by default DIR/statements.yaml, where there is one.",
+)
 @click.option("--out", metavar="FILE.html", help="By default DIR/report.html.")
+@click.option("--card", metavar="FILE.md", help="Also write a model card in Markdown.")
+@click.option("--bom", metavar="FILE.json", help="Also write a CycloneDX 1.6 ML-BOM (extra bom).")
 @_quiet
-def report(folder: str, policy: str | None, waivers: str, out: str | None, *, quiet: bool) -> int:
-    """Write the page for the evidence in DIR: one HTML file, no script, no network."""
+def report(
+    folder: str,
+    policy: str | None,
+    waivers: str,
+    *,
+    statements: str | None,
+    out: str | None,
+    card: str | None,
+    bom: str | None,
+    quiet: bool,
+) -> int:
+    """Write the page for the evidence in DIR: one HTML file, no script, no network.
+
+    Where rules name controls (`control:`), or the statements name frameworks, the page shows which evidence is
+    relevant to them. It never says that anything complies.
+    """
     from rai_bigmodel import api
 
     if waivers and not policy:
         msg = "--waivers goes with --policy"
         raise click.UsageError(msg, click.get_current_context())
     dossier = api.load(folder)
+    beside = Path(folder) / "statements.yaml"
+    source = statements or (beside if beside.exists() else None)
+    said = api.read_statements(source, dossier) if source else None
     verdict = api.judge(dossier, policy, waivers=waivers or (), folder=folder) if policy else None
-    path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html")
+    api.write_documents(dossier, verdict, statements=said, card=card, bom=bom)
+    path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html", statements=said)
     if not quiet:
-        click.echo(f"The page: {path}", err=True)
+        for what, where in (("The model card", card), ("The ML-BOM", bom), ("The page", path)):
+            if where:
+                click.echo(f"{what}: {where}", err=True)
     return 0
 
 
@@ -611,6 +654,39 @@ def verify(path: str, expect: str, key: str | None, *, rerun: bool, quiet: bool)
     return 0 if checked.holds else 1
 
 
+@cli.command(**_example("rai scan model.onnx weights.pt", "rai scan downloads/*.safetensors --json"))
+@click.argument("paths", type=click.Path(), metavar="FILE...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+@_quiet
+def scan(paths: tuple[str, ...], *, as_json: bool, quiet: bool) -> int:
+    """Look at model files without loading them: exit 0 all safe, 1 one is unsafe, 2 one cannot be judged.
+
+    Pickles (.pt .pth .pkl .joblib .bin .ckpt), safetensors, ONNX, npz, Keras, zip and tar are told by their bytes. A
+    process of its own reads each, with little memory, time and no other file; nothing in a file is run.
+    """
+    from rai_bigmodel import files
+    from rai_bigmodel import scan as looks
+
+    found, unread = [], False
+    for path in paths:
+        try:
+            found.append(looks.scan(path))
+        except RaiError as error:
+            unread = True
+            _say(" ".join(str(error).split()), 2)
+    if as_json:
+        click.echo(files.canonical_json(found).decode(), nl=False)
+    for one in found if not as_json else ():
+        word = "safe" if one.safe else "UNSAFE" if one.judged else "not judged"
+        if not quiet or not one.safe:
+            click.echo(f"{files.visible(one.path)}: {word} ({one.kind})")
+        for finding in one.findings:
+            click.echo(f"  {finding.code}: {finding.words}")
+    if any(not one.safe and one.judged for one in found):
+        return 1
+    return 2 if unread or not all(one.judged for one in found) else 0
+
+
 @cli.command(**_example("rai audits", "rai audits --json"))
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def audits(*, as_json: bool) -> int:
@@ -624,6 +700,38 @@ def audits(*, as_json: bool) -> int:
     width = max((len(name) for name in there), default=0)
     for name, one in there.items():
         click.echo(f"{name:<{width}}  {one.distribution} {one.version}")
+    return 0
+
+
+@cli.command(**_example("rai controls", "rai controls nyc-ll144", "rai controls eu-ai-act --json"))
+@click.argument("framework", required=False, metavar="[FRAMEWORK]")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@_quiet
+def controls(framework: str | None, *, as_json: bool, quiet: bool) -> int:
+    """List what regulations, standards and guidelines ask, in our words, and which evidence is relevant to it.
+
+    No entry was checked against its primary text; each has a status, a source and a day. A rule of a policy names
+    one as `control: [framework/id]`.
+    """
+    import datetime as dt
+
+    from rai_bigmodel import files
+    from rai_bigmodel.controls import catalogue
+
+    found = [catalogue.framework(name) for name in ([framework] if framework else catalogue.names())]
+    if as_json:
+        click.echo(files.canonical_json(found[0] if framework else found).decode(), nl=False)
+    elif framework is None:
+        width = max(len(one.framework) for one in found)
+        for one in found:
+            click.echo(f"{one.framework:<{width}}  {len(one.controls):>2}  {one.title}")
+    else:
+        for line in catalogue.told(found[0]):
+            click.echo(line)
+    stale = sum(c.stale(dt.datetime.now(dt.UTC).date()) for one in found for c in one.controls)
+    if stale and not quiet:
+        days = catalogue.STALE_AFTER
+        click.echo(f"{stale} of these entries were last looked at more than {days} days ago.", err=True)
     return 0
 
 

@@ -50,6 +50,42 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(msg) from None
 
 
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[int]:
+    """A handle to read a regular file by, for a process of its own; a pipe or a device is refused.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+    """
+    try:
+        # Without waiting: opening a pipe would hang until somebody writes to it.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError:
+        msg = f"{path}: no such file"
+        raise InputError(msg) from None
+    except (OSError, ValueError) as error:
+        msg = f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})"
+        raise InputError(msg) from None
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            msg = f"{path}: is no plain file"
+            raise InputError(msg)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def unnamed(content: bytes) -> Iterator[int]:
+    """A handle to read bytes by as if they were a file; no file of that content is ever seen by others."""
+    with tempfile.TemporaryFile(buffering=0) as there:
+        left = memoryview(content)
+        while left:
+            left = left[there.write(left) :]
+        there.seek(0)
+        yield there.fileno()
+
+
 def read_yaml(path: str | os.PathLike[str], kind: type[T]) -> T:
     """A YAML file as a record of `kind`, unknown keys and wrong types refused with their path."""
     return parse_yaml(read_bytes(path), kind, where=str(path))

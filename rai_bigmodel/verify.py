@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_bigmodel import dossier as folders
-from rai_bigmodel import files, policy, signing, verdicts
+from rai_bigmodel import files, policy, signing, statements, verdicts
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def check(
         checks.append(found)
     checks += _subjects(folder, dossier)
     if page is not None:
-        checks.append(_page(page, dossier, verdict))
+        checks.append(_page(page, dossier, verdict, folder))
     against = ""
     if expect:
         known = {dossier.manifest.digest: "the manifest", dossier.manifest.run: "the run"}
@@ -169,11 +169,19 @@ def _verdict(folder: Path, dossier: Dossier) -> tuple[Verdict | None, Check]:
     return verdict, Check("verdict", holds=False, words=words)
 
 
-def _page(path: Path, dossier: Dossier, verdict: Verdict | None) -> Check:
-    """Whether the page is, byte for byte, what this evidence and verdict give."""
+def _page(path: Path, dossier: Dossier, verdict: Verdict | None, folder: Path) -> Check:
+    """Whether the page is, byte for byte, what this evidence and verdict give, with or without statements."""
     from rai_bigmodel.report.html import render
 
     content = files.read_bytes(path)
+    if (folder / statements.NAME).exists():
+        try:
+            said = statements.read(folder / statements.NAME)
+        except InputError as error:
+            return Check("page", holds=False, words=str(error))
+        if content in {render(dossier, verdict, statements=said), render(dossier, None, statements=said)}:
+            words = f"{path.name} is what this evidence and {statements.NAME} give, byte for byte"
+            return Check("page", holds=True, words=words)
     if content == render(dossier, verdict):
         return Check("page", holds=True, words=f"{path.name} is what this evidence gives, byte for byte")
     if verdict is not None and content == render(dossier, None):
@@ -186,7 +194,7 @@ def _page(path: Path, dossier: Dossier, verdict: Verdict | None) -> Check:
         "page",
         holds=False,
         words=f"{path.name} is not what this evidence and verdict give (if another version than {tool} "
-        "wrote it, render it anew with rai report)",
+        f"wrote it, or with statements that are not in {statements.NAME} here, render it anew with rai report)",
     )
 
 

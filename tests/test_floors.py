@@ -33,6 +33,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (1, "signing", "msgspec"),
     (1, "policy", "msgspec"),
     (1, "scan", ""),
+    (1, "statements", "msgspec"),
     (1, "controls", "msgspec"),
     (1, "subject", "numpy"),
     (1, "plugins", "msgspec"),

@@ -79,7 +79,8 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 @pytest.mark.parametrize(
     "args",
-    [["--help"], ["--version"], ["audits"], *([verb, "--help"] for verb in ("gate", "report", "audit", "demo"))],
+    [["--help"], ["--version"], ["audits"], ["controls"],
+     *([verb, "--help"] for verb in ("gate", "report", "audit", "demo"))],
     ids=" ".join,
 )  # fmt: skip
 def test_help_and_lists_load_nothing_heavy(args: list[str]) -> None:

@@ -20,18 +20,21 @@ if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.report.index import Index
     from rai_bigmodel.rules import Verdict
+    from rai_bigmodel.statements import Statements
 
 R = TypeVar("R")
 
 
-def render(dossier: Dossier, verdict: Verdict | None) -> bytes:
+def render(dossier: Dossier, verdict: Verdict | None, *, statements: Statements | None = None) -> bytes:
     """The report of a dossier as one HTML file, in UTF-8.
 
-    Without a verdict the page says that nothing was judged, and has no ``data-verdict``.
+    Without a verdict the page says that nothing was judged, and has no ``data-verdict``. What people stated
+    stands on it where `statements` are given, with what is missing.
     """
     dossier = _as_read(dossier)
     verdict = None if verdict is None else _as_read(verdict)
-    return _filled("page.html", page=page(dossier, verdict))
+    statements = None if statements is None else _as_read(statements)
+    return _filled("page.html", page=page(dossier, verdict, statements=statements))
 
 
 def render_index(runs: Index) -> bytes:

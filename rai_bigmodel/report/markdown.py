@@ -19,8 +19,8 @@ def markdown(verdict: Verdict, dossier: Dossier) -> bytes:
     """The verdict as GitHub's Markdown in UTF-8; the same bytes every time."""
     rules = sorted(told(verdict, dossier), key=lambda r: (r.warning, _ORDER.index(r.outcome)))
     primary = dossier.manifest.primary
-    lines = [f"## {MARKS[verdict.outcome]} {_plain(verdict.headline)}", ""]
-    stops = [f"- **{_plain(r.title)}**: {_plain(r.word)}. {_plain(r.words)}" for r in rules if r.stops]
+    lines = [f"## {MARKS[verdict.outcome]} {plain(verdict.headline)}", ""]
+    stops = [f"- **{plain(r.title)}**: {plain(r.word)}. {plain(r.words)}" for r in rules if r.stops]
     lines += [*stops, ""] if stops else []
     lines += [
         "<details><summary>All rules</summary>",
@@ -33,7 +33,7 @@ def markdown(verdict: Verdict, dossier: Dossier) -> bytes:
         "",
     ]
     if primary is not None:
-        lines.append(f"Subject {_plain(primary.name)}, `{primary.digest or 'no digest'}`; ")
+        lines.append(f"Subject {plain(primary.name)}, `{primary.digest or 'no digest'}`; ")
     lines.append(f"run `{dossier.manifest.run}`, policy `{verdict.policy.digest}`.")
     return ("\n".join(lines) + "\n").encode("utf-8")
 
@@ -41,12 +41,12 @@ def markdown(verdict: Verdict, dossier: Dossier) -> bytes:
 def _row(rule: Told) -> str:
     warning = " (warning)" if rule.warning else ""
     return (
-        f"| {MARKS[rule.outcome]} {rule.word}{warning} | {_plain(rule.title)} | {_plain(rule.words)} "
-        f"| {_plain(rule.because)} |"
+        f"| {MARKS[rule.outcome]} {rule.word}{warning} | {plain(rule.title)} | {plain(rule.words)} "
+        f"| {plain(rule.because)} |"
     )
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text that stays text: no markup, no table cell, no link, no mention of a person or an issue."""
     escaped = re.sub(r"([\\`*_{}\[\]<>|#~&$])", r"\\\1", text)
     # A zero-width space breaks @name, and :// without which no address becomes a link.

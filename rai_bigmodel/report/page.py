@@ -10,6 +10,7 @@ from rai_bigmodel import files
 from rai_bigmodel.evidence import Dots, Table
 from rai_bigmodel.report import measured
 from rai_bigmodel.report.exhibits import ShownExhibit, shown_exhibit
+from rai_bigmodel.report.governance import Governance, governance
 from rai_bigmodel.report.phrases import OUTCOMES, name_of, named, prose, sentence
 from rai_bigmodel.report.rules import ShownRule, sentences, shown_rules
 from rai_bigmodel.words import number, percent, plural
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.evidence import Decision, Evidence, SubjectId
     from rai_bigmodel.rules import Verdict
+    from rai_bigmodel.statements import Statements
 
 _ORDER = [
     "performance",
@@ -107,12 +109,13 @@ class Page(NamedTuple):
     warnings: tuple[ShownRule, ...]
     confidence: str
     sections: tuple[Section, ...]
+    governance: Governance
     missing: tuple[Missing, ...]
     not_run: tuple[tuple[str, str], ...]
     repeat: tuple[tuple[str, tuple[Fact, ...]], ...]
 
 
-def page(dossier: Dossier, verdict: Verdict | None) -> Page:
+def page(dossier: Dossier, verdict: Verdict | None, *, statements: Statements | None = None) -> Page:
     """The whole page in words."""
     rules = shown_rules(verdict, dossier) if verdict is not None else []
     subject = _subject(dossier)
@@ -130,12 +133,13 @@ def page(dossier: Dossier, verdict: Verdict | None) -> Page:
         warnings=tuple(r for r in rules if r.warning),
         confidence=percent(verdict.policy.confidence) if verdict else "",
         sections=tuple(_sections(dossier, rules)),
+        governance=governance(dossier, verdict, statements, rules=rules),
         missing=tuple(_missing(dossier)),
         not_run=tuple(
             (sentence(prose(k)), sentence(prose(v)))
             for k, v in sorted(dossier.manifest.evidence.not_run.items())
         ),
-        repeat=tuple(_repeat(dossier, verdict)),
+        repeat=tuple(_repeat(dossier, verdict, statements)),
     )
 
 
@@ -328,7 +332,9 @@ def _missing(dossier: Dossier) -> Iterable[Missing]:
         yield Missing(sentence(what), sentence(why), tuple(case for case in cases if case))
 
 
-def _repeat(dossier: Dossier, verdict: Verdict | None) -> Iterable[tuple[str, tuple[Fact, ...]]]:
+def _repeat(
+    dossier: Dossier, verdict: Verdict | None, statements: Statements | None
+) -> Iterable[tuple[str, tuple[Fact, ...]]]:
     made, when = dossier.manifest.evidence, dossier.manifest.circumstances
     run = [
         Fact("Run", "the digest of everything that can be reproduced", dossier.manifest.run),
@@ -340,6 +346,8 @@ def _repeat(dossier: Dossier, verdict: Verdict | None) -> Iterable[tuple[str, tu
     ]
     if verdict:
         run.append(Fact("Policy", named(verdict.policy.name), verdict.policy.digest))
+    if statements:
+        run.append(Fact("Statements", "what statements.yaml says", statements.digest))
     yield "This run", tuple(run)
     yield (
         "Subjects",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from rai_bigmodel.controls import catalogue
 from rai_bigmodel.report.digits import interval_words
 from rai_bigmodel.report.phrases import phrase, prose, rule_title
 from rai_bigmodel.rules import Limit, Rule
@@ -65,6 +66,7 @@ def doubts(policy: Policy, dossier: Dossier | None = None) -> list[Doubt]:
     out: list[Doubt] = []
     for i, rule in enumerate(policy.rules, 1):
         name = rule.id or f"rule {i}"
+        out += [Doubt(name, words, never=False) for words in _of_controls(rule)]
         for limit in rule.limits:
             out += [Doubt(name, words, never) for words, never in _of_limit(limit)]
             if dossier is not None:
@@ -75,6 +77,14 @@ def doubts(policy: Policy, dossier: Dossier | None = None) -> list[Doubt]:
             Doubt(policy.name, f"{plural(unwritten, 'reason')} still to be written (TODO)", never=False)
         )
     return out
+
+
+def _of_controls(rule: Rule) -> Iterator[str]:
+    for control in rule.control:
+        if control not in catalogue.ids():
+            near = " or ".join(repr(name) for name in catalogue.nearest(control))
+            hint = f"; did you mean {near}?" if near else " (rai controls lists it)"
+            yield f"the control {control!r} is not in the catalogue{hint}"
 
 
 def _of_limit(limit: Limit) -> Iterator[tuple[str, bool]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rai_bigmodel import files
 from rai_bigmodel.deploy.session import open_session
+from rai_bigmodel.scan import refuse_unsafe
 from rai_bigmodel.subject import Subject
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: i
         threads: how many threads a prediction may use.
 
     Raises:
-        InputError: there is no such file, or it is not a model that ``rai export`` wrote.
+        InputError: there is no such file, it is unsafe (`scan`), or it is not a model that ``rai export`` wrote.
         MissingExtra: onnxruntime is not installed.
     """
     content = model if isinstance(model, bytes) else files.read_bytes(model)
     where = "ONNX model" if isinstance(model, bytes) else Path(model).name
+    refuse_unsafe(content, where=where, kinds=("onnx",))
     session = open_session(content, where=where, threads=threads)
     return Subject(
         name=name or session.name,

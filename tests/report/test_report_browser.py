@@ -12,12 +12,18 @@ import pytest
 import report_dossier as made
 
 from rai_bigmodel.report import html
+from rai_bigmodel.statements import Statements
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 VIEWS = [("judged", width, scheme) for width in (390, 1280) for scheme in ("light", "dark")]
-VIEWS += [("unjudged", 390, "dark"), ("hostile", 390, "light")]
+VIEWS += [
+    ("unjudged", 390, "dark"),
+    ("hostile", 390, "light"),
+    ("governed", 390, "light"),
+    ("governed", 1280, "dark"),
+]
 RULES = {
     "runOnly": {
         "type": "tag",
@@ -60,6 +66,9 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "judged": html.render(dossier, made.verdict(dossier)),
         "unjudged": html.render(dossier, None),
         "hostile": html.render(made.hostile(), None),
+        "governed": html.render(
+            dossier, made.verdict(dossier), statements=Statements(frameworks=("gdpr", "lending"))
+        ),
     }
     for name, content in pages.items():
         (folder / f"{name}.html").write_bytes(content)

@@ -1,0 +1,187 @@
+"""How does an ONNX file that somebody else exported become a subject? By declaring its columns and its decision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rai_bigmodel import files
+from rai_bigmodel.errors import InputError, MissingExtra
+from rai_bigmodel.scan import refuse_unsafe
+from rai_bigmodel.subject import Subject
+from rai_bigmodel.subjects.of_callable import answered, decided
+from rai_bigmodel.tables import canonical
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+
+    from rai_bigmodel.subject import Array, Inputs
+
+BATCH = 4096
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(bool)": np.bool_,
+    "tensor(string)": np.object_,
+}
+
+
+def of_foreign_onnx(
+    model: bytes | str | os.PathLike[str],
+    *,
+    features: Sequence[str] = (),
+    inputs: Mapping[str, Sequence[str]] | None = None,
+    output: str = "",
+    labels: Sequence[str] = (),
+    positive: str = "",
+    threshold: float = 0.5,
+    name: str = "",
+    threads: int = 1,
+) -> Subject:
+    """An ONNX file of any origin, or its bytes, as a subject of kind ``onnx``; it is scanned before it is loaded.
+
+    Args:
+        features: the columns of the one input ``(batch, features)``, in its order.
+        inputs: of a model with several inputs, name → its columns; an input that is named like a column needs no entry.
+        output: which output holds scores or probabilities; where there is only one such, it is found.
+        labels: what it decides between, in the order of its probabilities; a map of labels names them itself.
+        positive: of two labels, the one whose score counts; an output of one number a row is the score of this one.
+        threshold: a score at or above it is a positive decision.
+
+    Raises:
+        InputError: it is unsafe or no ONNX model, or its inputs, outputs or labels cannot be understood.
+        MissingExtra: onnxruntime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        package, extra = "onnxruntime", "onnx"
+        raise MissingExtra(package, extra, "running an ONNX model") from None
+    content = model if isinstance(model, bytes) else files.read_bytes(model)
+    name = name or ("ONNX model" if isinstance(model, bytes) else Path(model).name)
+    refuse_unsafe(content, where=name, kinds=("onnx",))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4
+    try:
+        runtime = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen classes of its own, and RuntimeError
+        msg = f"{name}: not an ONNX model that can be run ({files.visible(str(error))[:300]})"
+        raise InputError(msg) from None
+    fed = _inputs(runtime.get_inputs(), tuple(features), inputs or {}, name)
+    out = _output(runtime.get_outputs(), output, name)
+    mapped = out.type.startswith("seq(map(")
+    named = tuple(labels)
+    if mapped:
+        # The map says which probability is whose; another order of labels would silently swap them.
+        told = _keys(runtime, runtime.get_inputs(), out.name, name)
+        if named and named != told:
+            msg = f"{name}: gives the labels {list(told)[:8]}, got labels={list(named)[:8]}"
+            raise InputError(msg)
+        named = told
+    if not named:
+        width = out.shape[-1] if len(out.shape) == 2 and isinstance(out.shape[-1], int) else 1
+        if width > 2:
+            msg = f"{name}: the output {out.name!r} has {width} columns; labels=[…] must name them in that order"
+            raise InputError(msg)
+        named = ("0", "1")
+    decision = decided(named, positive=positive, threshold=threshold, name=name)
+
+    def ask(columns: Inputs) -> Array:
+        whole = {i: _matrix(columns, wanted, kind, flat=flat, where=name) for i, wanted, kind, flat in fed}
+        rows = len(next(iter(whole.values())))
+        parts = []
+        for at in range(0, rows, BATCH):
+            said = runtime.run([out.name], {k: v[at : at + BATCH] for k, v in whole.items()})[0]
+            if mapped:
+                said = [[row[k] for k in sorted(row)] for row in said]
+            parts.append(np.asarray(said, dtype=np.float64))
+        scores = np.concatenate(parts)
+        if len(named) == 2 and scores.ndim == 2 and scores.shape[1] == 2:
+            scores = scores[:, named.index(decision.positive)]
+        return scores
+
+    def predict(columns: Inputs) -> Array:
+        return answered(lambda: ask(columns), name=name, inputs=columns, labels=len(named))
+
+    return Subject(
+        name=name,
+        kind="onnx",
+        digest=files.digest(content),
+        decision=decision,
+        predict=predict,
+        card={"features": [c for _, wanted, *_ in fed for c in wanted], "size_bytes": len(content)},
+    )
+
+
+def _inputs(
+    there: list[Any], features: tuple[str, ...], inputs: Mapping[str, Sequence[str]], name: str
+) -> list[tuple[str, tuple[str, ...], Any, bool]]:
+    """For each input: its name, its columns, its type, and whether it has one dimension."""
+    if strange := sorted(inputs.keys() - {i.name for i in there}):
+        what = f"{name}: input"
+        raise InputError.unknown(what, strange[0], [i.name for i in there])
+    fed = []
+    for i in there:
+        if i.type not in _TYPES or len(i.shape) not in {1, 2}:
+            msg = f"{name}: the input {i.name!r} is a {i.type} of shape {i.shape}; columns make a table"
+            raise InputError(msg)
+        wanted = tuple(inputs.get(i.name, features if len(there) == 1 else (i.name,)))
+        width = i.shape[1] if len(i.shape) == 2 else 1
+        if not wanted or (isinstance(width, int) and width != len(wanted)):
+            msg = f"{name}: the input {i.name!r} reads {width} columns, {len(wanted)} are named"
+            raise InputError(msg)
+        fed.append((i.name, wanted, _TYPES[i.type], len(i.shape) == 1))
+    return fed
+
+
+def _output(there: list[Any], wanted: str, name: str) -> Any:
+    by_name = {o.name: o for o in there}
+    if wanted:
+        if wanted not in by_name:
+            what = f"{name}: output"
+            raise InputError.unknown(what, wanted, by_name)
+        return by_name[wanted]
+    scores = [
+        o for o in there if o.type.startswith("seq(map(") or o.type in {"tensor(float)", "tensor(double)"}
+    ]
+    if len(scores) != 1:
+        has = ", ".join(f"{o.name} ({o.type})" for o in there)
+        said = "gives no scores or probabilities" if not scores else "gives several; output='…' says which"
+        msg = f"{name}: {said}; it has: {has}"
+        raise InputError(msg)
+    return scores[0]
+
+
+def _keys(runtime: Any, inputs: list[Any], output: str, name: str) -> tuple[str, ...]:
+    """The labels of a map, asked of one row of zeros or empty texts."""
+    row: dict[str, Array] = {
+        i.name: np.full([1, *(n if isinstance(n, int) else 1 for n in i.shape[1:])], "" if "string" in i.type else 0)
+        .astype(_TYPES[i.type])
+        for i in inputs
+    }  # fmt: skip
+    try:
+        keys = sorted(runtime.run([output], row)[0][0])
+    except Exception as error:  # noqa: BLE001 - onnxruntime's own classes
+        msg = f"{name}: does not tell its labels ({files.visible(str(error))[:200]}); output='…' names another output"
+        raise InputError(msg) from None
+    return tuple(canonical(np.asarray(keys)).tolist())
+
+
+def _matrix(columns: Inputs, wanted: tuple[str, ...], kind: Any, *, flat: bool, where: str) -> Array:
+    out = []
+    for c in wanted:
+        if c not in columns:
+            what = f"{where}: column"
+            raise InputError.unknown(what, c, columns)
+        values = np.asarray(columns[c])
+        if kind is not np.object_ and values.dtype.kind not in "fiub":
+            msg = f"{where}: the column {c!r} must hold one number a row, got {values.dtype}"
+            raise InputError(msg)
+        out.append(values.astype(kind))
+    return out[0] if flat else np.ascontiguousarray(np.column_stack(out))
