@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 GENERATOR = "pseudo-random, not cryptographic; seeded by the operating system, the seed never kept"
+GENERATOR_CIPHER = (
+    "AES-256 in counter mode, cryptographic; its key from the operating system and never published"
+)
 GENERATOR_SEEDED = "seeded with noise_seed, for tests only: who knows the seed can subtract the noise"
 NO_NOISE = "privacy: without noise (noise_multiplier 0) no epsilon holds"
 ADJACENCY = "one row added or removed"
@@ -118,8 +121,14 @@ class Ledger(Record, kw_only=True):
         _positive("expected_batch_size", self.expected_batch_size)
 
     @classmethod
-    def of(cls, privacy: Privacy, *, noise_multiplier: float, steps: int) -> Ledger:
-        """The ledger of a finished training; it claims an ε unless the noise was seeded or there was none."""
+    def of(
+        cls, privacy: Privacy, *, noise_multiplier: float, steps: int, generator: str = GENERATOR
+    ) -> Ledger:
+        """The ledger of a finished training; it claims an ε unless the noise was seeded or there was none.
+
+        Args:
+            generator: what the noise came from, in words.
+        """
         seeded = privacy.noise_seed is not None
         ledger = cls(
             noise_multiplier=noise_multiplier,
@@ -128,12 +137,37 @@ class Ledger(Record, kw_only=True):
             delta=privacy.delta,
             clip=privacy.clip,
             expected_batch_size=privacy.expected_batch_size,
-            noise_generator=GENERATOR_SEEDED if seeded else GENERATOR,
+            noise_generator=GENERATOR_SEEDED if seeded else generator,
             noise_seeded=seeded,
         )
         if seeded or noise_multiplier == 0:
             return ledger
         return msgspec.structs.replace(ledger, epsilon_claimed=epsilon_of(ledger))
+
+
+class Conformance(Record, kw_only=True):
+    """What a private training's engine did when it was looked at, to be held against the ledger.
+
+    Args:
+        noise_numbers: how many numbers of noise were seen; 0 where none is added.
+        noise_size: their root mean square over the ledger's deviation; 1 is right.
+        noise_p: that the noise is as the ledger says, the parameter furthest off (`noise_part`) looked at as well.
+        repeat_p: that no two steps had the same noise.
+        longest: the most that a made-up row with an enormous gradient moved a step's sum.
+        steps: taken in all.
+        rate: how often rows that do not exist were drawn.
+        rate_p: that rows are drawn independently at the ledger's rate.
+    """
+
+    noise_numbers: int
+    noise_size: float | None
+    noise_p: float | None
+    noise_part: str
+    repeat_p: float | None
+    longest: float
+    steps: int
+    rate: float
+    rate_p: float
 
 
 def epsilon_of(ledger: Ledger) -> float:

@@ -48,6 +48,8 @@ class Subject:
         read: raw inputs → the arrays that `module` is called with, where these are not the columns themselves
             (texts as ids).
         refit: the same recipe on other data, weights or probes.
+        canaries: how many and a generator → scores and coins of canaries, each ``(canaries,)``, from a training by the
+            same engine on made-up rows; of a privately trained model whose engine is at hand.
         relatives: role → another subject it is compared with.
         card: how it came to be.
     """
@@ -60,6 +62,7 @@ class Subject:
     module: nn.Module | None = None
     read: Callable[[Inputs], tuple[Array, ...]] | None = None
     refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
+    canaries: Callable[[int, np.random.Generator], tuple[Array, Array]] | None = None
     relatives: Mapping[str, Subject] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import msgspec
 
 from rai_bigmodel import accounting
+from rai_bigmodel.audits.privacy_canaries import check_count, of_canaries
 from rai_bigmodel.audits.privacy_membership import of_membership
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement, Record, Table
@@ -24,24 +25,33 @@ if TYPE_CHECKING:
 NO_LEDGER = (
     "the model's card has no privacy ledger: nothing says that it was trained with differential privacy"
 )
+CHECKS = ("noise_fresh", "clip", "steps", "sampling")
+CHANCE = 1e-5
+"""An honest mechanism fails a check by chance so rarely."""
+ROUNDING = 1e-4
+"""By how much, relative, sums of float32 may step over the clipping norm."""
 
 
 class Privacy(Record, omit_defaults=True):
-    """ε recomputed from the training's ledger, and the paired accuracy of the private and the plain twin.
+    """ε recomputed from the training's ledger, the mechanism held against it, and what privacy cost whom.
 
-    The headline ε is the PRV accountant's (Gopi, Lee and Wutschitz 2021), rounded up. What privacy cost a
-    group is the accuracy of the relative in the role `plain` minus the subject's, on the same rows
-    (Tango 1998).
+    The headline ε is the PRV accountant's (Gopi, Lee and Wutschitz 2021), rounded up. A training looks at its own
+    engine with made-up rows, and here its noise (χ²), clipping, steps and sampling are compared with the ledger.
+    What privacy cost a group is the accuracy of the relative in the role `plain` minus the subject's, on the same
+    rows (Tango 1998).
 
     Args:
         attributes: whose groups to compare; by default every sensitive column.
         membership: whether to try to tell training rows from held-out ones by the subject's answers. Not by
             default, because it asks about training rows: for a private model that releases what its ε does not
             count, so the auditor has to want it, and the evidence says so.
+        canaries: attack the training's own engine on made-up rows with so many canaries, at least 100; 1,000 reach
+            an ε of about 4. It spends no privacy, and takes as many steps as the training.
     """
 
     attributes: tuple[str, ...] = ()
     membership: bool = False
+    canaries: int = 0
 
     question: ClassVar[str] = "What does training give away about the people in the data?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
@@ -51,14 +61,22 @@ class Privacy(Record, omit_defaults=True):
         """Recompute from the card; compare on ``data.held_out``; with `membership`, attack ``data.train``.
 
         Raises:
-            InputError: the card's ledger cannot be read, or a row is a member and a non-member.
+            InputError: the card's ledger cannot be read, there are too few canaries, or a row is a member and a
+                non-member.
             MissingExtra: Opacus is not installed.
         """
+        check_count(self.canaries)
         ledger = _ledger(subject.card)
-        found = _epsilons(ledger)
+        found = [*_epsilons(ledger), *_conformance(subject.card, ledger)]
+        attacked = []
+        if self.canaries:
+            attacked = of_canaries(subject, ledger, found[1].value, self.canaries, rng)
+            found += attacked
         costs, picture = _costs(subject, data, self.attributes)
         exhibits = ([_written(ledger)] if ledger else []) + picture
         notes = tuple(subject.card.get("notes", ())) if ledger else ()
+        # In words as well: what is not refuted must not be read as shown.
+        notes += tuple(f"ε by canaries, {m.labels['method']}: {m.why}." for m in attacked if m.labels)
         if self.membership:
             told = of_membership(subject, data, attributes_of(data.held_out, self.attributes), rng)
             costs, notes = [*costs, *told.measurements], (*notes, *told.notes)
@@ -103,6 +121,57 @@ def _epsilons(ledger: accounting.Ledger | None) -> list[Measurement]:
         return [claimed, measured("epsilon_spent", None, "no noise was added, so no ε holds")]
     at = f"by the PRV accountant at δ = {ledger.delta:g}, rounded up"
     return [claimed, measured("epsilon_spent", accounting.epsilon_of(ledger), at)]
+
+
+def _conformance(card: Mapping[str, object], ledger: accounting.Ledger | None) -> list[Measurement]:
+    """What was seen of the mechanism, held against the ledger; nothing where there is none."""
+    if ledger is None:
+        return []
+    written, seen = card.get("conformance"), None
+    if written is not None:
+        try:
+            seen = msgspec.convert(written, accounting.Conformance)
+        except msgspec.ValidationError as error:
+            msg = f"what the card says of the mechanism cannot be read: {error}"
+            raise InputError(msg) from None
+
+    def p(value: float | None, why: str, n: int | None = None) -> Measurement:
+        return Measurement(metric="privacy.noise_conformance_p", kind="p_value", value=value, n=n, why=why)
+
+    def check(name: str, holds: bool | None, why: str) -> Measurement:  # noqa: FBT001 - what is being told
+        return Measurement(
+            metric="privacy.conformance",
+            kind="exact",
+            value=None if holds is None else float(holds),
+            labels={"check": name},
+            why=why,
+        )
+
+    if seen is None:
+        why = "the card says nothing of the mechanism: nobody looked at it while it trained"
+        return [p(None, why), *(check(name, None, why) for name in CHECKS)]
+    quiet = "no noise is added"
+    size = "" if seen.noise_size is None else f"the noise is {seen.noise_size:.4g} times what the ledger says"
+    fresh = None if seen.repeat_p is None else seen.repeat_p >= CHANCE
+    words = {
+        "noise_fresh": (
+            fresh,
+            quiet if fresh is None else f"two steps so much alike: p = {seen.repeat_p:.3g}",
+        ),
+        "clip": (
+            seen.longest <= ledger.clip * (1 + ROUNDING),
+            f"a row moves a step by {seen.longest:.6g} at most; the ledger says {ledger.clip:g}",
+        ),
+        "steps": (seen.steps == ledger.steps, f"{seen.steps:,} taken; the ledger says {ledger.steps:,}"),
+        "sampling": (
+            seen.rate_p >= CHANCE,
+            f"drawn at a rate of {seen.rate:.4g}; the ledger says {ledger.sample_rate:g} (p = {seen.rate_p:.3g})",
+        ),
+    }
+    return [
+        p(seen.noise_p, size or quiet, seen.noise_numbers or None),
+        *(check(name, *words[name]) for name in CHECKS),
+    ]
 
 
 def _written(ledger: accounting.Ledger) -> Table:

@@ -1,7 +1,8 @@
-"""How does a net get gradients a row, where a layer of it has none of its own?
+"""How does a net get gradients a row from Opacus' hooks, where a layer of it has none of its own?
 
-Opacus knows every layer of ours but the fused ``nn.LSTM``. Its ``DPLSTM`` computes the same from single cells;
-``private_twin`` puts it there *around the same parameters*: train the twin, and the net itself is trained.
+Our own engine (`training.clipping`) needs none of this. Opacus knows every layer of ours but the fused ``nn.LSTM``.
+Its ``DPLSTM`` computes the same from single cells; ``private_twin`` puts it there *around the same parameters*: train
+the twin, and the net itself is trained.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def private_twin(module: M) -> M:
         MissingExtra: Opacus is not installed and the net has an LSTM.
     """
     if any(getattr(part, "tied", False) for part in module.modules()):
-        msg = "tied: a head tied to its embedding cannot be trained privately; set tied to false"
+        msg = (
+            "tied: a head tied to its embedding cannot be trained privately by Opacus' hooks; set tied to false, or "
+            "train with clipping: fast"
+        )
         raise InputError(msg)
     shared = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
     twin = copy.deepcopy(module, shared)

@@ -25,17 +25,18 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     what `training.scoring` says: of a yes or no the scores of the positive label ``(rows,)``. Its ``card`` is the run's
     card as plain values; ``card["ledger"]`` is a ``Ledger`` for a private run. A plain run can be trained again
     (`refit`); a private one cannot, because training again on the same rows spends privacy that its ledger does not
-    count.
+    count. Its engine can be attacked on made-up rows instead (`canaries`).
 
     Raises:
         InputError: the folder holds no run; in ``predict``, a column is missing or holds something else.
         MissingExtra: torch or safetensors is not installed.
     """
-    from rai_bigmodel.training import checkpoint, fit
+    from rai_bigmodel.training import canaries, checkpoint, fit
 
     if not isinstance(run, checkpoint.Run):
         run = checkpoint.load_run(run)
     module, name, aim = run.module.eval(), run.name, run.card.aim
+    card = run.card
 
     def predict(inputs: Inputs) -> Array:
         return fit.score_columns(module, inputs, where=name, aim=aim)
@@ -47,7 +48,8 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         decision=run.decision,
         predict=predict,
         module=module,
-        refit=None if run.card.ledger is not None else _refit(run),
+        refit=None if card.ledger is not None else _refit(run),
+        canaries=None if card.ledger is None else lambda count, rng: canaries.scores(card, count, rng),
         card={**msgspec.to_builtins(run.card), "outcome": aim.outcome},
     )
 

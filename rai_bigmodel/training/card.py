@@ -6,7 +6,7 @@ import importlib.metadata
 import platform
 from typing import TYPE_CHECKING
 
-from rai_bigmodel.accounting import Ledger
+from rai_bigmodel.accounting import Conformance, Ledger
 from rai_bigmodel.evidence import DataId, Decision, Record
 from rai_bigmodel.nets.reads import Input, Reads
 from rai_bigmodel.training.aims import Aim
@@ -51,6 +51,7 @@ class Card(Record):
         resumed_at: the steps from which a stopped training went on.
         energy: an estimate of what the training used; ``None`` where nobody asked for it.
         ledger: what ε depends on; null for a model trained without privacy.
+        conformance: what the engine of a private training did when it was looked at.
         notes: what a reader must know, in words.
     """
 
@@ -75,6 +76,7 @@ class Card(Record):
     resumed_at: tuple[int, ...] = ()
     energy: Energy | None = None
     ledger: Ledger | None = None
+    conformance: Conformance | None = None
     notes: tuple[str, ...] = ()
     format: int = FORMAT
 

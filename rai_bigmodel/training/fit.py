@@ -8,11 +8,10 @@ is computed from the held-out rows.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,7 @@ from rai_bigmodel import accounting, files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import data_id
-from rai_bigmodel.training import aims, cost, losses, private
+from rai_bigmodel.training import aims, cost, losses, private, probe
 from rai_bigmodel.training.card import Card, Moment, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of
 from rai_bigmodel.training.measured import reads_of
@@ -31,7 +30,15 @@ from rai_bigmodel.training.recipe import Net, Recipe, Train, learning_rate
 from rai_bigmodel.training.resume import Keeper, Place, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
 from rai_bigmodel.training.scoring import BATCH, BATCH_OF_ARRAYS, answers, score_columns
-from rai_bigmodel.training.steps import Pace, diverged, optimizer_of, out_of_memory, rate_at, set_rate
+from rai_bigmodel.training.steps import (
+    Pace,
+    diverged,
+    optimizer_of,
+    out_of_memory,
+    rate_at,
+    set_rate,
+    threads,
+)
 from rai_bigmodel.training.threshold import matching
 
 if TYPE_CHECKING:
@@ -77,7 +84,7 @@ def train_recipe(
         TrainingDiverged: the loss stopped being a number.
     """
     where = None if folder is None else Path(folder)
-    with _threads(recipe.train.threads), own_randomness(recipe.seed):
+    with threads(recipe.train.threads), own_randomness(recipe.seed):
         return _train(recipe, splits, weights, on_step, where, resume=resume)
 
 
@@ -130,17 +137,6 @@ def train(
         **{k: v for k, v in settings.items() if k in of_recipe},
     )
     return train_recipe(recipe, splits=splits, weights=weights, on_step=on_step)
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """So many threads inside the block; the program's own setting comes back after it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _train(
@@ -204,25 +200,41 @@ def _train(
     )
     with cost.metering(settings.energy_in) as meter:
         if privacy is None:
-            ledger = None
+            ledger = seen = None
             place = course.begin(resume=resume)
             kept = _plain(course, place, generator)
         else:
             kept = max(1, round(settings.epochs / privacy.sample_rate))
             noise = accounting.noise_for(privacy, kept)
 
-            def mean_loss(
+            def of_each(
                 out: torch.Tensor, inputs: tuple[torch.Tensor, ...], y: torch.Tensor | None
             ) -> torch.Tensor:
-                return losses.total(aim, module, out, inputs, y) / losses.count(aim, inputs)
+                return losses.of_each(aim, module, out, inputs, y)
 
             with private.engine(
-                module, optimizer, privacy=privacy, noise_multiplier=noise, loss=mean_loss
+                module,
+                optimizer,
+                privacy=privacy,
+                noise_multiplier=noise,
+                loss=of_each,
+                clipping=settings.clipping,
             ) as engine:
                 course = course.private(engine)
                 place = course.begin(resume=resume)
+                began = place.step
                 _private(course, place, engine, steps=kept)
-            ledger = accounting.Ledger.of(privacy, noise_multiplier=noise, steps=kept)
+                few = calibration.take(slice(0, 8), device)
+                seen = probe.conformance_of(
+                    engine,
+                    privacy=privacy,
+                    noise_multiplier=noise,
+                    like=(few.inputs, few.y),
+                    steps=began + engine.taken,
+                )
+            ledger = accounting.Ledger.of(
+                privacy, noise_multiplier=noise, steps=kept, generator=engine.way.generator
+            )
     module.to("cpu").eval()
 
     decision, decision_from = _decided(aim, module, calibration)
@@ -249,6 +261,7 @@ def _train(
         resumed_at=tuple(place.resumed_at),
         energy=meter.energy,
         ledger=ledger,
+        conformance=seen,
         notes=notes_on(recipe, rows, constants_from, place.parts),
     )
     return Run(module=module, card=card)
@@ -319,7 +332,7 @@ class _Course:
 
         if self.keeper is None:
             return self
-        secret = {**self.keeper.generators, "sampling": engine.sampling, "noise": engine.noise}
+        secret = {**self.keeper.generators, **engine.generators}
         return replace(self, keeper=replace(self.keeper, generators=secret))
 
     def begin(self, *, resume: bool) -> Place:

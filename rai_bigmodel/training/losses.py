@@ -89,6 +89,18 @@ def of_rows(aim: Aim, module: Any, out: Tensor, inputs: tuple[Tensor, ...], y: T
     return 0.5 * (math.log(2 * math.pi) + log_variance_B + squares_B)
 
 
+def of_each(aim: Aim, module: Any, out: Tensor, inputs: tuple[Tensor, ...], y: Tensor | None) -> Tensor:
+    """The mean loss of each row by itself ``(B,)``: of a text, over its own words.
+
+    What a private step takes: other rows have no part in a row's loss, else one row more would move the others'
+    gradients by more than the clipping norm allows.
+    """
+    rows_B = of_rows(aim, module, out, inputs, y)
+    if aim.loss != "language_model":
+        return rows_B
+    return rows_B / (inputs[0][:, 1:] != PADDING).sum(dim=1).clamp(min=1)
+
+
 def count(aim: Aim, inputs: tuple[Tensor, ...]) -> int:
     """What the summed loss is divided by: rows, or words that have one before them."""
     if aim.loss == "language_model":

@@ -1,8 +1,8 @@
 """How is one step of training made private? Every row's gradient is clipped, and noise hides each.
 
-Opacus gives the per-row gradients, clips and adds noise. Its ``make_private`` is not used: it derives the
-sample rate and the divisor of the noise from the exact number of rows, which a single step then gives away.
-Here both are declared (``Privacy``), the rows of a step are drawn by ourselves, and every step counts, an
+Two engines do the clipping: our own (`clipping`, the fast one), or Opacus' hooks. Opacus' ``make_private`` is not
+used: it derives the sample rate and the divisor of the noise from the exact number of rows, which a single step then
+gives away. Here both are declared (``Privacy``), the rows of a step are drawn by ourselves, and every step counts, an
 empty one too.
 """
 
@@ -16,49 +16,58 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
+from rai_bigmodel import accounting
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.nets.private import private_twin
+from rai_bigmodel.training import noise as noises
+from rai_bigmodel.training.clipping import clipper, obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from rai_bigmodel.accounting import Privacy
+    from rai_bigmodel.training.clipping import Clipper
+    from rai_bigmodel.training.recipe import Clipping
 
 Loss = Callable[["Tensor", "tuple[Tensor, ...]", "Tensor | None"], "Tensor"]
-"""(what the module gave, its inputs, the outcomes) → the mean loss of these rows."""
+"""(what the module gave, its inputs, the outcomes) → the loss of each row ``(rows,)``, to which no other row adds."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class Engine:
     """A module whose steps are private.
 
     Args:
         plain: the module itself, without hooks.
-        module: the module in Opacus' hooks, which fill ``parameter.grad_sample``.
-        optimizer: Opacus' wrapper that clips, adds noise and divides.
-        sampling: draws the rows of each step.
-        noise: the generator of the noise: with `sampling` the secret of the training.
+        optimizer: moves the weights by the private gradient.
+        way: clips, adds noise and divides.
+        sampling: draws the rows of each step: with the noise the secret of the training.
         rate: the declared chance of each row to be drawn.
-        loss: the mean loss of what the module gives for some rows.
+        loss: each row's own loss.
+        taken: how many steps were taken.
     """
 
-    plain: Any
-    module: Any
-    optimizer: Any
-    sampling: torch.Generator
-    noise: torch.Generator
+    plain: nn.Module
+    optimizer: torch.optim.Optimizer
+    way: _Fast | _Hooks
+    sampling: noises.Source
     rate: float
     loss: Loss
+    taken: int = 0
+
+    @property
+    def generators(self) -> dict[str, Any]:
+        """What decides how the training goes on, each with ``get_state`` and ``set_state``."""
+        return {"sampling": self.sampling, "noise": self.way.noise}
 
     def draw(self, rows: int) -> Tensor:
         """The rows of one step, each in with probability `rate`, independently; it may be none."""
-        # In float64: float32 would round a small rate to a multiple of 2^-24.
-        chances = torch.rand(rows, generator=self.sampling, dtype=torch.float64)
-        return torch.nonzero(chances < self.rate)[:, 0]
+        return torch.nonzero(self.sampling.chances(rows) < self.rate)[:, 0]
 
     def step(self, x: Tensor | tuple[Tensor, ...], y: Tensor | None, *, most: int | None = None) -> None:
         """Move the weights by the clipped and noisy gradient of these rows; without a row, by noise alone.
@@ -67,31 +76,171 @@ class Engine:
             x: what the module reads, one tensor or several.
             most: so many rows pass through the module at once; what the step does stays the same.
         """
+        self.gradient(x, y, most=most)
+        self.optimizer.step()
+        self.taken += 1
+
+    def gradient(
+        self,
+        x: Tensor | tuple[Tensor, ...],
+        y: Tensor | None,
+        *,
+        most: int | None = None,
+        noisy: bool = True,
+    ) -> None:
+        """Leave in ``parameter.grad`` what a step would move the weights by.
+
+        Args:
+            x, y, most: as in `step`.
+            noisy: without noise it is as private as the rows: for made-up rows, and for tests.
+        """
         inputs = (x,) if isinstance(x, torch.Tensor) else x
         rows = len(inputs[0])
-        for parameter in self.optimizer.params:
-            parameter.summed_grad = None  # of a step that ran out of memory half-way
-        self.optimizer.zero_grad()
-        starts = range(0, rows, most or max(1, rows))
-        for start in starts:
+        self.way.begin(noisy=noisy)
+        for start in range(0, rows, most or max(1, rows)):
             part = slice(start, start + (most or rows))
             some = tuple(tensor[part] for tensor in inputs)
-            self.loss(self.module(*some), some, None if y is None else y[part]).backward()
-            if start != starts[-1]:
-                # Clips and adds up the gradients of these rows; the noise is added once, at the end.
-                self.optimizer.signal_skip_step(do_skip=True)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-        if not rows:
-            for parameter in self.optimizer.params:
-                parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
-        self.optimizer.step()
+            self.way.add(self.loss, some, None if y is None else y[part])
+        self.way.close(noisy=noisy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fast:
+    """Our engine: all gradients lie side by side, noise first, and the clipped gradients are added to it.
+
+    Args:
+        flats: the memory of the gradients, by type and device of their weights.
+        views: each weight's part of it.
+        scale: one over the declared number of rows a step.
+        deviation: of the noise, divided likewise.
+    """
+
+    clipper: Clipper
+    noise: noises.Source
+    flats: tuple[Tensor, ...]
+    views: tuple[Tensor, ...]
+    clip: float
+    scale: float
+    deviation: float
+    generator = accounting.GENERATOR_CIPHER
+
+    @classmethod
+    def of(cls, module: nn.Module, noise: noises.Source, multiplier: float, privacy: Privacy) -> _Fast:
+        """The engine of a module.
+
+        Raises:
+            InputError: something in it cannot be clipped row by row.
+        """
+        clipped = clipper(module)
+        views: dict[int, Tensor] = {}
+        flats = []
+        for kind in dict.fromkeys((w.dtype, w.device) for w in clipped.weights):
+            weights = [w for w in clipped.weights if (w.dtype, w.device) == kind]
+            flat = torch.zeros(sum(w.numel() for w in weights), dtype=kind[0], device=kind[1])
+            for weight, part in zip(weights, flat.split([w.numel() for w in weights]), strict=True):
+                views[id(weight)] = part.view(weight.shape)
+            flats.append(flat)
+        size = privacy.expected_batch_size
+        return cls(
+            clipper=clipped,
+            noise=noise,
+            flats=tuple(flats),
+            views=tuple(views[id(w)] for w in clipped.weights),
+            clip=privacy.clip,
+            scale=1 / size,
+            deviation=multiplier * privacy.clip / size,
+        )
+
+    def begin(self, *, noisy: bool) -> None:
+        """Noise, or nothing; also after a step that ran out of memory half-way."""
+        for flat in self.flats:
+            if noisy and self.deviation:
+                self.noise(flat, self.deviation)
+            else:
+                flat.zero_()
+        for weight, view in zip(self.clipper.weights, self.views, strict=True):
+            weight.grad = view
+
+    def add(self, loss: Loss, inputs: tuple[Tensor, ...], y: Tensor | None) -> None:
+        """The clipped gradients of some rows."""
+
+        def of_each(inputs: tuple[Tensor, ...], y: Tensor | None) -> Tensor:
+            return loss(self.clipper.module(*inputs), inputs, y)
+
+        self.clipper.accumulate(of_each, inputs, y, clip=self.clip, scale=self.scale)
+
+    def close(self, *, noisy: bool) -> None:
+        """Nothing is left to do."""
+
+    def end(self) -> None:
+        """Leave no gradient behind."""
+        for weight in self.clipper.weights:
+            weight.grad = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Hooks:
+    """Opacus' hooks, which fill ``parameter.grad_sample``, and its wrapper that clips, adds noise and divides."""
+
+    module: Any
+    wrapper: Any
+    noise: torch.Generator
+    generator = accounting.GENERATOR
+
+    @classmethod
+    def of(
+        cls, twin: nn.Module, optimizer: Any, noise: torch.Generator, multiplier: float, privacy: Privacy
+    ) -> _Hooks:
+        """The engine of a module whose layers are all known to Opacus."""
+        from opacus.grad_sample import GradSampleModule
+        from opacus.optimizers import DPOptimizer
+
+        wrapper = DPOptimizer(
+            optimizer,
+            noise_multiplier=multiplier,
+            max_grad_norm=privacy.clip,
+            expected_batch_size=privacy.expected_batch_size,
+            loss_reduction="mean",
+            generator=noise,
+        )
+        hooked = GradSampleModule(twin, batch_first=True, loss_reduction="mean")
+        return cls(module=hooked, wrapper=wrapper, noise=noise)
+
+    def begin(self, *, noisy: bool) -> None:
+        """Nothing is summed yet; also after a step that ran out of memory half-way."""
+        del noisy
+        for parameter in self.wrapper.params:
+            parameter.summed_grad = None
+        self.wrapper.zero_grad()
+
+    def add(self, loss: Loss, inputs: tuple[Tensor, ...], y: Tensor | None) -> None:
+        """Clip and add up the gradients of some rows; the noise is added once, at the end."""
+        loss(self.module(*inputs), inputs, y).mean().backward()
+        self.wrapper.signal_skip_step(do_skip=True)
+        self.wrapper.pre_step()
+        self.wrapper.zero_grad()
+
+    def close(self, *, noisy: bool) -> None:
+        """Add the noise and divide."""
+        for parameter in self.wrapper.params:
+            parameter.grad_sample = parameter.new_zeros((0, *parameter.shape))
+        multiplier = self.wrapper.noise_multiplier
+        try:
+            self.wrapper.noise_multiplier = multiplier if noisy else 0.0
+            self.wrapper.pre_step()
+        finally:
+            self.wrapper.noise_multiplier = multiplier
+
+    def end(self) -> None:
+        """Leave neither gradient nor hook behind."""
+        self.wrapper.zero_grad(set_to_none=True)
+        self.module.to_standard_module()
 
 
 def yes_or_no(out_BK: Tensor, inputs: tuple[Tensor, ...], y_BK: Tensor | None) -> Tensor:  # noqa: ARG001 - a Loss
-    """The mean loss of a yes or no."""
+    """The loss of a yes or no, of each row."""
     assert y_BK is not None
-    return F.binary_cross_entropy_with_logits(out_BK, y_BK)
+    return F.binary_cross_entropy_with_logits(out_BK, y_BK, reduction="none")[:, 0]
 
 
 @contextlib.contextmanager
@@ -102,58 +251,60 @@ def engine(
     privacy: Privacy,
     noise_multiplier: float,
     loss: Loss = yes_or_no,
+    clipping: Clipping = "fast",
 ) -> Iterator[Engine]:
     """Make the steps of `module` private inside the block; afterwards the module is an ordinary one again.
 
-    Noise and sampling come from generators that the operating system seeds and nobody records, unless
-    ``privacy.noise_seed`` is set.
+    Rows are drawn, and with our own clipping noise is too, by ciphers whose keys come from the operating system and
+    which nobody records, unless ``privacy.noise_seed`` is set; Opacus' noise comes from a generator of torch's that
+    the operating system seeds.
 
     Args:
-        loss: the mean loss of (what the module gave, its inputs, the outcomes).
+        loss: the loss of each row, of (what the module gave, its inputs, the outcomes).
+        clipping: ``fast``, our own, or ``opacus``, its hooks.
 
     Raises:
-        InputError: the module has layers that cannot be trained privately; all are named.
-        MissingExtra: Opacus is not installed.
+        InputError: the module has parts that cannot be trained privately; all are named.
+        MissingExtra: Opacus or cryptography is not installed.
     """
-    # Where Opacus has no per-row gradients for a layer, one that it knows takes its place, on the same weights.
-    twin = private_twin(module)
-    refuse_obstacles(twin)
-    from opacus.grad_sample import GradSampleModule
-    from opacus.optimizers import DPOptimizer
-
-    noise, sampling = torch.Generator(), torch.Generator()
     seed = privacy.noise_seed
-    noise.manual_seed(secrets.randbits(63) if seed is None else 2 * seed)
-    sampling.manual_seed(secrets.randbits(63) if seed is None else 2 * seed + 1)
-    hooked = GradSampleModule(twin, batch_first=True, loss_reduction="mean")
-    private = DPOptimizer(
-        optimizer,
-        noise_multiplier=noise_multiplier,
-        max_grad_norm=privacy.clip,
-        expected_batch_size=privacy.expected_batch_size,
-        loss_reduction="mean",
-        generator=noise,
-    )
+    sampling = noises.source(None if seed is None else noises.key_of(seed, "sampling"))
+    way: _Fast | _Hooks
+    if clipping == "fast":
+        refuse_obstacles(module)
+        source = noises.source(None if seed is None else noises.key_of(seed, "noise"))
+        way = _Fast.of(module, source, noise_multiplier, privacy)
+    else:
+        # Where Opacus has no per-row gradients for a layer, one that it knows takes its place, on the same weights.
+        twin = private_twin(module)
+        refuse_obstacles(twin, clipping=clipping)
+        generator = torch.Generator()
+        generator.manual_seed(secrets.randbits(63) if seed is None else 2 * seed)
+        way = _Hooks.of(twin, optimizer, generator, noise_multiplier, privacy)
     try:
         with warnings.catch_warnings():
             # The inputs are data and need no gradient; Opacus' hooks work all the same.
             warnings.filterwarnings("ignore", message="Full backward hook is firing")
             yield Engine(
                 plain=module,
-                module=hooked,
-                optimizer=private,
+                optimizer=optimizer,
+                way=way,
                 sampling=sampling,
-                noise=noise,
                 rate=privacy.sample_rate,
                 loss=loss,
             )
     finally:
-        private.zero_grad(set_to_none=True)
-        hooked.to_standard_module()
+        way.end()
 
 
-def refuse_obstacles(module: nn.Module) -> None:
+def refuse_obstacles(module: nn.Module, *, clipping: Clipping = "fast") -> None:
     """Refuse a module that cannot be trained privately, with every obstacle and the way out of each.
+
+    Opacus' validator knows the layers that mix rows; of those that it merely cannot clip, our engine says itself
+    which ones it cannot.
+
+    Args:
+        clipping: by which engine.
 
     Raises:
         InputError: as said.
@@ -164,11 +315,19 @@ def refuse_obstacles(module: nn.Module) -> None:
     except ImportError:
         package, extra = "opacus", "privacy"
         raise MissingExtra(package, extra, "private training") from None
+    ours = (nn.LSTM, nn.GRU, nn.RNN, nn.MultiheadAttention) if clipping == "fast" else ()
+    found: list[str] = []
     # The validator looks for layers in training mode, as they will be.
     was_training = module.training
-    obstacles = ModuleValidator.validate(module.train(), strict=False)
+    module.train()
+    for name, part in module.named_modules():
+        known = ModuleValidator.VALIDATORS.get(type(part))
+        if known is None or isinstance(part, ours) or not any(p.requires_grad for p in part.parameters()):
+            continue
+        found += [f"{name or type(part).__name__}: {' '.join(str(o).split())}" for o in known(part)]
     module.train(was_training)
-    if obstacles:
-        listed = "; ".join(" ".join(str(o).split()) for o in obstacles)
-        msg = f"this network cannot be trained privately ({len(obstacles)} obstacles): {listed}"
+    if clipping == "fast":
+        found += obstacles(module)
+    if found:
+        msg = f"this network cannot be trained privately ({len(found)} obstacles): {'; '.join(found)}"
         raise InputError(msg)

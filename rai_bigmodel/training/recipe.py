@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     import os
 
 Loss = Literal["bce", "cross_entropy", "mse", "gaussian", "language_model", "reconstruction"]
+Clipping = Literal["fast", "opacus"]
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 SCHEDULES = ("constant", "cosine", "linear")
+CLIPPINGS = ("fast", "opacus")
 
 
 class Net(Record, omit_defaults=True):
@@ -80,6 +82,8 @@ class Train(Record):
         accumulate: in how many parts the rows of a step pass through the network, when they are too many
             for the memory; what a step does stays the same. Running out of memory doubles it.
         clip: the largest norm that the gradient of a step keeps in a plain training; ``None`` leaves it.
+        clipping: what clips the rows' gradients of a private training: ``fast``, our own engine, with noise from a
+            cipher, or ``opacus``, its hooks and torch's noise. Both give the same step.
         momentum: of ``sgd`` and ``rmsprop``.
         patience: a plain training stops after so many epochs without a better loss on the calibration
             rows, and keeps the best weights; ``None`` goes on to the end and keeps the last.
@@ -108,6 +112,7 @@ class Train(Record):
     batch_size: int = 64
     accumulate: int = 1
     clip: float | None = None
+    clipping: Clipping = "fast"
     weight_decay: float = 0.0
     momentum: float = 0.9
     patience: int | None = None
@@ -122,7 +127,7 @@ class Train(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES)):
+        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("clipping", CLIPPINGS)):
             if getattr(self, name) not in known:
                 what = f"train: {name}"
                 raise InputError.unknown(what, getattr(self, name), known)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import safetensors.torch
 import torch
@@ -84,13 +84,25 @@ class State(Record):
     format: int = FORMAT
 
 
+class Randomness(Protocol):
+    """Where random numbers come from: a ``torch.Generator``, or a cipher."""
+
+    def get_state(self) -> Tensor:
+        """All that decides what comes next."""
+        ...
+
+    def set_state(self, new_state: Tensor, /) -> Any:
+        """Go on from there."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Keeper:
     """Writes and reads the checkpoints of one training.
 
     Args:
         folder: of the run.
-        generators: name → a random generator whose state decides how the training goes on.
+        generators: name → a source of randomness whose state decides how the training goes on.
         secret: whether the generators' states must stay unknown.
     """
 
@@ -99,7 +111,7 @@ class Keeper:
     data: Mapping[str, DataId]
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
-    generators: Mapping[str, torch.Generator]
+    generators: Mapping[str, Randomness]
     secret: bool
 
     def save(self, place: Place) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from rai_bigmodel import datasets
+from rai_bigmodel import accounting, datasets
 from rai_bigmodel.accounting import Ledger, Privacy, epsilon_of
 from rai_bigmodel.errors import InputError, TrainingDiverged
 from rai_bigmodel.nets import MLP, Input
@@ -98,7 +98,9 @@ def test_a_private_run_takes_a_fixed_number_of_steps_and_keeps_a_ledger(splits: 
     )
 
     assert steps == [(i, 10) for i in range(1, 11)]
-    assert run.card.ledger == Ledger.of(PRIVACY, noise_multiplier=1.0, steps=10)
+    assert run.card.ledger == Ledger.of(
+        PRIVACY, noise_multiplier=1.0, steps=10, generator=accounting.GENERATOR_CIPHER
+    )
     assert run.card.ledger.epsilon_claimed == epsilon_of(run.card.ledger)
 
 

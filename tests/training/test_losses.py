@@ -177,7 +177,8 @@ def test_a_language_models_step_in_parts_is_the_step() -> None:
         assert torch.allclose(one, other, atol=1e-5)
 
 
-def test_a_private_step_in_parts_is_the_step() -> None:
+@pytest.mark.parametrize("clipping", ["fast", "opacus"])
+def test_a_private_step_in_parts_is_the_step(clipping: str) -> None:
     """Without noise: clipped row by row, the parts add up to the whole."""
     privacy = Privacy(noise_multiplier=0.0, delta=1e-5, sample_rate=0.5, expected_batch_size=8, clip=0.1)
     x, y = draw(11, 3), (draw(11, 1) > 0).float()
@@ -187,7 +188,7 @@ def test_a_private_step_in_parts_is_the_step() -> None:
         reads = Reads(features=tuple("abc"), numbers=inputs)
         net = MLP(hidden=(4,)).build(reads, generator=torch.Generator().manual_seed(1)).train()
         sgd = torch.optim.SGD(net.parameters(), lr=1.0)
-        with private.engine(net, sgd, privacy=privacy, noise_multiplier=0.0) as engine:
+        with private.engine(net, sgd, privacy=privacy, noise_multiplier=0.0, clipping=clipping) as engine:
             engine.step(x, y, most=most)
             engine.step(x[:0], y[:0], most=most)
             engine.step(x, y, most=most)
