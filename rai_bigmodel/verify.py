@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rai_bigmodel import dossier as folders
 from rai_bigmodel import files, policy, signing, statements, verdicts
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.words import plural
 
 if TYPE_CHECKING:
     import os
@@ -126,10 +127,21 @@ def check(
 
 
 def repeated(checked: Checked, again: Dossier) -> Checked:
-    """The result with the audits repeated: every piece of evidence that came out otherwise is named."""
+    """The result with the audits repeated: every piece of evidence that came out otherwise is named.
+
+    Raises:
+        InputError: they were repeated with another number of threads, and came out otherwise.
+    """
     assert checked.dossier is not None
     before, after = checked.dossier.manifest.evidence.files, again.manifest.evidence.files
     other = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+    made, now = checked.dossier.manifest.evidence.threads, again.manifest.evidence.threads
+    if other and made != now:
+        msg = (
+            f"these audits were made with {plural(made, 'thread')} and repeated with {now}, on which last digits "
+            f"depend: set OMP_NUM_THREADS={made} and verify again"
+        )
+        raise InputError(msg)
     versions = checked.dossier.manifest.evidence.versions != again.manifest.evidence.versions
     if other:
         hint = "; other versions made them, which may be why" if versions else ""

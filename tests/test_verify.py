@@ -242,3 +242,16 @@ def test_a_key_of_another_kind_is_one_line(
 
     assert getattr(result.exception, "exit_code", None) == 2
     assert not (run / "signature.json").exists()
+
+
+def test_audits_repeated_with_other_threads_are_no_forgery() -> None:
+    """Last digits depend on how many threads add up: one line says with how many to repeat them."""
+    from rai_bigmodel.errors import InputError
+    from rai_bigmodel.verify import Checked, repeated
+
+    one, two = dossier(estimate(0.3)), dossier(estimate(0.3 + 1e-12), threads=2)
+    with pytest.raises(InputError, match="set OMP_NUM_THREADS=1 and verify again"):
+        repeated(Checked("run", (), one), two)
+    same = repeated(Checked("run", (), one), dossier(estimate(0.3), threads=2))
+
+    assert same.holds
