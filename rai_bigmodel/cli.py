@@ -59,8 +59,15 @@ def _run(args: list[str] | None) -> int:
 
 
 def _say(message: str, code: int) -> int:
-    click.echo(f"rai: {message}", err=True)
+    who = f"rai, process {process}" if (process := _process()) else "rai"
+    click.echo(f"{who}: {message}", err=True)
     return code
+
+
+def _process() -> int:
+    """Which of the processes that torchrun started this is; the first, 0, speaks for all."""
+    rank = os.environ.get("RANK", "")
+    return int(rank) if rank.isdecimal() and "WORLD_SIZE" in os.environ else 0
 
 
 class _Progress:
@@ -160,6 +167,9 @@ def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
     A training that is stopped leaves a checkpoint in RUN/resume (how often one is written: train.every in RECIPE),
     from which --resume goes on to the weights that it would have had. That of a private training is a secret: it
     goes when the training ends.
+
+    Under torchrun --nproc-per-node=N --no-python rai train … N processes share each batch of a training without
+    privacy, and the first of them writes.
     """
     from rai_bigmodel import api
 
@@ -179,7 +189,7 @@ def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
 
     run = api.train_recipe(recipe, out=out, resume=resume, on_step=on_step if progress.on else None)
     progress.clear()
-    if not quiet:
+    if not quiet and _process() == 0:
         click.echo(f"{run.name}: {Path(out) / 'model.safetensors'} ({run.digest})", err=True)
     return 0
 
