@@ -7,6 +7,7 @@ sum over the rows is the same, added up in another order. What a share measures 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class World:
 
 @contextlib.contextmanager
 def processes(recipe: Recipe) -> Iterator[World]:
-    """The processes that ``torchrun`` started, as its environment tells, joined for the block; else one alone.
+    """The processes that ``torchrun`` started, as its environment tells, joined; else one alone.
 
     They talk by gloo on processors and by nccl on graphics cards.
 
@@ -121,25 +122,31 @@ def processes(recipe: Recipe) -> Iterator[World]:
         )
         raise InputError(msg)
     device = world.device(recipe.train.device)
-    ours = not dist.is_initialized()
     try:
-        if ours:
+        if not dist.is_initialized():
             how: dict[str, Any] = {"backend": "gloo"}
             if device.startswith("cuda"):
                 torch.cuda.set_device(device)
                 how = {"backend": "nccl", "device_id": torch.device(device)}
             dist.init_process_group(**how)
+            # Not sooner: processes that part cannot be joined again, and a program may train twice.
+            atexit.register(_part)
         yield world
-    except RuntimeError as error:
-        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+    except BaseException as error:
+        _part()
+        if not (
+            isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+        ):
             raise
         msg = (
             f"train: process {world.rank} of {world.size} lost the others: one of them stopped, and says why"
         )
         raise InputError(msg) from error
-    finally:
-        if ours and dist.is_initialized():
-            dist.destroy_process_group()
+
+
+def _part() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def told() -> World:
