@@ -100,6 +100,7 @@ def train_recipe(
     """Train what a recipe file describes and write ``out/{model.safetensors, card.json}``.
 
     On the way ``out/resume/`` holds a checkpoint, from which a stopped training goes on to the same weights.
+    Under ``torchrun`` each process trains on its share of every batch, and the first writes.
 
     Args:
         resume: go on from it.
@@ -109,16 +110,17 @@ def train_recipe(
         TrainingDiverged: the loss stopped being a number.
     """
     from rai_bigmodel import datasets
-    from rai_bigmodel.training import checkpoint, fit, recipe
+    from rai_bigmodel.training import checkpoint, distributed, fit, recipe
     from rai_bigmodel.training import resume as checkpoints
 
     files.refuse_unwritable(out)
     written = recipe.read(path)
     splits = datasets.by_name(written.data, here=Path(path).parent)
     run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume)
-    checkpoint.save_run(run, out)
-    # Last: until the run is there, the checkpoint is all there is of it.
-    checkpoints.clear(out)
+    if distributed.told().first:
+        checkpoint.save_run(run, out)
+        # Last: until the run is there, the checkpoint is all there is of it.
+        checkpoints.clear(out)
     return run
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rai_bigmodel.cli.terminal import Progress, example, print_verdict, quietly, say
+from rai_bigmodel.cli.terminal import Progress, example, print_verdict, process, quietly, say
 
 
 @click.command(**example("rai demo", "rai demo --out reports/first-try"))
@@ -48,6 +48,9 @@ def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
     A training that is stopped leaves a checkpoint in RUN/resume (how often one is written: train.every in RECIPE),
     from which --resume goes on to the weights that it would have had. That of a private training is a secret: it
     goes when the training ends.
+
+    Under torchrun --nproc-per-node=N --no-python rai train … N processes share each batch of a training without
+    privacy, and the first of them writes.
     """
     from rai_bigmodel import api
 
@@ -67,7 +70,7 @@ def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
 
     run = api.train_recipe(recipe, out=out, resume=resume, on_step=on_step if progress.on else None)
     progress.clear()
-    if not quiet:
+    if not quiet and process() == 0:
         click.echo(f"{run.name}: {Path(out) / 'model.safetensors'} ({run.digest})", err=True)
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,15 @@ COLOURS = {"pass": "green", "fail": "red", "inconclusive": "yellow", "waived": "
 
 def say(message: str, code: int) -> int:
     """One line of prose, and the exit code it explains."""
-    click.echo(f"rai: {message}", err=True)
+    who = f"rai, process {number}" if (number := process()) else "rai"
+    click.echo(f"{who}: {message}", err=True)
     return code
+
+
+def process() -> int:
+    """Which of the processes that torchrun started this is; the first, 0, speaks for all."""
+    rank = os.environ.get("RANK", "")
+    return int(rank) if rank.isdecimal() and "WORLD_SIZE" in os.environ else 0
 
 
 class Progress:

@@ -48,6 +48,7 @@ class Card(Record):
         flops_per_example: floating point operations that one row costs, forwards; ``None`` where nobody counted.
         device: where it was trained.
         physical_batch: the most rows that passed through the network at once.
+        processes: how many trained together, each on its share of every batch.
         resumed_at: the steps from which a stopped training went on.
         energy: an estimate of what the training used; ``None`` where nobody asked for it.
         ledger: what ε depends on; null for a model trained without privacy.
@@ -73,6 +74,7 @@ class Card(Record):
     flops_per_example: float | None = None
     device: str = "cpu"
     physical_batch: int | None = None
+    processes: int = 1
     resumed_at: tuple[int, ...] = ()
     energy: Energy | None = None
     ledger: Ledger | None = None
@@ -111,11 +113,14 @@ def versions(*, private_too: bool) -> dict[str, str]:
     return found
 
 
-def notes_on(recipe: Recipe, rows: Cohort, constants_from: str, parts: int) -> tuple[str, ...]:
+def notes_on(
+    recipe: Recipe, rows: Cohort, constants_from: str, parts: int, *, one_machine: bool = True
+) -> tuple[str, ...]:
     """What a reader must know about this training, in words.
 
     Args:
         parts: in how many parts a step passed through the network in the end.
+        one_machine: whether it was trained on one; the energy is that of the first.
     """
     privacy = recipe.privacy
     shrunk = (
@@ -124,7 +129,9 @@ def notes_on(recipe: Recipe, rows: Cohort, constants_from: str, parts: int) -> t
         else []
     )
     if privacy is None:
-        return ("Trained without privacy.", *shrunk)
+        measured = recipe.train.energy_in is not None and not one_machine
+        partly = ["The energy is that of the first of several machines."] if measured else []
+        return ("Trained without privacy.", *shrunk, *partly)
     also = ", the constants of filling and scaling" if "measured" in constants_from else ""
     notes = [
         *shrunk,

@@ -3,15 +3,16 @@
 Plain: shuffled batches, early stopping on the calibration rows, the best weights kept; same seed, same
 bytes. Private: a fixed number of steps, each on rows drawn by chance, clipped and with noise; the seed gives
 the first weights, never the noise. Either way the threshold is set on the calibration rows, and nothing
-is computed from the held-out rows.
+is computed from the held-out rows. Under ``torchrun`` several processes share a plain training (`distributed`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from rai_bigmodel import accounting, files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import data_id
-from rai_bigmodel.training import aims, cost, losses, private, probe
+from rai_bigmodel.training import aims, cost, distributed, losses, private, probe
 from rai_bigmodel.training.card import Card, Moment, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of
 from rai_bigmodel.training.measured import reads_of
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.nets import Input
     from rai_bigmodel.subject import Array, Splits
     from rai_bigmodel.training.aims import Aim
+    from rai_bigmodel.training.distributed import World
 
     PathLike = str | os.PathLike[str]
 
@@ -84,8 +86,14 @@ def train_recipe(
         TrainingDiverged: the loss stopped being a number.
     """
     where = None if folder is None else Path(folder)
-    with threads(recipe.train.threads), own_randomness(recipe.seed):
-        return _train(recipe, splits, weights, on_step, where, resume=resume)
+    with (
+        threads(recipe.train.threads),
+        own_randomness(recipe.seed),
+        distributed.processes(recipe) as world,
+    ):
+        return _train(
+            recipe, splits, weights, on_step if world.first else None, where, world=world, resume=resume
+        )
 
 
 def train(
@@ -146,6 +154,7 @@ def _train(
     on_step: OnStep | None,
     folder: Path | None,
     *,
+    world: World,
     resume: bool,
 ) -> Run:
     started = time.perf_counter()
@@ -154,7 +163,7 @@ def _train(
     aim = aims.aim_of(recipe, rows, rows if privacy is None else calibrate)
     reads, constants_from = reads_of(recipe, rows, calibrate)
     generator = torch.Generator().manual_seed(recipe.seed)
-    device = _device(settings.device)
+    device = _device(world.device(settings.device))
     module = (
         recipe.net.config.build(reads, outputs=aim.outputs(reads), generator=generator).to(device).train()
     )
@@ -193,12 +202,14 @@ def _train(
         rows=train_rows,
         calibration=calibration,
         settings=settings,
+        seed=recipe.seed,
         lr=lr,
         device=device,
+        world=world,
         keeper=keeper,
         on_step=_with_pace(on_step),
     )
-    with cost.metering(settings.energy_in) as meter:
+    with cost.metering(settings.energy_in if world.first else None) as meter:
         if privacy is None:
             ledger = seen = None
             place = course.begin(resume=resume)
@@ -257,12 +268,13 @@ def _train(
         wall_seconds=round(place.seconds + time.perf_counter() - started, 3),
         flops_per_example=flops,
         device=device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
-        physical_batch=math.ceil(largest / place.parts),
+        physical_batch=math.ceil(math.ceil(largest / world.size) / place.parts),
         resumed_at=tuple(place.resumed_at),
+        processes=world.size,
         energy=meter.energy,
         ledger=ledger,
         conformance=seen,
-        notes=notes_on(recipe, rows, constants_from, place.parts),
+        notes=notes_on(recipe, rows, constants_from, place.parts, one_machine=world.one_machine),
     )
     return Run(module=module, card=card)
 
@@ -321,8 +333,10 @@ class _Course:
     rows: Rows
     calibration: Rows
     settings: Train
+    seed: int
     lr: float
     device: torch.device
+    world: World
     keeper: Keeper | None
     on_step: OnStep | None
 
@@ -350,6 +364,7 @@ def _plain(course: _Course, place: Place, generator: torch.Generator) -> int:
     settings, rows, optimizer = course.settings, course.rows, course.optimizer
     batches = math.ceil(rows.rows / settings.batch_size)
     steps = settings.epochs * batches
+    net = course.world.joined(course.module)
     clock = _Clock(course, place, steps, batch=settings.batch_size)
     while place.epoch < settings.epochs and not (settings.patience and place.waited >= settings.patience):
         if place.epoch_began is None:
@@ -361,7 +376,7 @@ def _plain(course: _Course, place: Place, generator: torch.Generator) -> int:
             place.step, place.done = place.step + 1, place.done + 1
             rate = rate_at(place.step, steps=steps, settings=settings, lr=course.lr)
             set_rate(optimizer, rate)
-            value, counted = _gradient(course, place, batch)
+            value, counted = _gradient(course, place, net, batch)
             if not math.isfinite(value):
                 raise diverged(place.step, rate, value, clock.left())
             if settings.clip is not None:
@@ -386,41 +401,59 @@ def _plain(course: _Course, place: Place, generator: torch.Generator) -> int:
     return place.best_step
 
 
-def _gradient(course: _Course, place: Place, batch: torch.Tensor) -> tuple[float, int]:
+def _gradient(course: _Course, place: Place, net: Any, batch: torch.Tensor) -> tuple[float, int]:
     """Leave the gradient of the mean loss of these rows; the loss, and how many it is the mean of.
 
     Where the memory is full the rows pass through the network in twice as many parts, from then on.
+
+    Args:
+        net: the module, which adds the gradients of all processes where there are several.
     """
+    counted, world = len(batch), course.world
+    if course.aim.loss == "language_model":
+        counted = losses.count(course.aim, tuple(x[batch] for x in course.rows.inputs))
+    world.stir(course.seed, place.step)
+    # The others wait for the gradient of a process without a row: it computes one, which counts 0.
+    mine, weight = world.share(batch), world.size
+    if not len(mine):
+        mine, weight = batch[:1], 0
     while True:
         course.optimizer.zero_grad()
         try:
-            return _in_parts(course, batch, math.ceil(len(batch) / place.parts))
+            parts = mine.split(math.ceil(len(mine) / place.parts))
+            value = _in_parts(course, net, parts, weight, of=counted)
         except (RuntimeError, MemoryError) as error:
-            _halve(place, error, len(batch))
-
-
-def _in_parts(course: _Course, batch: torch.Tensor, size: int) -> tuple[float, int]:
-    counted = len(batch)
-    if course.aim.loss == "language_model":
-        counted = losses.count(course.aim, tuple(x[batch] for x in course.rows.inputs))
-    value = 0.0
-    for part in batch.split(size) if size < len(batch) else (batch,):
-        some = course.rows.take(part, course.device)
-        if course.settings.precision == "bfloat16":
-            with torch.autocast(course.device.type, dtype=torch.bfloat16):
-                out = course.module(*some.inputs)
+            _halve(place, error, len(batch), world)
         else:
-            out = course.module(*some.inputs)
-        loss = losses.share(course.aim, course.module, out, some.inputs, some.y, w=some.w_N, of=counted)
-        loss.backward()
+            return world.total(value if weight else 0.0, course.device), counted
+
+
+def _in_parts(course: _Course, net: Any, parts: Sequence[torch.Tensor], weight: int, *, of: int) -> float:
+    """Add the gradient of these rows' part of a mean of `of` rows, times `weight`; that part of the loss."""
+    value = 0.0
+    for number, part in enumerate(parts, start=1):
+        some = course.rows.take(part, course.device)
+        # Gradients of several processes are added once a step, with the last part.
+        with contextlib.nullcontext() if net is course.module or number == len(parts) else net.no_sync():
+            if course.settings.precision == "bfloat16":
+                with torch.autocast(course.device.type, dtype=torch.bfloat16):
+                    out = net(*some.inputs)
+            else:
+                out = net(*some.inputs)
+            loss = losses.share(course.aim, course.module, out, some.inputs, some.y, w=some.w_N, of=of)
+            (loss if weight == 1 else loss * weight).backward()
         value += loss.item()
-    return value, counted
+    return value
 
 
-def _halve(place: Place, error: RuntimeError | MemoryError, rows: int) -> None:
+def _halve(place: Place, error: RuntimeError | MemoryError, rows: int, world: World) -> None:
     """After memory ran out: half as many rows at once; what is no lack of memory is raised again."""
     if not out_of_memory(error):
         raise error
+    if not world.alone:
+        # The others may already have added their gradients to a part of this one's.
+        msg = f"train: memory ran out in process {world.rank} of {world.size}: a larger accumulate is needed"
+        raise InputError(msg) from None
     if place.parts >= rows:
         msg = "train: memory ran out with a single row in the network; a smaller net is needed"
         raise InputError(msg) from None
@@ -454,7 +487,7 @@ def _private(course: _Course, place: Place, engine: private.Engine, *, steps: in
                 engine.step(some.inputs, some.y, most=most)
                 break
             except (RuntimeError, MemoryError) as error:
-                _halve(place, error, len(drawn))
+                _halve(place, error, len(drawn), course.world)
         ended = place.step % each == 0 or place.step == steps
         if ended:
             calibrated = _loss(course)
@@ -486,7 +519,7 @@ class _Clock:
     def keep(self, *, epoch_ended: bool) -> None:
         """Write a checkpoint if one is due."""
         keeper, every = self.course.keeper, self.course.settings.every
-        if keeper is None:
+        if keeper is None or not self.course.world.first:
             return
         now = time.perf_counter()
         due = epoch_ended and now - self.kept_at >= SECONDS if every is None else self.place.step % every == 0
@@ -509,11 +542,11 @@ def _loss(course: _Course) -> float:
     module, aim, rows = course.module, course.aim, course.calibration
     size = BATCH if module.reads.features and len(rows.inputs) == 1 else BATCH_OF_ARRAYS
     module.eval()
-    total, counted = 0.0, 0
-    for start in range(0, rows.rows, size):
+    world, total, counted = course.world, 0.0, 0
+    for start in range(world.rank * size, rows.rows, world.size * size):
         some = rows.take(slice(start, start + size), course.device)
         out = module(*some.inputs)
         total += float(losses.total(aim, module, out, some.inputs, some.y))
         counted += losses.count(aim, some.inputs)
     module.train()
-    return total / counted
+    return world.total(total, course.device) / world.total(counted, course.device)

@@ -78,7 +78,7 @@ class Train(Record):
             a straight line.
         warmup: so many steps in which the learning rate rises in a straight line.
         epochs: how often each row is seen; a private training takes ``epochs / sample_rate`` steps.
-        batch_size: rows a step of a plain training; a private one draws its own.
+        batch_size: rows a step of a plain training, of all its processes together; a private one draws its own.
         accumulate: in how many parts the rows of a step pass through the network, when they are too many
             for the memory; what a step does stays the same. Running out of memory doubles it.
         clip: the largest norm that the gradient of a step keeps in a plain training; ``None`` leaves it.
@@ -92,7 +92,8 @@ class Train(Record):
         class_weights: label → how much its rows count in a plain training; ``balanced`` makes all labels
             count alike.
         precision: ``bfloat16`` computes the large products in it (autocast); weights stay float32.
-        device: where it computes, as torch names it: ``cpu``, ``cuda``, ``cuda:1``.
+        device: where it computes, as torch names it: ``cpu``, ``cuda``, ``cuda:1``; of several processes each
+            takes its own card for ``cuda``.
         threads: how many compute. One by default: small nets are no faster with more (and far slower beside
             other programs), and the bytes then do not depend on how many cores a machine has.
         every: a resumable checkpoint after every so many steps; ``None`` is at the end of an epoch, where

@@ -1,0 +1,174 @@
+"""How do several processes train one network? Each takes its share of every batch, and the sums are added.
+
+Under ``torchrun --nproc-per-node=N`` every process draws the same order from the same seed and computes its share of
+each global batch; ``DistributedDataParallel`` adds the gradients. So N processes do what one does, to rounding: the
+sum over the rows is the same, added up in another order. What a share measures is a sum and a count, which add too.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+from rai_bigmodel.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rai_bigmodel.training.recipe import Recipe
+
+__all__ = ["World", "processes", "told"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The processes that train together, seen from one of them; one alone by default.
+
+    Args:
+        rank: which one this is, from 0; process 0 alone writes and tells.
+        size: how many there are.
+        local: which one it is on its machine.
+        one_machine: whether all of them run on the same machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0
+    one_machine: bool = True
+
+    @property
+    def alone(self) -> bool:
+        """Whether one process trains by itself."""
+        return self.size == 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and tells."""
+        return self.rank == 0
+
+    def device(self, name: str) -> str:
+        """The device of this process: of several graphics cards its own.
+
+        Raises:
+            InputError: a single card is named for several processes, or the machine has too few.
+        """
+        if self.alone or not name.startswith("cuda"):
+            return name
+        if name != "cuda":
+            msg = f"train: device {name!r} is one card for {self.size} processes: 'cuda' gives each its own"
+            raise InputError(msg)
+        if self.local >= torch.cuda.device_count():
+            msg = (
+                f"train: process {self.local} of this machine has no graphics card "
+                f"({torch.cuda.device_count()} there): start at most as many processes as cards"
+            )
+            raise InputError(msg)
+        return f"cuda:{self.local}"
+
+    def joined(self, module: torch.nn.Module) -> torch.nn.Module:
+        """The module whose backward pass leaves the mean gradient of all processes; weights are those of process 0."""
+        if self.alone:
+            return module
+        return torch.nn.parallel.DistributedDataParallel(module, gradient_as_bucket_view=True)
+
+    def share(self, batch: Tensor) -> Tensor:
+        """The rows of a global batch that this process takes; shares differ by one row at most."""
+        return batch if self.alone else batch.tensor_split(self.size)[self.rank]
+
+    def total(self, value: float, device: torch.device) -> float:
+        """A sum over the processes, the same on each of them."""
+        if self.alone:
+            return value
+        summed = torch.tensor(value, dtype=torch.float64, device=device)
+        dist.all_reduce(summed)
+        return summed.item()
+
+    def stir(self, seed: int, step: int) -> None:
+        """Dropout of this process at this step: apart from that of the others, and the same after a resume."""
+        if not self.alone:
+            drawn = np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)
+            torch.manual_seed(int(drawn[0]) % 2**63)
+
+
+@contextlib.contextmanager
+def processes(recipe: Recipe) -> Iterator[World]:
+    """The processes that ``torchrun`` started, as its environment tells, joined; else one alone.
+
+    They talk by gloo on processors and by nccl on graphics cards.
+
+    Raises:
+        InputError: the recipe cannot be trained by several processes, the environment is not that of
+            ``torchrun``, or another process is gone.
+    """
+    world = told()
+    if world.alone:
+        yield world
+        return
+    if recipe.privacy is not None:
+        msg = f"privacy: a private training runs in one process, got {world.size} (leave torchrun out)"
+        raise InputError(msg)
+    if world.size > recipe.train.batch_size:
+        msg = (
+            f"train: batch_size {recipe.train.batch_size} is less than one row for each of the {world.size} "
+            "processes: start fewer, or take larger batches"
+        )
+        raise InputError(msg)
+    device = world.device(recipe.train.device)
+    try:
+        if not dist.is_initialized():
+            how: dict[str, Any] = {"backend": "gloo"}
+            if device.startswith("cuda"):
+                torch.cuda.set_device(device)
+                how = {"backend": "nccl", "device_id": torch.device(device)}
+            dist.init_process_group(**how)
+            # Not sooner: processes that part cannot be joined again, and a program may train twice.
+            atexit.register(_part)
+        yield world
+    except BaseException as error:
+        _part()
+        if not (
+            isinstance(error, dist.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
+        ):
+            raise
+        msg = (
+            f"train: process {world.rank} of {world.size} lost the others: one of them stopped, and says why"
+        )
+        raise InputError(msg) from error
+
+
+def _part() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def told() -> World:
+    """The processes as the environment tells of them.
+
+    Raises:
+        InputError: it speaks of several, and not as ``torchrun`` does.
+    """
+    if "WORLD_SIZE" not in os.environ:
+        return World()
+    said = {}
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        text = os.environ.get(name, "")
+        if not text.isdecimal():
+            if os.environ["WORLD_SIZE"] == "1":
+                return World()
+            msg = f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}, but {name} is {text!r}: start them with torchrun"
+            raise InputError(msg)
+        said[name] = int(text)
+    return World(
+        rank=said["RANK"],
+        size=said["WORLD_SIZE"],
+        local=said["LOCAL_RANK"],
+        one_machine=said["LOCAL_WORLD_SIZE"] == said["WORLD_SIZE"],
+    )
