@@ -269,7 +269,10 @@ def sentence_line(seeds: tuple[int, ...]) -> Line:
 
 
 def encoder_lines(seeds: tuple[int, ...]) -> list[Line]:
-    """A pretrained encoder, fine-tuned with LoRA and untouched."""
+    """A pretrained encoder, fine-tuned with LoRA and untouched.
+
+    What is to be beaten is the log loss: the untouched vectors leave at most a row or two to be wrong about.
+    """
     from sklearn.metrics import log_loss
 
     splits, runs, seconds = trained("minilm_lora", seeds)
@@ -280,7 +283,7 @@ def encoder_lines(seeds: tuple[int, ...]) -> list[Line]:
         Line(
             what="`minilm_lora`: accuracy on unseen templates",
             ours=[accuracy(run, splits.held_out) for run in runs],
-            goal=hits,
+            goal=0.95,
             higher_is_better=True,
             peers={name: hits},
             seconds=seconds,

@@ -8,6 +8,8 @@ import pytest
 import torch
 from pretrained_models import write_bert
 
+from rai_bigmodel.accounting import Privacy
+from rai_bigmodel.deploy import to_onnx
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.nets import HuggingFace, Lora, Reads, Tokens
 from rai_bigmodel.nets.pretrained import base_of
@@ -145,6 +147,19 @@ def test_what_cannot_be_built_is_one_line(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(__import__("sys").modules, "peft", None)
     with pytest.raises(MissingExtra, match=r"peft.*rai_bigmodel\[huggingface\]"):
         built(folder, lora=Lora())
+
+
+def test_what_it_cannot_do_yet_is_refused(folder: Path) -> None:
+    """No private training, and no export: each in one line, before anything is computed."""
+    net = HuggingFace(folder=str(folder))
+    privacy = Privacy(epsilon=3.3, delta=1e-5, sample_rate=0.1, expected_batch_size=10)
+    rows = table()
+    splits = Splits(train=rows, calibrate=rows, held_out=rows)
+    with pytest.raises(InputError, match="cannot be trained privately yet"):
+        fit.train(net, splits, privacy=privacy)
+    run = fit.train(net, splits, epochs=1, text=recipe.Text(length=8))
+    with pytest.raises(InputError, match="cannot be exported"):
+        to_onnx.to_onnx(run)
 
 
 def test_tokens_of_other_nets_are_written_as_before() -> None:

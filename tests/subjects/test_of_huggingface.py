@@ -126,7 +126,7 @@ def test_a_classifier_is_audited(classifier: Path) -> None:
         positive="hostile",
     )
     subject = of_huggingface(classifier)
-    found = api.audit(subject, Splits(held_out=table), audits=["performance", "fairness"])
+    found = api.audit(subject, Splits(held_out=table), audits=["performance", "fairness", "sustainability"])
 
     assert [e.failure for e in found.evidence if e.failure] == []
     assert {e.subject.digest for e in found.evidence} == {subject.digest}

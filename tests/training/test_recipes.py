@@ -81,7 +81,7 @@ def test_a_recipe_trains_and_its_model_is_audited(
     values = {m.metric: m.value for e in found.evidence for m in e.measurements if not m.labels}
     assert values[MEASURED.get(name, "performance.accuracy")] is not None
     card = json.loads((tmp_path / name / "card.json").read_text())
-    assert card["recipe"]["data"] == msgspec.to_builtins(written.data)
+    assert card["recipe"]["data"] == json.loads(msgspec.json.encode(written.data))
 
 
 def fewer(train: int) -> Callable[..., Splits]:
