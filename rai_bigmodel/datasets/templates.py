@@ -99,7 +99,8 @@ def templates(*, languages: tuple[str, ...] = ("en", "zh"), seed: int = 7) -> Sp
     """Sentences about people, labelled hostile (1) or not (0), divided by template.
 
     A fifth of the templates is held out, a fifth calibrates.
-    Columns: ``text`` (the feature), ``hostile`` (the truth), ``identity`` and ``language`` (sensitive), ``template``.
+    Columns: ``text`` (the feature), ``hostile`` (the truth), ``identity`` and, of several, ``language`` (sensitive),
+    ``template``.
 
     Args:
         languages: ``en``, ``zh`` or both.
@@ -118,7 +119,11 @@ def templates(*, languages: tuple[str, ...] = ("en", "zh"), seed: int = 7) -> Sp
     whole = Table(
         name="templates",
         columns=columns,
-        roles={"feature": ("text",), "truth": (TRUTH,), "sensitive": SENSITIVE},
+        roles={
+            "feature": ("text",),
+            "truth": (TRUTH,),
+            "sensitive": SENSITIVE if len(languages) > 1 else SENSITIVE[:1],
+        },
         positive="1",
         notes=notes,
     )

@@ -87,6 +87,9 @@ def to_onnx(run: Run) -> bytes:
 
     reads, aim = run.card.reads, run.card.aim
     kinds = kinds_read(reads)
+    if reads.tokens is not None and reads.tokens.level == "pieces":
+        msg = f"{run.name}: an encoder with a tokenizer of its own cannot be exported: the file could not cut texts"
+        raise InputError(msg)
     batch = torch.export.Dim("batch")
     with _quiet():
         program = torch.onnx.export(

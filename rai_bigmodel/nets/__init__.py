@@ -14,6 +14,7 @@ from rai_bigmodel.nets.reads import (
     FIRST_WORD,
     PADDING,
     UNKNOWN,
+    Base,
     Category,
     Input,
     Pixels,
@@ -26,13 +27,14 @@ if TYPE_CHECKING:
     from rai_bigmodel.nets.autoencoder import Autoencoder, Reconstructing
     from rai_bigmodel.nets.cnn import CNN, Convolutional
     from rai_bigmodel.nets.fusion import Fusion, Joined
+    from rai_bigmodel.nets.huggingface import Encoded, HuggingFace, Lora
     from rai_bigmodel.nets.lstm import LSTM, Recurrent
     from rai_bigmodel.nets.mlp import MLP, Tabular, log_likelihood
     from rai_bigmodel.nets.net import Net, example, free, takes
     from rai_bigmodel.nets.private import private_twin
     from rai_bigmodel.nets.transformer import Attentive, Transformer
 
-    KINDS: dict[str, type[MLP | CNN | LSTM | Transformer | Autoencoder | Fusion]]
+    KINDS: dict[str, type[MLP | CNN | LSTM | Transformer | Autoencoder | Fusion | HuggingFace]]
 
 __all__ = [
     "CNN",
@@ -44,11 +46,15 @@ __all__ = [
     "UNKNOWN",
     "Attentive",
     "Autoencoder",
+    "Base",
     "Category",
     "Convolutional",
+    "Encoded",
     "Fusion",
+    "HuggingFace",
     "Input",
     "Joined",
+    "Lora",
     "Net",
     "Pixels",
     "Reads",
@@ -70,9 +76,12 @@ _HOMES = {
     "Autoencoder": "autoencoder",
     "CNN": "cnn",
     "Convolutional": "cnn",
+    "Encoded": "huggingface",
     "Fusion": "fusion",
+    "HuggingFace": "huggingface",
     "Joined": "fusion",
     "LSTM": "lstm",
+    "Lora": "huggingface",
     "MLP": "mlp",
     "Net": "net",
     "Reconstructing": "autoencoder",
@@ -92,6 +101,7 @@ _KINDS = {
     "transformer": "Transformer",
     "autoencoder": "Autoencoder",
     "fusion": "Fusion",
+    "huggingface": "HuggingFace",
 }
 """The name of each in a recipe, ``net: {cnn: {widths: [32, 64]}}``."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from msgspec import UNSET, UnsetType
+
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 
@@ -64,18 +66,38 @@ class Pixels(Record):
             _positive(name, getattr(self, name))
 
 
+class Base(Record, omit_defaults=True):
+    """A pretrained model that others are made from: an installed package that holds it, or a folder; one of them.
+
+    Args:
+        digest: of its configuration, tokenizer and weights (`nets.pretrained.digest_of`).
+    """
+
+    digest: str
+    package: str = ""
+    folder: str = ""
+
+
 class Tokens(Record):
-    """One column of texts, cut into words or characters: ids ``(rows, length)``, padded behind with ``PADDING``."""
+    """One column of texts, cut into words or characters: ids ``(rows, length)``, padded behind with ``PADDING``.
+
+    Args:
+        base: whose tokenizer cuts the texts into ``pieces``; `words` are then empty.
+    """
 
     words: tuple[str, ...]
     length: int
-    level: Literal["word", "character"] = "word"
+    level: Literal["word", "character", "pieces"] = "word"
     column: str = "text"
+    base: Base | UnsetType = UNSET  # unset, not null: it then stands in no JSON, and digests of old runs hold
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _positive("length", self.length)
         _distinct("words", self.words)
+        if (self.level == "pieces") is (self.base is UNSET):
+            msg = f"tokens: level pieces goes with a base, and no other does; got level {self.level}"
+            raise InputError(msg)
 
     @property
     def ids(self) -> int:

@@ -43,7 +43,7 @@ class Card(Record):
         versions: of what computed it; with `threads` and the seed they give the same bytes again.
         history: losses on the way.
         kept_step: the step whose weights were kept.
-        parameters: how many numbers were learned.
+        parameters: how many numbers were learned; those of a frozen encoder are not among them.
         wall_seconds: how long the training took, checkpoints before a stop included.
         flops_per_example: floating point operations that one row costs, forwards; ``None`` where nobody counted.
         device: where it was trained.
@@ -101,9 +101,11 @@ def name_of(recipe: Recipe, rows: Cohort) -> str:
     return f"{name_of_data(recipe.data) or rows.name.split()[0]}-{kind}{'-private' if recipe.privacy else ''}"
 
 
-def versions(*, private_too: bool) -> dict[str, str]:
+def versions(*, private_too: bool, kind: str = "") -> dict[str, str]:
     """Package → version, of everything that had a part in the weights."""
     packages = ["rai_bigmodel", "torch", "numpy", "safetensors", *(["opacus"] if private_too else [])]
+    if kind == "huggingface":
+        packages += ["transformers", "tokenizers", "peft"]
     found = {"python": platform.python_version()}
     for package in packages:
         try:

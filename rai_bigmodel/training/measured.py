@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.nets import Category, Input, Pixels, Reads, Series, Tokens
+from rai_bigmodel.nets import Category, Input, Pixels, Reads, Series, Tokens, pretrained
 from rai_bigmodel.tables import canonical
 from rai_bigmodel.training import words
 from rai_bigmodel.training.inputs import steps
@@ -26,7 +26,7 @@ MOST_LABELS = 1_000
 EMBEDDED = 8
 """The widest vector that a label is given."""
 READS_SERIES = {"lstm"}
-READS_TEXT = {"lstm", "transformer"}
+READS_TEXT = {"lstm", "transformer", "huggingface"}
 
 
 def reads_of(recipe: Recipe, rows: Cohort, calibrate: Cohort) -> tuple[Reads, str]:
@@ -151,6 +151,12 @@ def _scale(values: Array, name: str, measured: list[str]) -> Scale:
 
 def _tokens(recipe: Recipe, source: Cohort, name: str, measured: list[str]) -> Tokens:
     text = recipe.text
+    if (encoder := recipe.net.huggingface) is not None:
+        if text.words is not None or text.level != "word":
+            msg = "text: a Hugging Face encoder has a tokenizer of its own; leave out level and words"
+            raise InputError(msg)
+        base = pretrained.base_of(package=encoder.package, folder=encoder.folder)
+        return Tokens(words=(), length=text.length, level="pieces", column=name, base=base)
     found = text.words
     if found is None:
         measured.append(name)

@@ -10,7 +10,7 @@ from rai_bigmodel import files
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
-from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, Input, Transformer
+from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, HuggingFace, Input, Transformer
 from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ class Net(Record, omit_defaults=True):
     transformer: Transformer | None = None
     autoencoder: Autoencoder | None = None
     fusion: Fusion | None = None
+    huggingface: HuggingFace | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,7 +160,7 @@ class Text(Record):
     """How texts are cut into the tokens that a network reads.
 
     Args:
-        level: words, or single characters.
+        level: words, or single characters; a Hugging Face encoder has a tokenizer of its own, and only `length` counts.
         length: the most tokens of one text; what is longer is cut off.
         most: the most words of the vocabulary, the most frequent ones.
         words: the vocabulary itself, where it is declared; else it is measured.
@@ -229,6 +230,9 @@ class Recipe(Record):
                 if getattr(self.train, name) is not None:
                     msg = f"train: {name} does not go with privacy: {why} (leave {name} out)"
                     raise InputError(msg)
+            if self.net.huggingface is not None:
+                msg = "privacy: a Hugging Face encoder cannot be trained privately yet (leave privacy out)"
+                raise InputError(msg)
             if self.train.precision != "float32":
                 msg = "train: precision bfloat16 does not go with privacy: gradients of single rows need float32"
                 raise InputError(msg)

@@ -5,7 +5,8 @@ not in the vocabulary, 2 for the vocabulary's first word, and so on (`rai_bigmod
 
 Words are runs of letters and digits in lower case, an apostrophe inside them kept; every other sign is a word of
 its own, and so is every Chinese or Japanese character, because those scripts put no space between words. Characters
-are taken as they stand: a language model has to give the text back.
+are taken as they stand: a language model has to give the text back. Texts for a pretrained encoder are cut by its own
+tokenizer (`rai_bigmodel.nets.pretrained`).
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from msgspec import UNSET
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.nets import pretrained
 from rai_bigmodel.nets.reads import FIRST_WORD, PADDING, UNKNOWN
 
 if TYPE_CHECKING:
@@ -65,6 +68,10 @@ def encode(texts: Iterable[str | None], tokens: Tokens) -> Array:
     A text without a word, or a missing one, is one unknown word: no row is padding throughout, so that attention
     and averages always have something to look at.
     """
+    if tokens.base is not UNSET:
+        theirs, ours = pretrained.tokenizer_of(tokens.base), pretrained.places_of(tokens.base)
+        return pretrained.pieces(list(texts), theirs, length=tokens.length, ours=ours)
+    assert tokens.level != "pieces"  # Tokens holds a base with those
     place = {word: i for i, word in enumerate(tokens.words, start=FIRST_WORD)}
     rows = list(texts)
     ids = np.full((len(rows), tokens.length), PADDING, dtype=np.int64)
