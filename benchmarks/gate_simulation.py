@@ -41,9 +41,9 @@ def gap_ends(x: np.ndarray, n: np.ndarray, z: float) -> tuple[np.ndarray, np.nda
         x: successes ``(groups, samples)``.
         n: trials ``(groups,)``.
     """
-    low, high = newcombe(Limits.wilson(x, np.broadcast_to(n[:, None], x.shape), z))
+    low, high = newcombe(Limits.wilson(x.T, np.broadcast_to(n, x.T.shape), z))
     pairs = ~np.eye(len(n), dtype=bool)
-    return np.maximum(low[pairs].max(axis=0), 0.0), np.minimum(high[pairs].max(axis=0), 1.0)
+    return np.maximum(low[:, pairs].max(axis=1), 0.0), np.minimum(high[:, pairs].max(axis=1), 1.0)
 
 
 def ladders(x: np.ndarray, n: np.ndarray, alphas: tuple[float, ...] = ev.LADDER) -> Ladders:

@@ -180,7 +180,7 @@ class Limits(NamedTuple):
 def newcombe(a: Limits) -> tuple[Array, Array]:
     """Limits of every difference p_i − p_j ``(…, groups, groups)``: square-and-add (Newcombe 1998)."""
     p, low, high = a
-    gap = p[:, None] - p[None, :]
+    gap = p[..., :, None] - p[..., None, :]
     below, above = (p - low) ** 2, (high - p) ** 2
     down = np.sqrt(below[..., :, None] + above[..., None, :])
     up = np.sqrt(above[..., :, None] + below[..., None, :])
