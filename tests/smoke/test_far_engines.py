@@ -134,11 +134,22 @@ def test_ibis_counts_as_memory_does(tmp_path) -> None:
 
 def test_a_spark_table_of_predictions_is_audited(spark, tmp_path) -> None:
     """The whole call, from a table that never leaves Spark: gaps with intervals, nulls with why."""
-    found = api.audit_predictions(
-        in_spark(spark, tmp_path), truth="y", prediction="d", sensitive=("g",), intersections=False
-    )
+    table = in_spark(spark, tmp_path)
+    found = api.audit_predictions(table, truth="y", prediction="d", sensitive=("g",), intersections=False)
     by_metric = {m.metric: m for e in found.evidence for m in e.measurements}
 
     assert [e.failure for e in found.evidence if e.failure] == []
     assert by_metric["fairness.demographic_parity_difference"].interval is not None
-    assert "stay in their engine" in by_metric["performance.roc_auc"].why
+    assert by_metric["performance.roc_auc"].why == "only decisions were given, no scores"
+    scored = api.audit_predictions(
+        table,
+        truth="y",
+        score="s",
+        threshold=0.5,
+        sensitive=("g",),
+        intersections=False,
+    )
+    auc = next(m for e in scored.evidence for m in e.measurements if m.metric == "performance.roc_auc")
+
+    assert 0 < auc.value < 1
+    assert auc.interval is not None
