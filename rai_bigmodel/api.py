@@ -656,16 +656,7 @@ def write_documents(
         InputError: a file cannot be written.
         MissingExtra: an ML-BOM is asked for and cyclonedx-python-lib is not installed.
     """
-    import importlib
-
-    written = []
-    for name, path in (("card", card), ("bom", bom)):
-        if path is not None:
-            write = getattr(importlib.import_module(f"rai_bigmodel.report.{name}"), name)
-            written.append((Path(path), write(dossier, verdict, statements=statements)))
-    for path, content in written:
-        files.make_folder(path.parent)
-        files.write_bytes(path, content)
+    _write_each({"card": card, "bom": bom}, dossier, verdict, statements=statements)
 
 
 def read_statements(path: PathLike, dossier: Dossier, *, today: dt.date | None = None) -> Statements:
@@ -711,13 +702,21 @@ def write_outputs(
     Raises:
         InputError: a file cannot be written.
     """
+    _write_each({"junit": junit, "sarif": sarif, "markdown": markdown}, verdict, dossier)
+
+
+def _write_each(wanted: Mapping[str, PathLike | None], *told: Any, **more: Any) -> None:
+    """Write each document that has a path, by the function in ``report`` of its name, once all could be made."""
     import importlib
 
-    for name, path in (("junit", junit), ("sarif", sarif), ("markdown", markdown)):
+    made = []
+    for name, path in wanted.items():
         if path is not None:
             write = getattr(importlib.import_module(f"rai_bigmodel.report.{name}"), name)
-            files.make_folder(Path(path).parent)
-            files.write_bytes(path, write(verdict, dossier))
+            made.append((Path(path), write(*told, **more)))
+    for path, content in made:
+        files.make_folder(path.parent)
+        files.write_bytes(path, content)
 
 
 # --- the whole path ---------------------------------------------------------------------------------

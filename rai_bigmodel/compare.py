@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.rules import Policy
 
 AGAINST = "baseline"
-Verdict = Literal["better", "worse", "changed", "the same", "new", "gone"]
+Direction = Literal["better", "worse", "changed", "the same", "new", "gone"]
 Key = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
 _HIGHER = frozenset(
@@ -110,7 +110,7 @@ class Change:
     before: Measurement | None
     after: Measurement | None
     change: Measurement | None
-    verdict: Verdict
+    verdict: Direction
     clear: bool
 
 
@@ -138,7 +138,7 @@ def _change(key: Key, before: Measurement | None, after: Measurement | None) -> 
     if before is None or after is None:
         return Change(key, before, after, None, "new" if before is None else "gone", clear=True)
     if before.value is None or after.value is None:
-        told: Verdict = (
+        told: Direction = (
             "the same" if before.value is after.value else "new" if before.value is None else "gone"
         )
         return Change(key, before, after, None, told, clear=True)
