@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import os
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +19,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import data_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rai_bigmodel.plugins import Audit
     from rai_bigmodel.subject import Splits, Subject
@@ -29,6 +30,9 @@ NOT_INSTALLED = {
     "sustainability": "no audit of energy is installed",
 }
 """Questions that a reader may expect an answer to, and why there is none."""
+
+OnAudit = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done and how much there is."""
 
 _PACKAGES = ("rai_bigmodel", "numpy", "scipy", "torch", "opacus", "captum", "onnx", "onnxruntime")
 
@@ -49,7 +53,7 @@ def collect(
     seed: int = 0,
     on: Sequence[str] = ("primary",),
     configuration: Mapping[str, str] | None = None,
-    on_audit: Callable[[str, int, int], None] | None = None,
+    on_audit: OnAudit | None = None,
 ) -> dossier.Dossier:
     """Put a subject, and those of its relatives that `on` names, before audits.
 
