@@ -69,14 +69,23 @@ def audit(
     )
 
 
-def audit_file(path: PathLike, *, only: Sequence[str] = (), on_audit: OnAudit | None = None) -> Dossier:
+def audit_file(
+    path: PathLike,
+    *,
+    only: Sequence[str] = (),
+    on_audit: OnAudit | None = None,
+    folder: PathLike | None = None,
+    resume: bool = False,
+) -> Dossier:
     """Run what an ``audit.yaml`` asks for; paths in it are relative to its folder.
 
     Args:
         only: of its audits, the ones to run.
+        folder: where the evidence will be saved; what each audit found is kept there, in ``unfinished/``, until it is.
+        resume: take up what a stopped run of the same left there; only the audits it had not finished are run.
 
     Raises:
-        InputError: the file, or something that it names, cannot be used.
+        InputError: the file, or something that it names, cannot be used, or there is nothing to resume.
     """
     from rai_bigmodel.asking import (
         AuditFile,
@@ -119,6 +128,8 @@ def audit_file(path: PathLike, *, only: Sequence[str] = (), on_audit: OnAudit | 
         on=asked.on,
         configuration={"audit.yaml": files.digest(content)},
         on_audit=on_audit,
+        folder=folder,
+        resume=resume,
     )
 
 
