@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import special
 
 from rai_bigmodel.audits import answers, performance_rows
 from rai_bigmodel.errors import InputError
@@ -64,7 +63,7 @@ def sure_of(subject: Subject, cohort: Cohort, *, usual: float = 1.0) -> Sure:
     sign = np.where(truth, 1.0, -1.0)
     if scores.min() >= 0 and scores.max() <= 1:
         return Sure(attacks.logit_confidence(scores) * sign, np.where(truth, scores, 1 - scores))
-    return Sure(scores * sign, special.expit(scores * sign))
+    return Sure(scores * sign, 0.5 + np.tanh(scores * sign / 2) / 2)
 
 
 def usual_error(subject: Subject, cohort: Cohort) -> float:
