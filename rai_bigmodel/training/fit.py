@@ -3,7 +3,7 @@
 Plain: shuffled batches, early stopping on the calibration rows, the best weights kept; same seed, same
 bytes. Private: a fixed number of steps, each on rows drawn by chance, clipped and with noise; the seed gives
 the first weights, never the noise. Either way the threshold is set on the calibration rows, and nothing
-is computed from the held-out rows. Under ``torchrun`` several processes share a plain training (`distributed`).
+is computed from the held-out rows. Under ``torchrun`` several processes share a training (`distributed`).
 """
 
 from __future__ import annotations
@@ -230,6 +230,7 @@ def _train(
                 noise_multiplier=noise,
                 loss=of_each,
                 clipping=settings.clipping,
+                world=world,
             ) as engine:
                 course = course.private(engine)
                 place = course.begin(resume=resume)
@@ -479,6 +480,7 @@ def _private(course: _Course, place: Place, engine: private.Engine, *, steps: in
         place.step += 1
         rate = rate_at(place.step, steps=steps, settings=course.settings, lr=course.lr)
         set_rate(course.optimizer, rate)
+        course.world.stir(course.seed, place.step)
         drawn = engine.draw(course.rows.rows)
         while True:
             most = max(1, math.ceil(len(drawn) / place.parts))
