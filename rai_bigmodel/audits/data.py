@@ -284,7 +284,7 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
         return [Measurement(metric=name, kind="exact", value=None, why=why) for name in names]
     columns = (*features, *held_out.roles.get("sensitive", ()), *held_out.roles.get("truth", ()))
     parts = [held_out] if train is None else [held_out, train]
-    keys, n = _keys(parts, columns), held_out.rows
+    keys, n = keys_of(parts, columns), held_out.rows
     here = [key[:n] for key in keys]
     out = [
         Measurement(metric=names[0], kind="exact", value=1 - copies.distinct(here) / max(n, 1), n=n),
@@ -298,7 +298,7 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     return [*out, Measurement(metric=names[1], kind="exact", value=both / max(n, 1), n=n)]
 
 
-def _keys(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
+def keys_of(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
     """Columns over several tables, text as codes that stand for the same values in all."""
     out = []
     for column in columns:
