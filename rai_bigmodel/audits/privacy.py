@@ -9,6 +9,7 @@ import msgspec
 from rai_bigmodel import accounting
 from rai_bigmodel.audits.privacy_canaries import check_count, of_canaries
 from rai_bigmodel.audits.privacy_membership import of_membership
+from rai_bigmodel.audits.privacy_references import check_references
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import intervals
@@ -45,12 +46,18 @@ class Privacy(Record, omit_defaults=True):
         membership: whether to try to tell training rows from held-out ones by the subject's answers. Not by
             default, because it asks about training rows: for a private model that releases what its ε does not
             count, so the auditor has to want it, and the evidence says so.
+        references: with `membership`, also RMIA with so many reference models (1 to 4) for each half of the rows. They
+            are the subject's recipe, or its plain twin's, on rows that the subject never saw.
+        deep: with `membership`, also LiRA with sixteen models on halves of all rows; refused for a private model,
+            because its training rows would be trained on.
         canaries: attack the training's own engine on made-up rows with so many canaries, at least 100; 1,000 reach
             an ε of about 4. It spends no privacy, and takes as many steps as the training.
     """
 
     attributes: tuple[str, ...] = ()
     membership: bool = False
+    references: int = 0
+    deep: bool = False
     canaries: int = 0
 
     question: ClassVar[str] = "What does training give away about the people in the data?"
@@ -66,6 +73,10 @@ class Privacy(Record, omit_defaults=True):
             MissingExtra: Opacus is not installed.
         """
         check_count(self.canaries)
+        check_references(self.references)
+        if (self.references or self.deep) and not self.membership:
+            msg = "references and deep are attacks on membership: say membership: true as well"
+            raise InputError(msg)
         ledger = _ledger(subject.card)
         found = [*_epsilons(ledger), *_conformance(subject.card, ledger)]
         attacked = []
@@ -78,9 +89,23 @@ class Privacy(Record, omit_defaults=True):
         # In words as well: what is not refuted must not be read as shown.
         notes += tuple(f"ε by canaries, {m.labels['method']}: {m.why}." for m in attacked if m.labels)
         if self.membership:
-            told = of_membership(subject, data, attributes_of(data.held_out, self.attributes), rng)
+            told = of_membership(
+                subject,
+                data,
+                _attributes(data, self.attributes),
+                rng,
+                references=self.references,
+                deep=self.deep,
+            )
             costs, notes = [*costs, *told.measurements], (*notes, *told.notes)
         return Findings(measurements=(*found, *costs), exhibits=tuple(exhibits), notes=notes)
+
+
+def _attributes(data: Splits, asked: tuple[str, ...]) -> tuple[str, ...]:
+    """Whose groups to compare; nobody's where no column is sensitive and none was asked for."""
+    if not asked and not data.held_out.roles.get("sensitive"):
+        return ()
+    return attributes_of(data.held_out, asked)
 
 
 def _ledger(card: Mapping[str, object]) -> accounting.Ledger | None:

@@ -34,26 +34,33 @@ def demo(out: str, *, quiet: bool) -> int:
 
 
 @click.command(
-    **example("rai train recipe.yaml --out runs/loan", "rai train recipe.yaml --out runs/loan --resume")
+    **example(
+        "rai train recipe.yaml",
+        "rai train recipe.yaml --out runs/loan",
+        "rai train recipe.yaml --out runs/loan --resume",
+    )
 )
 @click.argument("recipe", type=click.Path())
-@click.option("--out", required=True, help="Folder for model.safetensors and card.json.")
 @click.option(
-    "--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out."
+    "--out",
+    metavar="RUN",
+    help="Folder for model.safetensors and card.json; by default reports/ and the recipe file's name.",
 )
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in RUN.")
 @quietly
-def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
+def train(recipe: str, out: str | None, *, resume: bool, quiet: bool) -> int:
     """Train the network that RECIPE describes.
 
     A training that is stopped leaves a checkpoint in RUN/resume (how often one is written: train.every in RECIPE),
     from which --resume goes on to the weights that it would have had. That of a private training is a secret: it
     goes when the training ends.
 
-    Under torchrun --nproc-per-node=N --no-python rai train … N processes share each batch of a training without
-    privacy, and the first of them writes.
+    Under torchrun --nproc-per-node=N --no-python rai train … N processes share each batch, and the first of them
+    writes. Of a private training it adds the noise, once; what goes between the processes is not yet private.
     """
     from rai_bigmodel import api
 
+    out = out or str(Path("reports") / Path(recipe).stem)
     progress = Progress(quiet=quiet)
 
     shown = 0.0
