@@ -55,8 +55,8 @@ def train(recipe: str, out: str | None, *, resume: bool, quiet: bool) -> int:
     from which --resume goes on to the weights that it would have had. That of a private training is a secret: it
     goes when the training ends.
 
-    Under torchrun --nproc-per-node=N --no-python rai train … N processes share each batch of a training without
-    privacy, and the first of them writes.
+    Under torchrun --nproc-per-node=N --no-python rai train … N processes share each batch, and the first of them
+    writes. Of a private training it adds the noise, once; what goes between the processes is not yet private.
     """
     from rai_bigmodel import api
 
