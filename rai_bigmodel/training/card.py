@@ -148,7 +148,8 @@ def notes_on(
 
     Args:
         parts: in how many parts a step passed through the network in the end.
-        one_machine: whether it was trained on one; the energy is that of the first.
+        one_machine: whether it was trained on one; of several the energy is that of the first, and what is not yet
+            private goes between them.
     """
     privacy = recipe.privacy
     shrunk = (
@@ -162,8 +163,10 @@ def notes_on(
         said = ("Trained without privacy.",) if recipe.train.epochs > 0 else ()
         return (*said, *shrunk, *partly)
     also = ", the constants of filling and scaling" if "measured" in constants_from else ""
+    between = [] if one_machine else ["Between the machines went clipped gradients without noise."]
     notes = [
         *shrunk,
+        *between,
         "ε covers the training rows, not the calibration rows.",
         f"From the calibration rows come the decision threshold{also} and the losses in this card.",
         "The number and the digest of the training rows stand in this card; ε does not cover those either.",

@@ -3,6 +3,9 @@
 Under ``torchrun --nproc-per-node=N`` every process draws the same order from the same seed and computes its share of
 each global batch; ``DistributedDataParallel`` adds the gradients. So N processes do what one does, to rounding: the
 sum over the rows is the same, added up in another order. What a share measures is a sum and a count, which add too.
+
+A private step adds the clipped gradients of the shares, and the first process adds the noise, once. What goes from
+process to process is not yet private: as with any training, the network between them must be trusted.
 """
 
 from __future__ import annotations
@@ -21,11 +24,11 @@ from torch import distributed as dist
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rai_bigmodel.training.recipe import Recipe
 
-__all__ = ["World", "processes", "told"]
+__all__ = ["ALONE", "World", "processes", "told"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,25 @@ class World:
         """The rows of a global batch that this process takes; shares differ by one row at most."""
         return batch if self.alone else batch.tensor_split(self.size)[self.rank]
 
+    def add(self, tensors: Iterable[Tensor]) -> None:
+        """Put in place of each tensor its sum over the processes, the same bytes on each of them."""
+        if not self.alone:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+
+    def said_by_first(self, said: bytes) -> bytes:
+        """What process 0 has to say, on all of them."""
+        told = [said]
+        if not self.alone:
+            dist.broadcast_object_list(told, 0)
+        return told[0]
+
+    def alike(self, tensors: Iterable[Tensor]) -> None:
+        """Put in place of each tensor that of process 0."""
+        if not self.alone:
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), 0)
+
     def total(self, value: float, device: torch.device) -> float:
         """A sum over the processes, the same on each of them."""
         if self.alone:
@@ -96,6 +118,10 @@ class World:
         if not self.alone:
             drawn = np.random.SeedSequence([seed, step, self.rank]).generate_state(1, np.uint64)
             torch.manual_seed(int(drawn[0]) % 2**63)
+
+
+ALONE = World()
+"""One process by itself."""
 
 
 @contextlib.contextmanager
@@ -112,15 +138,7 @@ def processes(recipe: Recipe) -> Iterator[World]:
     if world.alone:
         yield world
         return
-    if recipe.privacy is not None:
-        msg = f"privacy: a private training runs in one process, got {world.size} (leave torchrun out)"
-        raise InputError(msg)
-    if world.size > recipe.train.batch_size:
-        msg = (
-            f"train: batch_size {recipe.train.batch_size} is less than one row for each of the {world.size} "
-            "processes: start fewer, or take larger batches"
-        )
-        raise InputError(msg)
+    _refuse_unshareable(recipe, world)
     device = world.device(recipe.train.device)
     try:
         if not dist.is_initialized():
@@ -144,6 +162,24 @@ def processes(recipe: Recipe) -> Iterator[World]:
         raise InputError(msg) from error
 
 
+def _refuse_unshareable(recipe: Recipe, world: World) -> None:
+    where, batch = "train: batch_size", float(recipe.train.batch_size)
+    if recipe.privacy is not None:
+        where, batch = "privacy: expected_batch_size", recipe.privacy.expected_batch_size
+        if recipe.train.clipping == "opacus":
+            msg = (
+                f"train: clipping opacus runs in one process, got {world.size}: its wrapper adds noise in each "
+                "(leave clipping out: our own engine adds it once)"
+            )
+            raise InputError(msg)
+    if world.size > batch:
+        msg = (
+            f"{where} {batch:g} is less than one row for each of the {world.size} processes: start fewer, or "
+            "take larger batches"
+        )
+        raise InputError(msg)
+
+
 def _part() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -156,13 +192,13 @@ def told() -> World:
         InputError: it speaks of several, and not as ``torchrun`` does.
     """
     if "WORLD_SIZE" not in os.environ:
-        return World()
+        return ALONE
     said = {}
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE"):
         text = os.environ.get(name, "")
         if not text.isdecimal():
             if os.environ["WORLD_SIZE"] == "1":
-                return World()
+                return ALONE
             msg = f"WORLD_SIZE is {os.environ['WORLD_SIZE']!r}, but {name} is {text!r}: start them with torchrun"
             raise InputError(msg)
         said[name] = int(text)

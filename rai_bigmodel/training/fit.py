@@ -3,7 +3,7 @@
 Plain (`epochs`): shuffled batches, early stopping on the calibration rows, the best weights kept; same seed, same
 bytes. Private (`draws`): a fixed number of steps, each on rows drawn by chance, clipped and with noise; the seed
 gives the first weights, never the noise. Either way the threshold is set on the calibration rows, and nothing
-is computed from the held-out rows. Under ``torchrun`` several processes share a plain training (`distributed`).
+is computed from the held-out rows. Under ``torchrun`` several processes share a training (`distributed`).
 """
 
 from __future__ import annotations
@@ -249,6 +249,7 @@ def _train(
                 noise_multiplier=noise,
                 loss=of_each,
                 clipping=settings.clipping,
+                world=world,
             ) as engine:
                 course = course.private(engine)
                 place = course.begin(resume=resume)
