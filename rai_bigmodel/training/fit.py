@@ -267,7 +267,9 @@ def _train(
                 privacy, noise_multiplier=noise, steps=kept, generator=engine.way.generator
             )
     moved = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    merge(module.to("cpu").eval())
+    module.to("cpu").eval()
+    if recipe.start is not UNSET and recipe.start.lora is not None:
+        merge(module)
 
     decision, decision_from = _decided(aim, module, calibration)
     largest = settings.batch_size if privacy is None else math.ceil(privacy.expected_batch_size)

@@ -355,6 +355,9 @@ class Recipe(Record):
             if self.text.words is not None:
                 msg = "text: words does not go with from: the run's own vocabulary is used (leave words out)"
                 raise InputError(msg)
+            if self.start.lora is not None and self.net.huggingface is not None:
+                msg = "from: lora goes with our own nets; a Hugging Face encoder names its own (net.huggingface.lora)"
+                raise InputError(msg)
             if self.prune is not UNSET and self.start.lora is not None:
                 msg = "from: lora does not go with prune: what it adds in the end would fill what is 0 again"
                 raise InputError(msg)
