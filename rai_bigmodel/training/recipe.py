@@ -24,6 +24,7 @@ from rai_bigmodel.nets import (
     Tuned,
 )
 from rai_bigmodel.training.asked import Data
+from rai_bigmodel.training.planting import Canaries
 
 if TYPE_CHECKING:
     import os
@@ -292,6 +293,7 @@ class Recipe(Record):
         pixels, series: how pictures and series are scaled; measured like `inputs`.
         text: how texts are cut.
         target: how an outcome that is a number is scaled; measured like `inputs`.
+        canaries: secrets planted into the texts of a language model, for the `privacy` audit.
         start: ``from`` in the file: the run whose weights are taken over, and with them what it reads.
         prune: which of its weights are set to 0.
         distil: whose answers are learned beside the outcomes.
@@ -310,6 +312,7 @@ class Recipe(Record):
     series: Scale | None = None
     text: Text = Text()
     target: Scale | None = None
+    canaries: Canaries | None = None
     # Unset, not null: they then stand in no JSON, and cards and checkpoints of other recipes hold.
     start: From | UnsetType = msgspec.field(default=UNSET, name="from")
     prune: Prune | UnsetType = UNSET
