@@ -59,7 +59,7 @@ def beside(model: Any, lora: Lora, generator: torch.Generator | None) -> None:
         try:
             peft.inject_adapter_in_model(asked, model)
         except ValueError as error:
-            msg = f"lora: cannot be put into this net: {str(error).splitlines()[0]}"
+            msg = f"lora: cannot be put into this encoder: {str(error).splitlines()[0]}"
             raise InputError(msg) from None
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear) and ".lora_A." in name:
