@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.recipe import Net
 
-__all__ = ["CARD", "MODEL", "Run", "bytes_in", "differences", "digest_of", "load_run", "save_run", "weights"]
+__all__ = ["CARD", "MODEL", "Run", "bytes_in", "digest_of", "load_run", "save_run", "weights"]
 
 CARD = "card.json"
 
@@ -113,10 +113,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     module = card.recipe.net.config.build(card.reads, outputs=card.aim.outputs(card.reads))
     state = shards.read(folder)
     path = folder / MODEL
-    wrong = differences(module.state_dict(), state)
-    if wrong:
-        listed = files.visible("; ".join(wrong[:8]))
-        msg = f"{path}: belongs to another architecture than {CARD} says: {listed}"
+    if wrong := shards.differences(module.state_dict(), state):
+        msg = f"{path}: belongs to another architecture than {CARD} says: {wrong}"
         raise InputError(msg)
     # The tensors themselves, not copies of them: a large model is in memory once.
     module.load_state_dict(state, assign=True)
@@ -134,23 +132,3 @@ def bytes_in(folder: str | os.PathLike[str]) -> int:
     """How many bytes the weights of a run take on disk."""
     there = files.regular_files(folder)
     return sum(path.stat().st_size for name, path in there.items() if name.endswith(".safetensors"))
-
-
-def differences(wanted: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """What tells the weights of two architectures apart, a few words a key; none where they are of one."""
-    # What they are, not they themselves: what is replaced is to be freed.
-    expected = {name: _kind(tensor) for name, tensor in wanted.items()}
-    there = {name: _kind(tensor) for name, tensor in found.items()}
-    return sorted(
-        [f"{k} is missing" for k in expected.keys() - there.keys()]
-        + [f"{k} is not part of it" for k in there.keys() - expected.keys()]
-        + [
-            f"{k} is {there[k]} instead of {expected[k]}"
-            for k in expected.keys() & there.keys()
-            if there[k] != expected[k]
-        ]
-    )
-
-
-def _kind(tensor: torch.Tensor) -> str:
-    return f"{list(tensor.shape)} of {tensor.dtype}"

@@ -8,6 +8,7 @@ is computed from the held-out rows. Under ``torchrun`` several processes share a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import replace
@@ -22,7 +23,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.nets.lora import merge
 from rai_bigmodel.subject import data_id
-from rai_bigmodel.training import aims, cost, distributed, losses, private, probe, teaching
+from rai_bigmodel.training import aims, cost, distributed, losses, private, probe, spread, teaching
 from rai_bigmodel.training.card import Card, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of
 from rai_bigmodel.training.course import Course, OnStep, with_pace
@@ -39,6 +40,7 @@ from rai_bigmodel.training.epochs import in_epochs
 from rai_bigmodel.training.measured import reads_of
 from rai_bigmodel.training.planting import planted
 from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, Train, learning_rate
+from rai_bigmodel.training.recompute import recomputing
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
 from rai_bigmodel.training.scoring import answers, score_columns
@@ -188,6 +190,7 @@ def _train(
     module = recipe.net.config.build(reads, outputs=aim.outputs(reads), generator=generator)
     if kin.parent is not None:
         begin_with(kin.parent, module, recipe=recipe, aim=aim, rows=rows, generator=generator)
+    moved = sum(p.numel() for p in module.parameters() if p.requires_grad)
     module = module.to(device).train()
     train_rows, calibration = Rows.of(rows, reads, aim), Rows.of(calibrate, reads, aim)
     if kin.teacher is not None:
@@ -205,8 +208,10 @@ def _train(
     if counting is not None:
         train_rows = train_rows.weighted(counting)
     lr = learning_rate(recipe)
-    optimizer = optimizer_of(module.parameters(), settings, lr)
     flops = cost.flops_of(module, tuple(x[:1].to(device) for x in calibration.inputs))
+    if world.spread:
+        spread.spread(module, world, device)
+    optimizer = optimizer_of(module.parameters(), settings, lr)
 
     keeper = None
     if folder is not None:
@@ -218,6 +223,7 @@ def _train(
             optimizer=optimizer,
             generators={"order": generator},
             secret=privacy is not None,
+            world=world,
         )
     course = Course(
         module=module,
@@ -238,7 +244,8 @@ def _train(
         if privacy is None:
             ledger, seen = promised(recipe, kin)
             place = course.begin(resume=resume)
-            kept = in_epochs(course, place, generator)
+            with recomputing(module) if settings.recompute else contextlib.nullcontext():
+                kept = in_epochs(course, place, generator)
         else:
             kept = max(1, round(settings.epochs / privacy.sample_rate))
             noise = accounting.noise_for(privacy, kept)
@@ -272,7 +279,8 @@ def _train(
             ledger = accounting.Ledger.of(
                 privacy, noise_multiplier=noise, steps=kept, generator=engine.way.generator
             )
-    moved = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    if world.spread:
+        module = spread.whole(module, recipe.net.config.build(reads, outputs=aim.outputs(reads)))
     module.to("cpu").eval()
     if recipe.start is not UNSET and recipe.start.lora is not None:
         merge(module)

@@ -14,9 +14,9 @@ from torch import nn
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.nets.lora import beside
-from rai_bigmodel.training.checkpoint import differences
 from rai_bigmodel.training.inputs import columns_of
 from rai_bigmodel.training.pruning import prune
+from rai_bigmodel.training.shards import differences
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ def take_over(module: nn.Module, parent: Run, *, recipe: Recipe, aim: Aim) -> fr
     fresh = {k for k in mine if k.startswith(("head.", "top.") if inside else on_top)}
     wrong = differences({k: v for k, v in mine.items() if k not in fresh}, body)
     if wrong:
-        msg = f"from: {card.name} has another net than the recipe asks for: {'; '.join(wrong[:6])}"
+        msg = f"from: {card.name} has another net than the recipe asks for: {wrong}"
         raise InputError(msg)
     same = aim.loss == card.aim.loss and (aim.labels, aim.positive, aim.target) == (
         card.aim.labels,
