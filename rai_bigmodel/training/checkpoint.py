@@ -20,7 +20,6 @@ from rai_bigmodel.training.shards import MODEL
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
 
     import torch
 

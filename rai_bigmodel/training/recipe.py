@@ -378,7 +378,7 @@ class Recipe(Record):
         adapted = self.start is not UNSET and self.start.lora is not None
         if self.train.parallel != "ddp" and (adapted or self.prune is not UNSET):
             name = "lora" if adapted else "prune"
-            msg = f"train: parallel {self.train.parallel} does not go with {name}: it needs whole weights (leave it out)"
+            msg = f"train: parallel fsdp does not go with {name}, which needs whole weights (leave it out)"
             raise InputError(msg)
         if self.start is not UNSET:
             for key in ("inputs", "categories", "pixels", "series"):
