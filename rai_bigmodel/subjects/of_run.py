@@ -41,6 +41,12 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     def predict(inputs: Inputs) -> Array:
         return fit.score_columns(module, inputs, where=name, aim=aim)
 
+    def compiled() -> Callable[[Inputs], Array]:
+        import torch
+
+        made = torch.compile(module)
+        return lambda inputs: fit.score_columns(made, inputs, where=name, aim=aim)
+
     return Subject(
         name=name,
         kind="torch",
@@ -48,6 +54,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         decision=run.decision,
         predict=predict,
         module=module,
+        compiled=compiled,
         refit=None if card.ledger is not None else _refit(run),
         canaries=None if card.ledger is None else lambda count, rng: canaries.scores(card, count, rng),
         card={**msgspec.to_builtins(run.card), "outcome": aim.outcome},
