@@ -36,6 +36,29 @@ class Refit(Record):
     probes: int = 0
 
 
+class Secret(Record):
+    """A number that was planted into the texts a language was learned from, or one that could have been.
+
+    Args:
+        name: what evidence calls it; never the number.
+        times: how often it was planted.
+        code: its digits.
+        before, after: the sentence around it.
+        between: what parts its digits.
+    """
+
+    name: str
+    times: int
+    code: str
+    before: str
+    after: str = ""
+    between: str = ""
+
+    def text(self, code: str = "") -> str:
+        """The sentence with this secret, or with another one in its place."""
+        return self.before + self.between.join(code or self.code) + self.after
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A trained model as an auditor meets it.
@@ -53,6 +76,9 @@ class Subject:
         compiled: the same ``predict`` through ``torch.compile``; compiling may take seconds.
         weigh: raw inputs → ``load_ms`` and ``peak_bytes`` of the artefact, opened anew in a process of its own, or
             ``None`` where that could not be had.
+        recites: texts, how many words of each to tell and how many must follow → whether they did ``(rows,)``, NaN
+            where a text is too short; of a language model.
+        secrets: what was planted into the texts it learned from.
         relatives: role → another subject it is compared with.
         card: how it came to be.
         said: what it was asked already, and its answers (`answers_of`); not part of what it is.
@@ -69,6 +95,8 @@ class Subject:
     canaries: Callable[[int, np.random.Generator], tuple[Array, Array]] | None = None
     compiled: Callable[[], Callable[[Inputs], Array]] | None = None
     weigh: Callable[[Inputs], Mapping[str, float] | None] | None = None
+    recites: Callable[[Inputs, int, int], Array] | None = None
+    secrets: tuple[Secret, ...] = ()
     relatives: Mapping[str, Subject] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     said: dict[Any, Array] = field(default_factory=dict, repr=False, compare=False)

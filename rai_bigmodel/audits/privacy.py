@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar
 from rai_bigmodel.audits.privacy_canaries import check_count, of_canaries
 from rai_bigmodel.audits.privacy_costs import costs
 from rai_bigmodel.audits.privacy_ledger import conformance, epsilons, ledger_of, written
-from rai_bigmodel.audits.privacy_membership import of_membership
+from rai_bigmodel.audits.privacy_membership import UNCOUNTED, of_membership
+from rai_bigmodel.audits.privacy_memory import exposures, extracted
 from rai_bigmodel.audits.privacy_references import check_references
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Record
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rai_bigmodel.subject import Splits, Subject
+
+
+EXTRACTED = "the training texts were asked about, because the audit's parameter 'extract' says so"
 
 
 class Privacy(Record, omit_defaults=True):
@@ -38,6 +42,9 @@ class Privacy(Record, omit_defaults=True):
             because its training rows would be trained on.
         canaries: attack the training's own engine on made-up rows with so many canaries, at least 100; 1,000 reach
             an ε of about 4. It spends no privacy, and takes as many steps as the training.
+        extract: of a language model, so many training texts are begun, to see whether it goes on with them word for
+            word; 0 leaves it out. Like `membership` it asks about training rows.
+        prompt: so many words or characters of a text are told, and so many must follow.
     """
 
     attributes: tuple[str, ...] = ()
@@ -45,6 +52,8 @@ class Privacy(Record, omit_defaults=True):
     references: int = 0
     deep: bool = False
     canaries: int = 0
+    extract: int = 0
+    prompt: int = 50
 
     question: ClassVar[str] = "What does training give away about the people in the data?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
@@ -60,6 +69,12 @@ class Privacy(Record, omit_defaults=True):
         """
         check_count(self.canaries)
         check_references(self.references)
+        if self.extract < 0:
+            msg = f"extract must be 0 (no text) or more, got {self.extract}"
+            raise InputError(msg)
+        if self.prompt < 1:
+            msg = f"prompt must be at least 1 word or character, got {self.prompt}"
+            raise InputError(msg)
         if (self.references or self.deep) and not self.membership:
             msg = "references and deep are attacks on membership: say membership: true as well"
             raise InputError(msg)
@@ -69,11 +84,16 @@ class Privacy(Record, omit_defaults=True):
         if self.canaries:
             attacked = of_canaries(subject, ledger, found[1].value, self.canaries, rng)
             found += attacked
+        found += exposures(subject, data, rng)
+        if self.extract:
+            found.append(extracted(subject, data, self.extract, rng, prompt=self.prompt))
         cost, pictures = costs(subject, data, self.attributes)
         exhibits = ((written(ledger),) if ledger else ()) + tuple(pictures)
         notes = tuple(subject.card.get("notes", ())) if ledger else ()
         # In words as well: what is not refuted must not be read as shown.
         notes += tuple(f"ε by canaries, {m.labels['method']}: {m.why}." for m in attacked if m.labels)
+        if self.extract and not self.membership:
+            notes += (EXTRACTED, UNCOUNTED) if ledger else (EXTRACTED,)
         if self.membership:
             told = of_membership(
                 subject,

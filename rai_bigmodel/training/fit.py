@@ -26,6 +26,7 @@ from rai_bigmodel.training.course import Course, OnStep, with_pace
 from rai_bigmodel.training.draws import in_draws
 from rai_bigmodel.training.epochs import in_epochs
 from rai_bigmodel.training.measured import reads_of
+from rai_bigmodel.training.planting import planted
 from rai_bigmodel.training.recipe import Net, Recipe, Train, learning_rate
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
@@ -144,6 +145,11 @@ def _train(
     started = time.perf_counter()
     settings, privacy = recipe.train, recipe.privacy
     rows, calibrate = usable(splits, truth=aims.loss_of(recipe) not in {"reconstruction", "language_model"})
+    if recipe.canaries is not None:
+        if aims.loss_of(recipe) != "language_model" or counting is not None:
+            msg = "canaries are planted into the texts of a language model, whose rows count alike"
+            raise InputError(msg)
+        rows = planted(recipe, rows)
     aim = aims.aim_of(recipe, rows, rows if privacy is None else calibrate)
     reads, constants_from = reads_of(recipe, rows, calibrate)
     generator = torch.Generator().manual_seed(recipe.seed)

@@ -12,6 +12,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, HuggingFace, Input, Transformer
 from rai_bigmodel.training.asked import Data
+from rai_bigmodel.training.planting import Canaries
 
 if TYPE_CHECKING:
     import os
@@ -204,6 +205,7 @@ class Recipe(Record):
         pixels, series: how pictures and series are scaled; measured like `inputs`.
         text: how texts are cut.
         target: how an outcome that is a number is scaled; measured like `inputs`.
+        canaries: secrets planted into the texts of a language model, for the `privacy` audit.
         name: what the model is called; empty for a name made of data and net.
     """
 
@@ -219,6 +221,7 @@ class Recipe(Record):
     series: Scale | None = None
     text: Text = Text()
     target: Scale | None = None
+    canaries: Canaries | None = None
 
     def __post_init__(self) -> None:
         if self.privacy is not None:
