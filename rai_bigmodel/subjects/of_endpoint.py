@@ -189,8 +189,8 @@ class _Service:
         sent = {"Content-Type": "application/json", "Accept": "application/json", **self.headers}
         try:
             connection.request("POST", path, body=body, headers=sent)
-            answer = connection.getresponse()
-            whole = self._read(answer, time.monotonic() + self.timeout)
+            with connection.getresponse() as answer:
+                whole = self._read(answer, time.monotonic() + self.timeout)
         except TimeoutError:
             msg = f"gave no answer within {self.timeout:g} s"
             raise _Busy(msg) from None
