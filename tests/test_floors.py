@@ -23,6 +23,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (0, "errors", ""),
     (0, "files", "msgspec"),
     (0, "evidence", "msgspec"),
+    (0, "unfinished", ""),
     (0, "dossier", "msgspec"),
     (0, "words", ""),
     (0, "stats", "numpy scipy"),

@@ -16,6 +16,7 @@ from rai_bigmodel.errors import RaiError
         "rai audit audit.yaml --out reports/loan",
         "rai audit --predictions scored.csv --truth repaid --score p --threshold 0.6 \\",
         "    --sensitive race --sensitive sex --out reports/scored",
+        "rai audit audit.yaml --out reports/loan --resume",
         "rai audit --model loan.onnx --data held_out.csv --truth repaid --sensitive race --out reports/loan",
     )
 )
@@ -23,6 +24,9 @@ from rai_bigmodel.errors import RaiError
 @click.option("--out", help="Folder for evidence and manifest; beside AUDIT.yaml by default.")
 @click.option(
     "--only", multiple=True, metavar="NAME", help="Of the audits in AUDIT.yaml, run this one (repeatable)."
+)
+@click.option(
+    "--resume", is_flag=True, help="Run only what a stopped audit of the same AUDIT.yaml had not finished."
 )
 @click.option(
     "--predictions",
@@ -61,6 +65,7 @@ def audit(
     out: str | None,
     *,
     only: tuple[str, ...],
+    resume: bool,
     predictions: str | None,
     model: str | None,
     data: str | None,
@@ -71,6 +76,9 @@ def audit(
 
     Either AUDIT.yaml says what to do, or --predictions names a table of predictions, or --model an exported model
     and --data the rows to ask it about; the last two load no torch.
+
+    What each audit of AUDIT.yaml finds is kept in DIR/unfinished until all is there, so that a stopped run can go on
+    with --resume.
     """
     from rai_bigmodel import api, files
 
@@ -85,7 +93,7 @@ def audit(
         _refuse_columns(columns)
         out = out or str(Path(file).parent)
         files.refuse_unwritable(out)
-        dossier = api.audit_file(file, only=only, on_audit=progress)
+        dossier = api.audit_file(file, only=only, on_audit=progress, folder=out, resume=resume)
     else:
         missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + (
             [] if out else ["--out"]
@@ -93,8 +101,8 @@ def audit(
         if missing:
             msg = f"--{'model' if model else 'predictions'} also needs {', '.join(missing)}"
             raise click.UsageError(msg, click.get_current_context())
-        if only:
-            msg = "--only goes with AUDIT.yaml"
+        if given := [f"--{name}" for name, there in (("only", only), ("resume", resume)) if there]:
+            msg = f"{', '.join(given)} goes with AUDIT.yaml"
             raise click.UsageError(msg, click.get_current_context())
         assert out is not None
         files.refuse_unwritable(out)

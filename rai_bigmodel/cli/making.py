@@ -34,15 +34,21 @@ def demo(out: str, *, quiet: bool) -> int:
 
 
 @click.command(
-    **example("rai train recipe.yaml --out runs/loan", "rai train recipe.yaml --out runs/loan --resume")
+    **example(
+        "rai train recipe.yaml",
+        "rai train recipe.yaml --out runs/loan",
+        "rai train recipe.yaml --out runs/loan --resume",
+    )
 )
 @click.argument("recipe", type=click.Path())
-@click.option("--out", required=True, help="Folder for model.safetensors and card.json.")
 @click.option(
-    "--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in --out."
+    "--out",
+    metavar="RUN",
+    help="Folder for model.safetensors and card.json; by default reports/ and the recipe file's name.",
 )
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in RUN.")
 @quietly
-def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
+def train(recipe: str, out: str | None, *, resume: bool, quiet: bool) -> int:
     """Train the network that RECIPE describes.
 
     A training that is stopped leaves a checkpoint in RUN/resume (how often one is written: train.every in RECIPE),
@@ -54,6 +60,7 @@ def train(recipe: str, out: str, *, resume: bool, quiet: bool) -> int:
     """
     from rai_bigmodel import api
 
+    out = out or str(Path("reports") / Path(recipe).stem)
     progress = Progress(quiet=quiet)
 
     shown = 0.0
