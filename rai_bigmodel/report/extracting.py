@@ -17,7 +17,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-Found = tuple[int, str, str, list[str]]
+Found = tuple[int, str, "str | tuple[str, str]", list[str]]
 
 _WORDY = re.compile(r"[A-Za-z]{2,}['’,.;:†]*\s+\S|\S\s+[A-Za-z]{2,}|^[A-Z][a-z]+$")
 _MOST = 24
@@ -35,18 +35,41 @@ _TITLES = {
     "question",
     "why",
 }
-_CODE = re.compile(r"[{}\[\]<>\\=|]{2,}|^SELECT |^\s*\(|^[a-z_]+(, ?[a-z_]+)*$|^-- ")
+_CODE = re.compile(r"[{}\[\]<>\\=|]{2,}|^SELECT |^[a-z_]+(, ?[a-z_]+)*$|^-- ")
 
 
 def extract(
-    fileobj: IO[bytes], keywords: Collection[str], comment_tags: Collection[str], options: Mapping[str, str]
+    fileobj: IO[bytes],
+    keywords: Collection[str],  # noqa: ARG001 - Babel names them
+    comment_tags: Collection[str],  # noqa: ARG001
+    options: Mapping[str, str],
 ) -> Iterator[Found]:
-    """The messages of a file, as Babel wants them."""
+    """The messages of a file, as Babel wants them; with the option ``page`` those of calls like ``_()``."""
+    source = fileobj.read().decode("utf-8")
     if str(getattr(fileobj, "name", "")).endswith(".yaml"):
-        yield from _of_yaml(fileobj)
-        return
-    for line, text in sorted(set(messages(fileobj.read().decode("utf-8")))):
-        yield line, "", text, []
+        yield from _of_yaml(source)
+    elif "page" in options:
+        yield from _of_page(source)
+    else:
+        for line, text in sorted(set(messages(source))):
+            yield line, "", text, []
+
+
+_CALLS = {"_": 1, "N_": 1, "say": 1, "Phrase": 2, "_share": 2, "_amount": 2}
+"""The functions of the page that take messages, and how many of their first arguments are one."""
+
+
+def _of_page(source: str) -> Iterator[Found]:
+    """What the page says itself: the texts handed to `language._` and its like."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+        if node.func.id == "n_" and len(texts) == 2:
+            yield node.lineno, "ngettext", (texts[0], texts[1]), []
+        for text in texts[: _CALLS.get(node.func.id, 0)]:
+            if text:
+                yield node.lineno, "", text, []
 
 
 def messages(source: str) -> Iterable[tuple[int, str]]:
@@ -55,11 +78,10 @@ def messages(source: str) -> Iterable[tuple[int, str]]:
     silent = set(_silent(tree))
     shown = set(_shown(tree))
     for node in _texts(tree, silent):
-        for text in _templates(node):
-            text = text.strip()
+        for text in map(str.strip, _templates(node)):
             plain = re.sub(r"\{\w*\}", "", text)
             if re.search(r"[A-Za-z]{2,}", plain) and (
-                (_WORDY.search(plain) and not _CODE.search(text)) or (id(node) in shown and len(plain) > 2)
+                (_WORDY.search(plain) and not _CODE.search(plain)) or (id(node) in shown and len(plain) > 2)
             ):
                 yield node.lineno, text
 
@@ -71,8 +93,10 @@ def _silent(tree: ast.AST) -> Iterator[int]:
         match node:
             case ast.Expr(value=ast.Constant()):
                 hidden = [node.value]
-            case ast.Raise():
-                hidden = [node]
+            case ast.Raise() | ast.Call(func=ast.Name(id="feature" | "sensitive")):
+                hidden = [node]  # what a column means is in no evidence; why one was left out is
+            case ast.Call(func=ast.Name(id="out"), args=[meaning, *_]):
+                hidden = [meaning]
             case ast.Assign(targets=[ast.Name(id="msg" | "__all__")]):
                 hidden = [node.value]
             case ast.Subscript():
@@ -97,6 +121,8 @@ def _shown(tree: ast.AST) -> Iterator[int]:
             parts += node.args if name in _SHOWN else []
             for part in parts:
                 yield from (id(n) for n in _outer(part))
+        elif isinstance(node, ast.IfExp) and _is_text(node.body) and _is_text(node.orelse):
+            yield from (id(node.body), id(node.orelse))
         elif isinstance(node, ast.AnnAssign | ast.Assign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if any(isinstance(t, ast.Name) and t.id in {"question", "columns", "rows"} for t in targets):
@@ -158,7 +184,9 @@ def _ways(node: ast.AST) -> list[list[Part]]:
         case ast.Constant(value=str() as value):
             return [[(value, False)]]
         case ast.JoinedStr():
-            every = [_ways(v.value if isinstance(v, ast.FormattedValue) else v) for v in node.values]
+            every = [
+                _ways(v.value) if isinstance(v, ast.FormattedValue) else _literal(v) for v in node.values
+            ]
             return [[p for way in ways for p in way] for ways in _few(every)]
         case ast.BinOp() if _is_text(node):
             return [left + right for left, right in _few([_ways(node.left), _ways(node.right)])]
@@ -167,6 +195,12 @@ def _ways(node: ast.AST) -> list[list[Part]]:
         case ast.Call(func=ast.Name(id="plural"), args=[count, ast.Constant(value=str() as noun)]):
             return [[(_name(count), True), (f" {noun}(s)", False)]]
     return [[(_name(node), True)]]
+
+
+def _literal(node: ast.AST) -> list[list[Part]]:
+    """What stands between the braces of an f-string; a brace that is text would be taken for one that is not."""
+    text = str(node.value) if isinstance(node, ast.Constant) else ""
+    return [[(text.replace("{", "").replace("}", ""), False)]]
 
 
 def _few(every: list[list[list[Part]]]) -> list[tuple[list[Part], ...]]:
@@ -186,8 +220,8 @@ def _name(node: ast.AST) -> str:
             return node.attr
         case ast.Call(args=[first, *_]):
             return _name(first)
-        case ast.Call(func=ast.Attribute()):
-            return _name(node.func.value)
+        case ast.Call(func=ast.Attribute(value=whose)):
+            return _name(whose)
         case ast.Subscript():
             return _name(node.value)
         case ast.BinOp():
@@ -196,23 +230,33 @@ def _name(node: ast.AST) -> str:
 
 
 def _numbered(parts: list[Part]) -> str:
-    out, used = "", {}
+    out = ""
+    used: dict[str, int] = {}
     for text, brace in parts:
         if brace:
             used[text] = used.get(text, 0) + 1
             out += "{" + text.strip("_") + (str(used[text]) if used[text] > 1 else "") + "}"
         else:
-            out += text.replace("{", "").replace("}", "") if "{" in text and "}" not in text else text
+            out += text
     return out
 
 
-def _of_yaml(fileobj: IO[bytes]) -> Iterator[Found]:
+def _of_yaml(source: str) -> Iterator[Found]:
     """What a catalogue of controls, the demo's policy and its facts say in words."""
 
     def walk(node: yaml.Node) -> Iterator[Found]:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
-                if key.value in {"title", "asks", "note", "because", "label_means", "attributes_from"}:
+                if key.value in {
+                    "title",
+                    "asks",
+                    "note",
+                    "source",
+                    "status",
+                    "because",
+                    "label_means",
+                    "attributes_from",
+                }:
                     yield value.start_mark.line + 1, "", " ".join(str(value.value).split()), []
                 else:
                     yield from walk(value)
@@ -220,6 +264,6 @@ def _of_yaml(fileobj: IO[bytes]) -> Iterator[Found]:
             for item in node.value:
                 yield from walk(item)
 
-    root = yaml.compose(fileobj.read().decode("utf-8"), Loader=yaml.SafeLoader)
+    root = yaml.compose(source, Loader=yaml.SafeLoader)
     if root is not None:
         yield from walk(root)

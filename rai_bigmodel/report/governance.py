@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.controls import catalogue
 from rai_bigmodel.controls.resolve import WORDS, Resolved, State, resolved
-from rai_bigmodel.report.language import _, apart, counted, day, n_, say, spoken
+from rai_bigmodel.report.language import apart, counted, day, n_, say, spoken
 from rai_bigmodel.report.phrases import name_of, prose, sentence
 from rai_bigmodel.report.rules import MARKS
 from rai_bigmodel.statements import ALWAYS, QUESTIONS

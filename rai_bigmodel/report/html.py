@@ -110,11 +110,8 @@ def _finalized(value: object) -> object:
     What is left in English on a page of another language is marked, so that it is read aloud as English.
     """
     if isinstance(value, Said):
-        marked = (
-            f'<span lang="{SOURCE}">{_shown(part)}</span>' if english else str(_shown(part))
-            for part, english in value.parts
-        )
-        return Markup("").join(Markup(part) for part in marked)
+        english = Markup('<span lang="en">{}</span>')
+        return Markup("").join(english.format(_shown(p)) if left else _shown(p) for p, left in value.parts)
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
     return _with_percent(visible(value))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel import words
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.report.patterns import Patterns, Said, filled
+from rai_bigmodel.report.patterns import Patterns, Reader, Said, filled
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -43,13 +43,13 @@ class Language(NamedTuple):
 
 
 class _Speech(NamedTuple):
-    """What is being spoken, and the names from the data, which no catalogue may touch."""
+    """What is being spoken, and who reads what was said in English."""
 
     language: Language
-    names: Collection[str] = ()
+    reader: Reader
 
 
-_ENGLISH = Language(SOURCE, SOURCE, gettext.NullTranslations(), Patterns({}))
+_ENGLISH = Language(SOURCE, SOURCE, gettext.NullTranslations(), Patterns({}, (), {}))
 _CURRENT: ContextVar[_Speech | None] = ContextVar("speech", default=None)
 
 
@@ -81,22 +81,35 @@ def language(name: str) -> Language:
     locale = Locale.parse(folder)
     page, evidence = (gettext.translation(d, LOCALES, [folder]) for d in ("page", "evidence"))
     apart = "\u00a0" if "\u00a0" in locale.percent_formats[None].pattern else ""
-    said = {k: v for k, v in vars(evidence)["_catalog"].items() if k and isinstance(k, str)}
+    said = _messages(page) | _messages(evidence)
     return Language(
         name,
         folder.replace("_", "-"),
         page,
-        Patterns(said),
+        Patterns.of(said),
         get_decimal_symbol(locale),
         get_group_symbol(locale),
         apart,
     )
 
 
+def _messages(catalogue: gettext.NullTranslations) -> dict[str, str]:
+    found: dict[object, str] = vars(catalogue)["_catalog"]
+    return {message: said for message, said in found.items() if isinstance(message, str) and message}
+
+
+def language_of(page: bytes) -> str:
+    """The language that a page of ours says it is in; English where it says none that there is."""
+    named = re.search(rb'<html lang="([A-Za-z]+)', page[:200])
+    name = named[1].decode() if named else SOURCE
+    return name if name in languages() else SOURCE
+
+
 @contextmanager
 def speaking(name: str, *, names: Collection[str] = ()) -> Iterator[Language]:
     """Speak a language; `names` are the names in the data, which stay as they are."""
-    token = _CURRENT.set(_Speech(language(name), names))
+    spoken_in = language(name)
+    token = _CURRENT.set(_Speech(spoken_in, Reader(spoken_in.patterns, names=names, figure=figure)))
     try:
         yield current()
     finally:
@@ -132,7 +145,7 @@ def spoken(text: str) -> str:
     speech = _CURRENT.get()
     if speech is None or speech.language.name == SOURCE or not text:
         return text
-    return speech.language.patterns.said(text, names=speech.names, figure=figure)
+    return speech.reader.said(text)
 
 
 def listed(parts: Sequence[str]) -> str:

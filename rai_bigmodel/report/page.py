@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel import files
@@ -24,7 +25,7 @@ from rai_bigmodel.report.language import (
     side_by_side,
     spoken,
 )
-from rai_bigmodel.report.patterns import Said
+from rai_bigmodel.report.patterns import filled
 from rai_bigmodel.report.phrases import N_, OUTCOMES, name_of, named, prose, sentence, within
 from rai_bigmodel.report.rules import ShownRule, sentences, shown_rules
 
@@ -265,7 +266,7 @@ def _card(verdict: Verdict, dossier: Dossier) -> Card:
     return Card(
         outcome=verdict.outcome,
         mark=marks[verdict.outcome],
-        headline=_headline(prose(verdict.headline)),
+        headline=_headline(verdict),
         sentences=tuple(sentences(verdict, dossier)),
         tally=tuple(tally),
     )
@@ -281,10 +282,39 @@ def _tallied(outcome: str, count: int) -> str:
     }[outcome]
 
 
-def _headline(words: str) -> str:
-    """The verdict in a sentence, whose numbers stay with their words at the end of a line."""
-    said = spoken(words)
-    return re.sub(r"(?<=\d) (?=\w)", "\u00a0", said) if said is words else said
+def _headline(verdict: Verdict) -> str:
+    """The verdict in a sentence, as `Verdict.headline`; numbers stay with their words at the end of a line."""
+    counting: list[str] = [r.outcome for r in verdict.rulings if r.rule.severity == "fail"]
+    counts = {o: counting.count(o) for o in OUTCOMES if counting.count(o)}
+    parts = [_ended(o, n, first=i == 0) for i, (o, n) in enumerate(counts.items())]
+    if warned := sum(r.rule.severity == "warn" and r.outcome != "pass" for r in verdict.rulings):
+        parts.append(n_("{count} warning", "{count} warnings", warned))
+    words = {
+        "pass": _("Policy {name} is met: {tally}."),
+        "fail": _("Policy {name} is not met: {tally}."),
+        "inconclusive": _("Policy {name} is undecided: {tally}."),
+    }[verdict.outcome]
+    tally = _("{tally}, {part}")
+    told = reduce(lambda a, b: filled(tally, {"tally": a, "part": b}), parts or [_("no rule counts")])
+    said = filled(words, {"name": prose(verdict.policy.name), "tally": told})
+    return re.sub(r"(?<=\d) (?=\w)", "\u00a0", said)
+
+
+def _ended(outcome: str, count: int, *, first: bool) -> str:
+    """``1 fails``; the first says what is counted, ``1 rule fails``."""
+    if first:
+        return {
+            "fail": n_("{count} rule fails", "{count} rules fail", count),
+            "inconclusive": n_("{count} rule is inconclusive", "{count} rules are inconclusive", count),
+            "waived": n_("{count} rule is waived", "{count} rules are waived", count),
+            "pass": n_("{count} rule passes", "{count} rules pass", count),
+        }[outcome]
+    return {
+        "fail": n_("{count} fails", "{count} fail", count),
+        "inconclusive": n_("{count} is inconclusive", "{count} are inconclusive", count),
+        "waived": n_("{count} is waived", "{count} are waived", count),
+        "pass": n_("{count} passes", "{count} pass", count),
+    }[outcome]
 
 
 # --- the audits ---------------------------------------------------------------------------------
@@ -386,7 +416,7 @@ def _lede(roles: measured.Roles, *, clock: bool) -> str:
         parts.append(say("Intervals at {level} ({methods}).", level=percent(level), methods=named_methods))
     if clock:
         parts.append(_("Timings differ from run to run and are kept out of the run's digest."))
-    return Said.of(_(" "), parts)
+    return reduce(lambda first, second: say("{first} {second}", first=first, second=second), parts or [""])
 
 
 # --- the end ------------------------------------------------------------------------------------

@@ -3,13 +3,14 @@
 Evidence keeps whole sentences, and its format must not change with the reader's language. A catalogue therefore holds
 the patterns that the code makes them from (``{n} row(s) of {name}``; `extracting` reads them off the source), and a
 sentence is recognised by its pattern: what stands in the braces is taken out, said in the same way, and set into the
-other language's words. Several sentences in a row are taken one by one. What no pattern fits is left in English, and
-knows that it is.
+other language's words. Several sentences in a row are taken one by one, and so are lists. What no pattern fits is left
+in English, and knows that it is.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
 _BRACES = re.compile(r"\{(\w*)\}")
 _FIGURES = re.compile(r"[-−+±]?[\d.,:%×/ ]+(e[-+]?\d+)?( %)?")
 _ENDS = re.compile(r"(?<=[.;:?!)])\s+")
+_NEXT = re.compile(r"[.!?]\s+[A-Z]|;\s")
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _WORDS = re.compile(r"[A-Za-z]{2,}[^A-Za-z]+[A-Za-z]{2,}")
-_DEEPEST = 6
-_LONGEST = 4000
-_MOST_SENTENCES = 24
+_IDENTIFIERS = re.compile(r"[\w.*-]+(, [\w.*-]+)*")
+_WORD = re.compile(r"[^\W\d_]+")
+_WHOLE_WORD = re.compile(r"(?<=[ (])[^\W\d_]+(?=[ ,.;:)])")
+_LISTS = (("; ", "；"), (", ", "、"), (" and ", "和"))
+_PICKY = frozenset({"column", "identifiers"})
+_LIGHT = 8
+_DEEPEST = 25
+_LONGEST = 2000
+_MOST_PARTS = 24
+_MOST_IN_ONE = 10
 
 
 class Said(str):
@@ -75,137 +84,208 @@ def filled(template: str, parts: Mapping[str, object]) -> str:
     return Said.made(out)
 
 
-class _Pattern(NamedTuple):
-    """One message with braces: how it is recognised, how much of it is fixed, and what it becomes."""
+class Pattern(NamedTuple):
+    """One message with braces: how it is recognised, how much of it is fixed, and what it becomes.
 
-    expression: re.Pattern[str]
+    A ``light`` one has so few letters of its own that what stands in its braces must be known too.
+    """
+
+    expression: str
     names: tuple[str, ...]
     fixed: tuple[str, ...]
+    words: tuple[str, ...]
     weight: int
-    message: str
     becomes: str
+    light: bool
 
 
-class Patterns:
-    """A catalogue of messages, some with braces, that recognises what was made from them."""
+class Patterns(NamedTuple):
+    """A catalogue: messages without braces, and those with some, the heaviest first.
 
-    def __init__(self, catalogue: Mapping[str, str]) -> None:
-        self._plain: dict[str, str] = {}
-        self._made: list[_Pattern] = []
+    ``by_word`` has the places of patterns by a word that no text of theirs can lack; those without one are under "".
+    """
+
+    plain: Mapping[str, str]
+    made: tuple[Pattern, ...]
+    by_word: Mapping[str, Sequence[int]]
+
+    @classmethod
+    def of(cls, catalogue: Mapping[str, str]) -> Patterns:
+        """The messages of a catalogue that are translated and can be told from others."""
+        plain, made = {}, []
         for message, becomes in catalogue.items():
-            if not becomes:
+            said, becoming = message.strip(), becomes.strip()
+            if not becoming:
                 continue
-            if _BRACES.search(message) or "(s)" in message:
-                self._made.append(_pattern(message.strip(), becomes.strip()))
-            else:
-                self._plain[message.strip()] = becomes.strip()
-        self._made.sort(key=lambda p: (-p.weight, p.message))
+            if not _BRACES.search(said) and "(s)" not in said:
+                plain[said] = becoming
+            elif any(f"{{{p}}}" in said for p in _PICKY) or re.search(r"[^\W\d_]{2,}", _BRACES.sub("", said)):
+                made.append(_pattern(said, becoming))
+        made.sort(key=lambda p: (-p.weight, p.expression))
+        often = Counter(word for pattern in made for word in pattern.words)
+        by_word: dict[str, list[int]] = {}
+        for i, pattern in enumerate(made):
+            rare = min(pattern.words, key=lambda word: (often[word], word), default="")
+            by_word.setdefault(rare, []).append(i)
+        return cls(plain, tuple(made), by_word)
 
-    def said(
-        self, text: str, *, names: Collection[str] = (), figure: Callable[[str], str] = str, depth: int = 0
-    ) -> str:
-        """A text in the other language; where it is not known, as it is and marked.
+    def candidates(self, text: str) -> list[Pattern]:
+        """The patterns that a text could be made from, the heaviest first."""
+        words = {"", *_WORD.findall(text)}
+        places = sorted(i for word in words for i in self.by_word.get(word, ()))
+        return [self.made[i] for i in places if all(part in text for part in self.made[i].fixed)]
 
-        Args:
-            names: what the data call things; such a text is a name, whatever else it might mean.
-            figure: how a number is written.
-        """
-        found = self._found(text, names, figure, depth)
+
+class Reader:
+    """Reads English sentences in another language; what it has read once it knows.
+
+    Args:
+        names: what the data call things; such a text is a name, whatever else it might mean.
+        figure: how a number is written.
+    """
+
+    def __init__(
+        self, patterns: Patterns, *, names: Collection[str] = (), figure: Callable[[str], str] = str
+    ) -> None:
+        self.patterns = patterns
+        self.names = names
+        self.figure = figure
+        self.known: dict[str, str | None] = {}
+
+    def said(self, text: str) -> str:
+        """A text in the other language; where it is not known, as it is and marked."""
+        found = self._found(text, 0)
         return english(text) if found is None else found
 
-    def _found(
-        self, text: str, names: Collection[str], figure: Callable[[str], str], depth: int
-    ) -> str | None:
+    def _found(self, text: str, depth: int) -> str | None:
         text = text.strip()
-        if not text or text in names:
+        if not text or text in self.names:
             return text
         if _FIGURES.fullmatch(text):
-            return figure(text)
+            return self.figure(text)
         if len(text) > _LONGEST or depth > _DEEPEST:
             return None
-        whole = self._whole(text, names, figure, depth)
-        return self._one_by_one(text, names, figure, depth) if whole is None else whole
+        if text not in self.known:
+            self.known[text] = None
+            self.known[text] = self._read(text, depth)
+        return self.known[text]
 
-    def _whole(
-        self, text: str, names: Collection[str], figure: Callable[[str], str], depth: int
-    ) -> str | None:
-        """A text that is one message; the pattern with most fixed letters that fits is taken."""
+    def _read(self, text: str, depth: int) -> str | None:
+        if (whole := self._whole(text, depth)) is not None:
+            return whole
+        several, all_known = self._one_by_one(text, depth)
+        if all_known:
+            return several
+        whole = self._whole(text, depth, within_a_sentence=False) or self._list(text, depth)
+        return several if whole is None else whole
+
+    def _whole(self, text: str, depth: int, *, within_a_sentence: bool = True) -> str | None:
+        """A text that is one message; the pattern with most fixed letters that fits is taken.
+
+        Args:
+            within_a_sentence: whether what stands in the braces may not end a sentence and begin another.
+        """
         if (known := self._exact(text)) is not None:
             return known
-        for pattern in self._made:
-            if all(part in text for part in pattern.fixed) and (match := pattern.expression.fullmatch(text)):
-                inside = {
-                    name: self._inside(match[i + 1] or "", names, figure, depth)
-                    for i, name in enumerate(pattern.names)
-                }
-                return filled(pattern.becomes, inside)
+        for pattern in self.patterns.candidates(text):
+            match = re.fullmatch(pattern.expression, text, re.DOTALL)
+            if match is None or not self._fits(pattern, match):
+                continue
+            inside = {
+                name: part if name in _PICKY else self._inside(part, depth)
+                for name, part in zip(pattern.names, match.groups(), strict=True)
+            }
+            unknown = [name for name, part in inside.items() if isinstance(part, Said)]
+            if unknown and (
+                pattern.light or (within_a_sentence and _NEXT.search(" | ".join(match.groups())))
+            ):
+                continue
+            return filled(pattern.becomes, inside)
         return None
+
+    def _fits(self, pattern: Pattern, match: re.Match[str]) -> bool:
+        """Whether the picky braces hold what they must (`vocabulary`)."""
+        inside = dict(zip(pattern.names, match.groups(), strict=True))
+        if "column" in inside and inside["column"] not in self.names:
+            return False
+        return "identifiers" not in inside or bool(_IDENTIFIERS.fullmatch(inside["identifiers"]))
 
     def _exact(self, text: str) -> str | None:
+        plain = self.patterns.plain
         for form in (text, text[:1].lower() + text[1:], text[:1].upper() + text[1:]):
-            if form in self._plain:
-                return self._plain[form]
-        if text.endswith(".") and (known := self._plain.get(text[:-1])) is not None:
-            return f"{known}。"
+            if form in plain:
+                return plain[form]
+        return f"{plain[text[:-1]]}。" if text.endswith(".") and text[:-1] in plain else None
+
+    def _inside(self, text: str, depth: int) -> str:
+        listed = self._list(text, depth)
+        found = self._found(text, depth + 1) if listed is None else listed
+        return english(text) if found is None else found
+
+    def _list(self, text: str, depth: int) -> str | None:
+        """A list of which every member is known."""
+        for between, becomes in _LISTS:
+            pieces = text.split(between)
+            if 1 < len(pieces) <= _MOST_PARTS:
+                each = []
+                for piece in pieces:
+                    found = self._found(piece, depth + 1)
+                    if found is None or isinstance(found, Said):
+                        break
+                    each.append(found)
+                else:
+                    return Said.of(becomes, each)
         return None
 
-    def _inside(self, text: str, names: Collection[str], figure: Callable[[str], str], depth: int) -> str:
-        found = self._found(text, names, figure, depth + 1)
-        if found is not None:
-            return found
-        for between, becomes in (("; ", "；"), (", ", "、"), (" and ", "和")):
-            pieces = text.split(between)
-            if len(pieces) > 1:
-                each = [self._found(piece, names, figure, depth + 1) for piece in pieces]
-                if all(piece is not None for piece in each):
-                    return Said.of(becomes, [piece or "" for piece in each])
-        return english(text)
-
-    def _one_by_one(
-        self, text: str, names: Collection[str], figure: Callable[[str], str], depth: int
-    ) -> str | None:
-        """Several sentences, the longest known beginning first; those that are not known stay; none known is none."""
-        cuts = [*(m.start() for m in _ENDS.finditer(text)), len(text)][:_MOST_SENTENCES]
-        cuts[-1:] = [len(text)]
+    def _one_by_one(self, text: str, depth: int) -> tuple[str | None, bool]:
+        """Several sentences, the longest known beginning first, and whether all are known; nothing if none is."""
+        cuts = [*(m.start() for m in _ENDS.finditer(text)), len(text)]
+        if len(cuts) == 1:
+            return None, False
         out: list[str] = []
-        begin, known = 0, False
+        begin, known, unknown = 0, False, False
         while begin < len(text):
-            ends = [end for end in cuts if end > begin]
+            ends = [end for end in cuts if end > begin][:_MOST_IN_ONE]
             for end in reversed(ends):
-                whole = end - begin < len(text)
-                found = self._whole(text[begin:end].strip(), names, figure, depth) if whole else None
+                piece = text[begin:end].strip()
+                stop = "；" if piece.endswith(";") and end < len(text) else ""
+                piece = piece[:-1] if stop else piece
+                found = self._whole(piece, depth + 1) if len(piece) < len(text.strip()) else None
                 if found is not None:
                     known = True
+                    out.append(Said.of("", [found, stop]))
                     break
             else:
-                end = ends[0]
-                found = english(text[begin:end].strip())
-            out.append(found or "")
+                end, unknown = ends[0], True
+                out.append(english(text[begin:end].strip()))
             begin = end
-        return Said.of("", out) if known else None
+        return (Said.of("", out) if known else None), known and not unknown
 
 
-def _pattern(message: str, becomes: str) -> _Pattern:
-    names, expression, fixed = [], "", []
+def _pattern(message: str, becomes: str) -> Pattern:
+    names, expression = [], ""
+    fixed: list[str] = []
     at = 0
     for brace in _BRACES.finditer(message):
         literal = message[at : brace.start()]
         expression += _literal(literal) + "(.*?)"
-        fixed += [part.strip() for part in literal.split("(s)") if part.strip()]
+        fixed += literal.split("(s)")
         names.append(brace[1])
         at = brace.end()
     expression += _literal(message[at:])
-    fixed += [part.strip() for part in message[at:].split("(s)") if part.strip()]
-    fixed.sort(key=len, reverse=True)
-    # The first letter may have become a capital at the beginning of a sentence, and the stop may be left out.
+    fixed += message[at:].split("(s)")
+    # The first letter may have become a capital at the beginning of a sentence.
     if expression[:1].isalpha():
         first = expression[0]
         expression = f"[{first.lower()}{first.upper()}]{expression[1:]}"
-        fixed = [part[1:] if message.startswith(part) else part for part in fixed]
-    compiled = re.compile(expression, re.DOTALL)
-    return _Pattern(
-        compiled, tuple(names), tuple(p for p in fixed if p), len("".join(fixed)), message, becomes
+        fixed[0] = fixed[0][1:]
+    # A word counts where blanks or stops part it from what stands in the braces.
+    words = tuple(
+        w for literal in _BRACES.split(message)[::2] for w in _WHOLE_WORD.findall(literal.replace("(s)", "_"))
     )
+    parts = sorted((part.strip() for part in fixed if part.strip()), key=len, reverse=True)
+    weight = len("".join(parts))
+    return Pattern(expression, tuple(names), tuple(parts), words, weight, becomes, weight < _LIGHT)
 
 
 def _literal(text: str) -> str:

@@ -278,8 +278,8 @@ def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
 
 def _percentage(m: Measurement) -> str:
     assert m.value is not None
-    rows = f" ({rows_said(m.n)})" if m.n is not None else ""
-    return f"{figure(f'{100 * m.value:.1f}')} %{rows}"
+    share = f"{figure(f'{100 * m.value:.1f}')} %"
+    return share if m.n is None else say("{share} ({rows})", share=share, rows=rows_said(m.n))
 
 
 def _points(value: float, beside: float | None = None) -> str:
