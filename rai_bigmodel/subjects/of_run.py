@@ -31,7 +31,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         InputError: the folder holds no run; in ``predict``, a column is missing or holds something else.
         MissingExtra: torch or safetensors is not installed.
     """
-    from rai_bigmodel.training import canaries, checkpoint, fit
+    from rai_bigmodel.training import canaries, checkpoint, fit, planting, reciting
 
     if not isinstance(run, checkpoint.Run):
         run = checkpoint.load_run(run)
@@ -40,6 +40,9 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
 
     def predict(inputs: Inputs) -> Array:
         return fit.score_columns(module, inputs, where=name, aim=aim)
+
+    def recites(inputs: Inputs, prompt: int, more: int) -> Array:
+        return reciting.recites(module, inputs, prompt, more, where=name)
 
     return Subject(
         name=name,
@@ -50,6 +53,8 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         module=module,
         refit=None if card.ledger is not None else _refit(run),
         canaries=None if card.ledger is None else lambda count, rng: canaries.scores(card, count, rng),
+        recites=recites if aim.outcome == "language" else None,
+        secrets=planting.secrets_of(card.recipe),
         card={**msgspec.to_builtins(run.card), "outcome": aim.outcome},
     )
 
@@ -57,9 +62,9 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
 def _refit(run: Run) -> Callable[[Cohort, np.random.Generator, Refit], Subject]:
     """The run's recipe on other rows.
 
-    All rows handed over are trained on: none are set aside to stop early, so the new training takes as many
-    epochs as the step that the run kept. Its threshold is set on those same rows. The seed decides first
-    weights and batches, so the generator goes unused.
+    All rows handed over are trained on, none are set aside to stop early, and no secrets are planted, so the new
+    training takes as many epochs as the step that the run kept. Its threshold is set on those same rows. The
+    seed decides first weights and batches, so the generator goes unused.
     """
     from rai_bigmodel.training import fit
 
@@ -75,7 +80,9 @@ def _refit(run: Run) -> Callable[[Cohort, np.random.Generator, Refit], Subject]:
             msg = f"{cohort.name}: a refit of {run.name} needs the features it was trained on, got {list(got)[:8]}"
             raise InputError(msg)
         settings = msgspec.structs.replace(card.recipe.train, epochs=epochs, patience=None, keep=None)
-        recipe = msgspec.structs.replace(card.recipe, train=settings, seed=how.seed, name=f"{run.name} again")
+        recipe = msgspec.structs.replace(
+            card.recipe, train=settings, seed=how.seed, name=f"{run.name} again", canaries=None
+        )
         splits = Splits(train=cohort, calibrate=cohort, held_out=cohort)
         weights = None if how.weights is None else np.asarray(how.weights)
         return of_run(fit.train_recipe(recipe, splits=splits, weights=weights))

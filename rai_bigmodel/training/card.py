@@ -122,9 +122,17 @@ def notes_on(
 
     Args:
         parts: in how many parts a step passed through the network in the end.
-        one_machine: whether it was trained on one; the energy is that of the first.
+        one_machine: whether it was trained on one; of several the energy is that of the first, and what is not yet
+            private goes between them.
     """
     privacy = recipe.privacy
+    planted = (
+        [
+            f"{sum(recipe.canaries.times):,} of the training rows are canaries: sentences with secrets drawn by chance."
+        ]
+        if recipe.canaries
+        else []
+    )
     shrunk = (
         [f"Memory ran out, so the rows of a step passed through the network in {parts} parts."]
         if parts > recipe.train.accumulate
@@ -133,10 +141,13 @@ def notes_on(
     if privacy is None:
         measured = recipe.train.energy_in is not None and not one_machine
         partly = ["The energy is that of the first of several machines."] if measured else []
-        return ("Trained without privacy.", *shrunk, *partly)
+        return ("Trained without privacy.", *planted, *shrunk, *partly)
     also = ", the constants of filling and scaling" if "measured" in constants_from else ""
+    between = [] if one_machine else ["Between the machines went clipped gradients without noise."]
     notes = [
+        *planted,
         *shrunk,
+        *between,
         "ε covers the training rows, not the calibration rows.",
         f"From the calibration rows come the decision threshold{also} and the losses in this card.",
         "The number and the digest of the training rows stand in this card; ε does not cover those either.",

@@ -23,6 +23,7 @@ def in_draws(course: Course, place: Place, engine: Engine, *, steps: int) -> Non
         place.step += 1
         rate = rate_at(place.step, steps=steps, settings=course.settings, lr=course.lr)
         set_rate(course.optimizer, rate)
+        course.world.stir(course.seed, place.step)
         drawn = engine.draw(course.rows.rows)
         while True:
             most = max(1, math.ceil(len(drawn) / place.parts))

@@ -81,7 +81,7 @@ def _gradient(course: Course, place: Place, net: Any, batch: torch.Tensor) -> tu
     while True:
         course.optimizer.zero_grad()
         try:
-            parts = mine.split(math.ceil(len(mine) / place.parts))
+            parts = world.parts(mine, place.parts, of=len(batch))
             value = _in_parts(course, net, parts, weight, of=counted)
         except (RuntimeError, MemoryError) as error:
             halve(place, error, len(batch), world)

@@ -3,11 +3,12 @@
 Plain (`epochs`): shuffled batches, early stopping on the calibration rows, the best weights kept; same seed, same
 bytes. Private (`draws`): a fixed number of steps, each on rows drawn by chance, clipped and with noise; the seed
 gives the first weights, never the noise. Either way the threshold is set on the calibration rows, and nothing
-is computed from the held-out rows. Under ``torchrun`` several processes share a plain training (`distributed`).
+is computed from the held-out rows. Under ``torchrun`` several processes share a training (`distributed`).
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from pathlib import Path
@@ -19,14 +20,16 @@ from rai_bigmodel import accounting, files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import data_id
-from rai_bigmodel.training import aims, cost, distributed, losses, private, probe
+from rai_bigmodel.training import aims, cost, distributed, losses, private, probe, spread
 from rai_bigmodel.training.card import Card, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of
 from rai_bigmodel.training.course import Course, OnStep, with_pace
 from rai_bigmodel.training.draws import in_draws
 from rai_bigmodel.training.epochs import in_epochs
 from rai_bigmodel.training.measured import reads_of
+from rai_bigmodel.training.planting import planted
 from rai_bigmodel.training.recipe import Net, Recipe, Train, learning_rate
+from rai_bigmodel.training.recompute import recomputing
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
 from rai_bigmodel.training.scoring import answers, score_columns
@@ -144,6 +147,11 @@ def _train(
     started = time.perf_counter()
     settings, privacy = recipe.train, recipe.privacy
     rows, calibrate = usable(splits, truth=aims.loss_of(recipe) not in {"reconstruction", "language_model"})
+    if recipe.canaries is not None:
+        if aims.loss_of(recipe) != "language_model" or counting is not None:
+            msg = "canaries are planted into the texts of a language model, whose rows count alike"
+            raise InputError(msg)
+        rows = planted(recipe, rows)
     aim = aims.aim_of(recipe, rows, rows if privacy is None else calibrate)
     reads, constants_from = reads_of(recipe, rows, calibrate)
     generator = torch.Generator().manual_seed(recipe.seed)
@@ -165,8 +173,10 @@ def _train(
     if counting is not None:
         train_rows = train_rows.weighted(counting)
     lr = learning_rate(recipe)
-    optimizer = optimizer_of(module.parameters(), settings, lr)
     flops = cost.flops_of(module, tuple(x[:1].to(device) for x in calibration.inputs))
+    if world.spread:
+        spread.spread(module, world, device)
+    optimizer = optimizer_of(module.parameters(), settings, lr)
 
     keeper = None
     if folder is not None:
@@ -178,6 +188,7 @@ def _train(
             optimizer=optimizer,
             generators={"order": generator},
             secret=privacy is not None,
+            world=world,
         )
     course = Course(
         module=module,
@@ -197,7 +208,8 @@ def _train(
         if privacy is None:
             ledger = seen = None
             place = course.begin(resume=resume)
-            kept = in_epochs(course, place, generator)
+            with recomputing(module) if settings.recompute else contextlib.nullcontext():
+                kept = in_epochs(course, place, generator)
         else:
             kept = max(1, round(settings.epochs / privacy.sample_rate))
             noise = accounting.noise_for(privacy, kept)
@@ -214,6 +226,7 @@ def _train(
                 noise_multiplier=noise,
                 loss=of_each,
                 clipping=settings.clipping,
+                world=world,
             ) as engine:
                 course = course.private(engine)
                 place = course.begin(resume=resume)
@@ -230,6 +243,8 @@ def _train(
             ledger = accounting.Ledger.of(
                 privacy, noise_multiplier=noise, steps=kept, generator=engine.way.generator
             )
+    if world.spread:
+        module = spread.whole(module, recipe.net.config.build(reads, outputs=aim.outputs(reads)))
     module.to("cpu").eval()
 
     decision, decision_from = _decided(aim, module, calibration)

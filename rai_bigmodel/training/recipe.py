@@ -12,15 +12,18 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, HuggingFace, Input, Transformer
 from rai_bigmodel.training.asked import Data
+from rai_bigmodel.training.planting import Canaries
 
 if TYPE_CHECKING:
     import os
 
 Loss = Literal["bce", "cross_entropy", "mse", "gaussian", "language_model", "reconstruction"]
 Clipping = Literal["fast", "opacus"]
+Parallel = Literal["ddp", "fsdp"]
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 SCHEDULES = ("constant", "cosine", "linear")
 CLIPPINGS = ("fast", "opacus")
+PARALLELS = ("ddp", "fsdp")
 
 
 class Net(Record, omit_defaults=True):
@@ -97,6 +100,10 @@ class Train(Record):
             takes its own card for ``cuda``.
         threads: how many compute. One by default: small nets are no faster with more (and far slower beside
             other programs), and the bytes then do not depend on how many cores a machine has.
+        parallel: how several processes share a training: ``ddp`` gives each the whole network, ``fsdp`` a part of
+            every weight, of its gradient and of what the optimizer remembers of it, for networks that are too large.
+        recompute: what the layers of a network gave is not kept for the backward pass but computed again there: less
+            memory, about a third more time, the same gradients.
         every: a resumable checkpoint after every so many steps; ``None`` is at the end of an epoch, where
             ten seconds have passed.
         energy_in: the country (ISO code of three letters) whose electricity is used, for an estimate of
@@ -124,12 +131,19 @@ class Train(Record):
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "cpu"
     threads: int = 1
+    parallel: Parallel = "ddp"
+    recompute: bool = False
     every: int | None = None
     energy_in: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("clipping", CLIPPINGS)):
+        for name, known in (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("clipping", CLIPPINGS),
+            ("parallel", PARALLELS),
+        ):
             if getattr(self, name) not in known:
                 what = f"train: {name}"
                 raise InputError.unknown(what, getattr(self, name), known)
@@ -204,6 +218,7 @@ class Recipe(Record):
         pixels, series: how pictures and series are scaled; measured like `inputs`.
         text: how texts are cut.
         target: how an outcome that is a number is scaled; measured like `inputs`.
+        canaries: secrets planted into the texts of a language model, for the `privacy` audit.
         name: what the model is called; empty for a name made of data and net.
     """
 
@@ -219,6 +234,7 @@ class Recipe(Record):
     series: Scale | None = None
     text: Text = Text()
     target: Scale | None = None
+    canaries: Canaries | None = None
 
     def __post_init__(self) -> None:
         if self.privacy is not None:
@@ -232,6 +248,18 @@ class Recipe(Record):
                     raise InputError(msg)
             if self.net.huggingface is not None:
                 msg = "privacy: a Hugging Face encoder cannot be trained privately yet (leave privacy out)"
+                raise InputError(msg)
+            if self.train.parallel != "ddp":
+                msg = (
+                    "train: parallel fsdp does not go with privacy: a row's gradient is clipped as a whole, and no "
+                    "process would have the whole (leave parallel out: several processes share it by ddp)"
+                )
+                raise InputError(msg)
+            if self.train.recompute:
+                msg = (
+                    "train: recompute does not go with privacy: gradients that are formed within a layer computed "
+                    "again cannot be clipped row by row (leave recompute out; accumulate saves memory too)"
+                )
                 raise InputError(msg)
             if self.train.precision != "float32":
                 msg = "train: precision bfloat16 does not go with privacy: gradients of single rows need float32"

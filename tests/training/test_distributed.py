@@ -3,53 +3,22 @@
 The file is both: pytest starts it under torchrun, where `share_the_work` is what each of two processes does.
 """
 
-import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from together import NUMBERS, PICTURES, WORDS, Killed, found_by_each, leave, recipe, splits
 
 from rai_bigmodel import cli, datasets, files
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.nets import CNN, LSTM, MLP, Transformer
-from rai_bigmodel.subject import Splits
-from rai_bigmodel.tables import Table
 from rai_bigmodel.training import fit
 from rai_bigmodel.training.checkpoint import load_run, weights
 from rai_bigmodel.training.distributed import World
-from rai_bigmodel.training.recipe import Net, Recipe, Text, Train
-
-NUMBERS, WORDS, PICTURES = ("a", "b"), ("text",), ("image",)
-
-
-def splits(features: tuple[str, ...]) -> Splits:
-    """Rows that one can learn from: 61 of them, so that batches of 20 leave one over, which two cannot share."""
-
-    def table(seed: int, rows: int) -> Table:
-        rng = np.random.default_rng(seed)
-        a, b = rng.normal(size=(2, rows))
-        said = [" ".join(rng.choice(["red", "green", "blue"], rng.integers(2, 7))) for _ in range(rows)]
-        columns = {
-            "a": a,
-            "b": b,
-            "text": np.array(said, dtype=object),
-            "image": rng.normal(size=(rows, 1, 8, 8)).astype(np.float32),
-            "y": (a + b + rng.normal(size=rows) > 0).astype(float),
-        }
-        return Table(name=f"toy {seed}", columns=columns, roles={"feature": features, "truth": ("y",)})
-
-    return Splits(train=table(1, 61), calibrate=table(2, 31), held_out=table(3, 31))
-
-
-def recipe(net: Any, *, privacy: Privacy | None = None, **train: Any) -> Recipe:
-    settings = {"epochs": 3, "batch_size": 20, "lr": 0.02} | train
-    return Recipe(data="toy", net=Net.of(net), train=Train(**settings), text=Text(length=6), privacy=privacy)
-
+from rai_bigmodel.training.recipe import Recipe
 
 TINY = Transformer(width=8, heads=2, layers=1, feedforward=16, causal=True, dropout=0.0)
 CASES = {
@@ -62,10 +31,6 @@ CASES = {
 BY_CHANCE = recipe(MLP(hidden=(9,), dropout=0.5), every=1)
 BEGUN = recipe(MLP(hidden=(5,)), optimizer="sgd", every=1)
 AT = 6
-
-
-class Killed(BaseException):
-    """The process is gone."""
 
 
 def kill(step: int, *_: object) -> None:
@@ -102,7 +67,7 @@ def share_the_work(folder: Path) -> None:
         fit.train_recipe(BEGUN, splits=toy, folder=folder / "two", on_step=kill)
     except (Killed, InputError) as error:
         mine["lost"] = str(error)
-    files.write_bytes(folder / f"{os.environ['RANK']}.json", json.dumps(mine).encode())
+    leave(folder, mine)
 
 
 @pytest.fixture(scope="module")
@@ -114,13 +79,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[st
     )
     with pytest.raises(Killed):
         fit.train_recipe(BEGUN, splits=splits(NUMBERS), folder=folder / "one", on_step=kill)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*torchrun, __file__, str(folder)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-    return folder, [json.loads((folder / f"{rank}.json").read_bytes()) for rank in (0, 1)], done.stderr
+    return folder, *found_by_each(__file__, folder)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -200,7 +159,11 @@ PLAIN = recipe(MLP(hidden=()))
 @pytest.mark.parametrize(
     ("environment", "asked", "said"),
     [
-        ({}, recipe(MLP(hidden=()), privacy=PRIVATE), "a private training runs in one process, got 32"),
+        (
+            {},
+            recipe(MLP(hidden=()), privacy=PRIVATE),
+            "expected_batch_size 15 is less than one row for each of the 32 processes",
+        ),
         ({}, PLAIN, "batch_size 20 is less than one row for each of the 32 processes: start fewer"),
         ({}, recipe(MLP(hidden=()), batch_size=32, device="cuda:0"), "'cuda' gives each its own"),
         ({"RANK": ""}, PLAIN, "WORLD_SIZE is '32', but RANK is '': start them with torchrun"),
