@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, NamedTuple
 
-from msgspec.structs import replace
-
 from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Exhibit, Heatmap, Picture, Table
 from rai_bigmodel.report import charts
 from rai_bigmodel.report.digits import even
@@ -70,6 +68,8 @@ _SENTENCES = ("title", "caption", "axis", "x_axis", "y_axis", "alt")
 
 def _translated(exhibit: Exhibit) -> Exhibit:
     """The exhibit with its words in the language of the page; what only looks like a word is a name and stays."""
+    from msgspec.structs import replace
+
     words: dict[str, object] = {
         name: spoken(prose(getattr(exhibit, name))) for name in _SENTENCES if hasattr(exhibit, name)
     }

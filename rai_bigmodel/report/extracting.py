@@ -12,16 +12,14 @@ import re
 from itertools import product
 from typing import IO, TYPE_CHECKING
 
-import yaml
-
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
 Found = tuple[int, str, "str | tuple[str, str]", list[str]]
 
-_WORDY = re.compile(r"[A-Za-z]{2,}['’,.;:†]*\s+\S|\S\s+[A-Za-z]{2,}|^[A-Z][a-z]+$")
+_WORDY = re.compile(r"[A-Za-z]{2,}['’,.;:†]*\s+\S|\S\s+[A-Za-z]{2,}")
 _MOST = 24
-_SHOWN = {"Dots", "Bars", "Curve", "Line", "Dot", "Heatmap", "Table", "Picture"}
+_SHOWN = {"Dots", "Bars", "Curve", "Line", "Dot", "Heatmap", "Table", "Picture", "Question"}
 _TITLES = {
     "title",
     "caption",
@@ -243,6 +241,7 @@ def _numbered(parts: list[Part]) -> str:
 
 def _of_yaml(source: str) -> Iterator[Found]:
     """What a catalogue of controls, the demo's policy and its facts say in words."""
+    import yaml
 
     def walk(node: yaml.Node) -> Iterator[Found]:
         if isinstance(node, yaml.MappingNode):
