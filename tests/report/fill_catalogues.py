@@ -1,7 +1,7 @@
 """Brings the catalogues up to what the code says: ``make messages``. What is still empty is printed.
 
-New messages are added to each language, those that nobody says any more are dropped, and what is filled in is
-compiled. To fill: write the ``msgstr`` of each empty message into the ``.po`` file, and call it again.
+New messages are added to each language, and what is filled in is compiled. What the page says no more is dropped;
+what evidence said once stays, because older evidence still says it. To fill: write the ``msgstr`` of each empty message into the ``.po`` file, and call it again.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from babel.messages.pofile import read_po, write_po
 
 PACKAGE = Path(__file__).resolve().parents[2] / "rai_bigmodel"
 LOCALES = PACKAGE / "report" / "locales"
+ONCE = "Older evidence says this."
 DOMAINS = ("page", "evidence")
 
 
@@ -71,6 +72,9 @@ def main() -> int:
     for domain, po in catalogues():
         catalogue = read(po)
         catalogue.update(said(domain), no_fuzzy_matching=True, update_creation_date=False)
+        for message in list(catalogue.obsolete.values()) if domain == "evidence" else ():
+            if message.string:
+                catalogue.add(message.id, message.string, auto_comments=[ONCE])
         with po.open("wb") as file:
             write_po(file, catalogue, width=0, sort_by_file=True, ignore_obsolete=True, include_lineno=False)
         po.with_suffix(".mo").write_bytes(compiled(read(po)))
