@@ -1,7 +1,8 @@
 """Brings the catalogues up to what the code says: ``make messages``. What is still empty is printed.
 
 New messages are added to each language, and what is filled in is compiled. What the page says no more is dropped;
-what evidence said once stays, because older evidence still says it. To fill: write the ``msgstr`` of each empty message into the ``.po`` file, and call it again.
+what evidence said once stays, because older evidence still says it. To fill: write the ``msgstr`` of each empty
+message into the ``.po`` file, and call it again.
 """
 
 from __future__ import annotations
