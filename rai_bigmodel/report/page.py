@@ -234,15 +234,20 @@ def _facts(subject: SubjectId | None, dossier: Dossier, verdict: Verdict | None)
             policy=named(policy.name),
             rules=n_("{count} rule", "{count} rules", len(policy.rules)),
             confidence=percent(policy.confidence),
-            run=spoken(verdict.attempts.words)
-            if verdict.attempts
-            else _("runs on these rows are not counted"),
+            run=_runs(verdict),
         )
         yield Fact(_("Policy"), words, short(policy.digest))
     else:
         yield Fact(_("Policy"), _("none; runs on these rows are not counted"))
     for name, words in sorted(stated.items()):
         yield Fact(_fact_name(name), _stated(words))
+
+
+def _runs(verdict: Verdict | None) -> str:
+    """Which run of this policy on these rows it is, where runs are counted."""
+    if verdict is None or verdict.attempts is None:
+        return _("runs on these rows are not counted")
+    return spoken(verdict.attempts.words)
 
 
 _FACTS = {"threshold": N_("threshold"), "weights": N_("weights"), "notes": N_("notes")}
@@ -456,6 +461,7 @@ def _repeat(
         Fact(_("Machine"), prose(when.host) or _("not stated")),
         Fact(_("Threads"), counted(made.threads)),
     ]
+    run.append(Fact(_("Use of these rows"), _runs(verdict)))
     if verdict:
         run.append(Fact(_("Policy"), named(verdict.policy.name), verdict.policy.digest))
     if statements:
