@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rai_bigmodel.cli.terminal import Progress, example, print_verdict, process, quietly, say
+from rai_bigmodel.cli.terminal import Progress, example, print_verdict, process, quietly, say, stoppable
 
 
 @click.command(**example("rai demo", "rai demo --out reports/first-try"))
@@ -75,7 +75,8 @@ def train(recipe: str, out: str | None, *, resume: bool, quiet: bool) -> int:
         speed = f"{pace.rows_per_second:,.0f} rows/s"
         progress(f"train{said} · {speed} · {minutes}:{seconds:02d} left ·", step, of)
 
-    run = api.train_recipe(recipe, out=out, resume=resume, on_step=on_step if progress.on else None)
+    with stoppable():
+        run = api.train_recipe(recipe, out=out, resume=resume, on_step=on_step if progress.on else None)
     progress.clear()
     if not quiet and process() == 0:
         click.echo(f"{run.name}: {Path(out) / 'model.safetensors'} ({run.digest})", err=True)
