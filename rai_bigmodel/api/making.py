@@ -71,8 +71,9 @@ def train_recipe(
 
     files.refuse_unwritable(out)
     written = recipe.read(path)
-    splits = datasets.by_name(written.data, here=Path(path).parent)
-    run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume)
+    here = Path(path).parent
+    splits = datasets.by_name(written.data, here=here)
+    run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume, here=here)
     with distributed.first_writes() as mine:
         if mine:
             checkpoint.save_run(run, out)

@@ -25,7 +25,8 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     what `training.scoring` says: of a yes or no the scores of the positive label ``(rows,)``. Its ``card`` is the run's
     card as plain values; ``card["ledger"]`` is a ``Ledger`` for a private run. A plain run can be trained again
     (`refit`); a private one cannot, because training again on the same rows spends privacy that its ledger does not
-    count. Its engine can be attacked on made-up rows instead (`canaries`).
+    count; its engine can be attacked on made-up rows instead (`canaries`). Nor can one that was made from another run,
+    which may have seen the rows kept back.
 
     Raises:
         InputError: the folder holds no run; in ``predict``, a column is missing or holds something else.
@@ -33,8 +34,10 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     """
     from rai_bigmodel.training import canaries, checkpoint, fit, planting, reciting
 
+    on_disk: dict[str, int] = {}
     if not isinstance(run, checkpoint.Run):
-        run = checkpoint.load_run(run)
+        folder, run = run, checkpoint.load_run(run)
+        on_disk = {"size_bytes": checkpoint.bytes_in(folder)}
     module, name, aim = run.module.eval(), run.name, run.card.aim
     card = run.card
 
@@ -51,11 +54,13 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         decision=run.decision,
         predict=predict,
         module=module,
-        refit=None if card.ledger is not None else _refit(run),
-        canaries=None if card.ledger is None else lambda count, rng: canaries.scores(card, count, rng),
+        refit=None if card.ledger is not None or card.recipe.descends else _refit(run),
+        canaries=None
+        if card.recipe.privacy is None
+        else lambda count, rng: canaries.scores(card, count, rng),
         recites=recites if aim.outcome == "language" else None,
         secrets=planting.secrets_of(card.recipe),
-        card={**msgspec.to_builtins(run.card), "outcome": aim.outcome},
+        card={**msgspec.to_builtins(run.card), "outcome": aim.outcome, **on_disk},
     )
 
 

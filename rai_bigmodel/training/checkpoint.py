@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.recipe import Net
 
-__all__ = ["CARD", "MODEL", "Run", "digest_of", "load_run", "save_run", "weights"]
+__all__ = ["CARD", "MODEL", "Run", "bytes_in", "digest_of", "load_run", "save_run", "weights"]
 
 CARD = "card.json"
 
@@ -125,3 +125,9 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
         )
         raise InputError(msg)
     return Run(module=module.eval(), card=card)
+
+
+def bytes_in(folder: str | os.PathLike[str]) -> int:
+    """How many bytes the weights of a run take on disk."""
+    there = files.regular_files(folder)
+    return sum(path.stat().st_size for name, path in there.items() if name.endswith(".safetensors"))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.distributed import World
     from rai_bigmodel.training.private import Engine
-    from rai_bigmodel.training.recipe import Train
+    from rai_bigmodel.training.recipe import Distil, Train
     from rai_bigmodel.training.rows import Rows
 
 OnStep = Callable[..., None]
@@ -34,7 +34,11 @@ SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What a loop needs and does not change, but for the weights."""
+    """What a loop needs and does not change, but for the weights.
+
+    Args:
+        distil: how a teacher's answers count, where the rows have them.
+    """
 
     module: Any
     optimizer: torch.optim.Optimizer
@@ -48,6 +52,7 @@ class Course:
     world: World
     keeper: Keeper | None
     on_step: OnStep | None
+    distil: Distil | None = None
 
     def private(self, engine: Engine) -> Course:
         """The same with the engine's generators, which decide how it goes on."""
