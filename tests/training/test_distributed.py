@@ -23,7 +23,7 @@ TINY = Transformer(width=8, heads=2, layers=1, feedforward=16, causal=True, drop
 CASES = {
     "numbers": (recipe(MLP(hidden=(5,)), patience=2, clip=1.0, schedule="cosine"), NUMBERS),
     "weights and parts": (recipe(MLP(hidden=(5,)), class_weights="balanced", accumulate=3), NUMBERS),
-    "words foretold": (recipe(TINY, loss="language_model", accumulate=2), WORDS),
+    "words foretold": (recipe(TINY, loss="language_model", accumulate=2, recompute=True), WORDS),
     "lstm": (recipe(LSTM(hidden=4, embedding=4)), WORDS),
     "pictures": (recipe(CNN(widths=(3, 4), hidden=8), optimizer="sgd"), PICTURES),
 }
