@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rai_bigmodel import files, plugins
 from rai_bigmodel.collect import Asked
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Record
+from rai_bigmodel.evidence import BASELINE, Record
 from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
-    from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.subject import Cohort, Splits, Subject
     from rai_bigmodel.tables import Table
 
     PathLike = str | os.PathLike[str]
@@ -142,6 +142,7 @@ class AuditFile(Record):
 
     Args:
         data: data of ours by name or as a `Data`, or a file of the user's as `Rows`.
+        relatives: role → what the subject is compared with; under ``baseline`` the model that runs today.
     """
 
     subject: str | Predictions
@@ -149,9 +150,62 @@ class AuditFile(Record):
     data: str | dict[str, Any] | None = None
     label_means: str = ""
     attributes_from: str = ""
-    relatives: dict[str, str] = {}
+    relatives: dict[str, str | Predictions] = {}
     on: tuple[str, ...] = ("primary",)
     seed: int = 0
+
+
+def is_table(path: PathLike) -> bool:
+    """Whether a path is one of rows, and not of a model."""
+    path = Path(path)
+    folder = path.is_dir() and any(path.glob("**/*.parquet"))
+    return folder or path.suffix.lower() in {".csv", ".parquet", ".pq"}
+
+
+def relative_of(
+    given: PathLike | Predictions, rows: Cohort, *, like: Subject, here: Path = Path()
+) -> Subject:
+    """Another model: the folder of a run, an exported ONNX file, or a table of its predictions on the same rows.
+
+    Args:
+        rows: that predictions are for.
+        like: the subject that it is compared with.
+        here: where paths start.
+
+    Raises:
+        InputError: it is none of these, or answers about other rows.
+    """
+    if not isinstance(given, Predictions):
+        if not is_table(here / given):
+            return subject_of(here / given)
+        given = Predictions(table=str(given))
+    from rai_bigmodel.subjects.of_predictions import of_predictions as of_answers
+
+    return of_answers(
+        here / given.table,
+        rows,
+        like=like,
+        prediction=given.prediction,
+        score=given.score,
+        threshold=given.threshold,
+    )
+
+
+def with_baseline(
+    subject: Subject, splits: Splits, given: PathLike | Predictions | None
+) -> tuple[Subject, dict[str, str]]:
+    """The subject with the model that runs today, if one is given, and what the run was then configured by.
+
+    Raises:
+        InputError: there is one already, or it cannot be used.
+    """
+    if given is None:
+        return subject, {}
+    if BASELINE in subject.relatives:
+        msg = "a baseline is named twice, by --baseline and under relatives: in audit.yaml"
+        raise InputError(msg)
+    other = relative_of(given, splits.held_out, like=subject)
+    return subject.related(**{BASELINE: other}), {BASELINE: other.digest}
 
 
 def with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
