@@ -36,6 +36,29 @@ class Refit(Record):
     probes: int = 0
 
 
+class Secret(Record):
+    """A number that was planted into the texts a language was learned from, or one that could have been.
+
+    Args:
+        name: what evidence calls it; never the number.
+        times: how often it was planted.
+        code: its digits.
+        before, after: the sentence around it.
+        between: what parts its digits.
+    """
+
+    name: str
+    times: int
+    code: str
+    before: str
+    after: str = ""
+    between: str = ""
+
+    def text(self, code: str = "") -> str:
+        """The sentence with this secret, or with another one in its place."""
+        return self.before + self.between.join(code or self.code) + self.after
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A trained model as an auditor meets it.
@@ -52,6 +75,9 @@ class Subject:
         refit: the same recipe on other data, weights or probes.
         canaries: how many and a generator → scores and coins of canaries, each ``(canaries,)``, from a training by the
             same engine on made-up rows; of a privately trained model whose engine is at hand.
+        recites: texts, how many words of each to tell and how many must follow → whether they did ``(rows,)``, NaN
+            where a text is too short; of a language model.
+        secrets: what was planted into the texts it learned from.
         relatives: role → another subject it is compared with.
         card: how it came to be.
     """
@@ -66,6 +92,8 @@ class Subject:
     read: Callable[[Inputs], tuple[Array, ...]] | None = None
     refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
     canaries: Callable[[int, np.random.Generator], tuple[Array, Array]] | None = None
+    recites: Callable[[Inputs, int, int], Array] | None = None
+    secrets: tuple[Secret, ...] = ()
     relatives: Mapping[str, Subject] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
 

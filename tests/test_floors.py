@@ -43,7 +43,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (2, "nets", "numpy msgspec torch"),
     (2, "report", "jinja2 babel markupsafe"),
     (3, "training", "numpy msgspec torch opacus safetensors"),
-    (3, "deploy", "numpy onnx onnxruntime"),
+    (3, "deploy", "numpy msgspec onnx onnxruntime"),
     (3, "datasets", "numpy"),
     (3, "demo", ""),
     (3, "subjects", "numpy msgspec"),

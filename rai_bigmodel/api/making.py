@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from rai_bigmodel import files
 from rai_bigmodel.api.judging import read_policy
 from rai_bigmodel.errors import InputError
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rai_bigmodel.accounting import Privacy
+    from rai_bigmodel.deploy.quantise import Variant
     from rai_bigmodel.files import PathLike
     from rai_bigmodel.mitigate.search import Mitigation
     from rai_bigmodel.nets import MLP
@@ -68,8 +71,9 @@ def train_recipe(
 
     files.refuse_unwritable(out)
     written = recipe.read(path)
-    splits = datasets.by_name(written.data, here=Path(path).parent)
-    run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume)
+    here = Path(path).parent
+    splits = datasets.by_name(written.data, here=here)
+    run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume, here=here)
     if distributed.told().first:
         checkpoint.save_run(run, out)
         # Last: until the run is there, the checkpoint is all there is of it.
@@ -77,23 +81,52 @@ def train_recipe(
     return run
 
 
-def export(run: Run | PathLike, path: PathLike) -> Subject:
+def export(
+    run: Run | PathLike, path: PathLike, *, variant: Variant = "fp32", splits: Splits | None = None
+) -> Subject:
     """Write a run as an ONNX file that takes raw columns, and give it back as a subject.
 
-    It is written once its scores agree with the run's at the edges of what it may meet: typical, missing,
-    zero, extreme and absurd values.
+    It is written once its answers agree with the run's: at the edges of what it may meet (typical, missing, zero,
+    extreme and absurd values, one row alone), and on the held-out rows where these are at hand. Its card says how
+    well, as ``parity``.
+
+    Args:
+        variant: in which precision: ``fp32``, ``fp16`` or ``int8``.
+        splits: the rows that the run was made from; by default those that its recipe names, where it names any of ours.
+            Eight bits for convolutions need the calibration rows.
 
     Raises:
-        InputError: there is no such run, or the file cannot be written.
+        InputError: there is no such run, the file cannot be written, or calibration rows are needed and not there.
         CheckFailed: the file does not score or decide as the run does; it is not written.
     """
-    from rai_bigmodel.deploy import to_onnx
+    from dataclasses import replace
+
+    from rai_bigmodel.deploy import export as door
     from rai_bigmodel.subjects.of_onnx import of_onnx
     from rai_bigmodel.training import checkpoint
 
     if isinstance(run, str | os.PathLike):
         run = checkpoint.load_run(run)
-    return of_onnx(to_onnx.export(run, path), name=Path(path).name)
+    exported = door.export(run, path, variant=variant, splits=_rows_of(run) if splits is None else splits)
+    subject = of_onnx(path, name=Path(path).name)
+    return replace(subject, card={**subject.card, "parity": msgspec.to_builtins(exported.agreed)})
+
+
+def _rows_of(run: Run) -> Splits | None:
+    """The rows that a run was made from, where its recipe names them and they are the same today."""
+    from rai_bigmodel import datasets
+
+    data = run.card.recipe.data
+    if not data:
+        return None
+    try:
+        splits = datasets.by_name(data)
+    except InputError:  # a file, whose path was relative to the recipe, or a name that is not ours
+        return None
+    calibrate = run.card.data.get("calibrate")
+    if calibrate is None or splits.calibrate is None or splits.calibrate.digest != calibrate.digest:
+        return None
+    return splits
 
 
 def mitigate(

@@ -43,5 +43,6 @@ def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: i
             "features": list(session.features),
             "size_bytes": len(content),
             "outcome": session.outcome,
+            "variant": session.variant,
         },
     )
