@@ -95,10 +95,11 @@ def audit_file(
         AuditFile,
         Predictions,
         audits_asked,
+        named,
         predictions_of,
         relative_of,
         splits_of,
-        subject_of,
+        subject_named,
         with_baseline,
         with_facts,
     )
@@ -115,18 +116,15 @@ def audit_file(
     if only:
         audits = {name: given for name, given in audits.items() if name in only}
     loaded = audits_asked(audits, where=where)
-    if isinstance(asked.subject, Predictions):
+    if isinstance(named(asked.subject, where), Predictions):
         subject, splits = predictions_of(asked, where, here)
     else:
         if asked.data is None:
             msg = f"{where}: $.data: this key is required beside a model"
             raise InputError(msg)
         splits = splits_of(asked.data, where, here)
-        subject = subject_of(here / asked.subject)
-    related = {
-        role: relative_of(given, splits.held_out, like=subject, here=here)
-        for role, given in asked.relatives.items()
-    }
+        subject = subject_named(asked, where, here, splits)
+    related = {role: relative_of(asked, where, here, splits, role, like=subject) for role in asked.relatives}
     subject, beside = with_baseline(subject.related(**related), splits, baseline)
     facts = {"label_means": asked.label_means, "attributes_from": asked.attributes_from}
     splits = with_facts(splits, facts)
@@ -221,6 +219,11 @@ def audit_model(
     truth: str,
     sensitive: Sequence[str],
     positive: str = "",
+    threshold: float | None = None,
+    features: Sequence[str] = (),
+    inputs: Mapping[str, Sequence[str]] | None = None,
+    labels: Sequence[str] = (),
+    output: str = "",
     identifier: str | None = None,
     weight: str | None = None,
     intersections: bool = True,
@@ -228,20 +231,26 @@ def audit_model(
     seed: int = 0,
     on_audit: OnAudit | None = None,
 ) -> Dossier:
-    """Audit an ONNX file that `export` wrote on a csv or parquet of the columns it reads; loads no torch.
+    """Audit an ONNX file on a csv or parquet of the columns it reads; loads no torch.
 
-    The model is scanned before it is loaded. How it decides stands in the file.
+    The model is scanned before it is loaded. In a file that `export` wrote stands what it reads and how it decides; of
+    any other it is declared here.
 
     Args:
         truth: the column of outcomes.
         sensitive: as in `audit_predictions`.
-        positive: refused where the model's score is that of another label.
+        positive: the label whose score counts; refused where the model's score is that of another one.
+        threshold: a score at or above it is a positive decision; 0.5 unless said otherwise.
+        features: the columns of a foreign model's one input, in its order.
+        inputs: of a foreign model with several inputs, name → its columns.
+        labels: what a foreign model decides between, in the order of its probabilities.
+        output: which output of a foreign model holds scores or probabilities, where there are several.
         identifier: a column that only names rows.
         weight: a column of weights above 0, for the fairness audit.
         baseline: as in `audit_file`.
 
     Raises:
-        InputError: the model is unsafe or not one of ours, or the data lack a column.
+        InputError: the model is unsafe, or says nothing of itself and nothing is declared, or the data lack a column.
     """
     from rai_bigmodel.asking import audits_asked, of_model, with_baseline
     from rai_bigmodel.collect import collect
@@ -253,7 +262,15 @@ def audit_model(
         "id": (identifier,) if identifier else (),
         "weight": (weight,) if weight else (),
     }
-    subject, splits = of_model(model, data, roles=roles, positive=positive)
+    foreign = {
+        "features": tuple(features),
+        "inputs": {name: tuple(read) for name, read in (inputs or {}).items()},
+        "labels": tuple(labels),
+        "output": output,
+    }
+    subject, splits = of_model(
+        model, data, roles=roles, positive=positive, threshold=threshold, foreign=foreign
+    )
     subject, beside = with_baseline(subject, splits, baseline)
     asked = _asked(columns, sensitive, intersections=intersections)
     return collect(subject, splits, audits_asked(asked), seed=seed, configuration=beside, on_audit=on_audit)

@@ -177,7 +177,7 @@ def mitigate_file(
     Raises:
         InputError: the file cannot be used, or the subject is not a run.
     """
-    from rai_bigmodel.asking import AuditFile, Predictions, splits_of
+    from rai_bigmodel.asking import AuditFile, splits_of
     from rai_bigmodel.training import checkpoint
 
     where, here = str(path), Path(path).parent
@@ -187,8 +187,13 @@ def mitigate_file(
         what = f"{where}: role"
         raise InputError.unknown(what, role, named)
     subject = named[role]
-    if isinstance(subject, Predictions) or not (here / subject).is_dir():
-        got = "a table of predictions" if isinstance(subject, Predictions) else repr(subject)
+    if not isinstance(subject, str) or not (here / subject).is_dir():
+        kinds = {"table": "a table of predictions", "model": "an ONNX file", "endpoint": "an endpoint"}
+        got = (
+            repr(subject)
+            if isinstance(subject, str)
+            else next((kinds[k] for k in kinds if k in subject), "no path")
+        )
         msg = f"{where}: only the folder of a run can be trained again; the subject of role {role!r} is {got}"
         raise InputError(msg)
     if asked.data is None:

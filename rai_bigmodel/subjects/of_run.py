@@ -44,6 +44,12 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     def predict(inputs: Inputs) -> Array:
         return fit.score_columns(module, inputs, where=name, aim=aim)
 
+    def compiled() -> Callable[[Inputs], Array]:
+        import torch
+
+        made = torch.compile(module)
+        return lambda inputs: fit.score_columns(made, inputs, where=name, aim=aim)
+
     def recites(inputs: Inputs, prompt: int, more: int) -> Array:
         return reciting.recites(module, inputs, prompt, more, where=name)
 
@@ -54,6 +60,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         decision=run.decision,
         predict=predict,
         module=module,
+        compiled=compiled,
         refit=None if card.ledger is not None or card.recipe.descends else _refit(run),
         canaries=None
         if card.recipe.privacy is None
