@@ -70,7 +70,7 @@ ABSENT = {
     "policy": {"audits"},
     "report": {"audits"},
 }
-ONLY_IN = {"jinja2": "report/html.py", "babel": "report/html.py"}
+ONLY_IN = {"jinja2": "report/html.py", "babel": "report/language.py"}
 TOUCHES = {"files", "tables"}  # tables reads the user's rows, row by row, which no reader of whole files can
 TOUCHES_FILES = {"open", "read_text", "write_text", "read_bytes", "write_bytes", "mkdir", "unlink", "rename"}
 
