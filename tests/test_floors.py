@@ -49,6 +49,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (3, "subjects", "numpy msgspec"),
     (4, "audits", "numpy msgspec captum torch sklearn"),
     (4, "mitigate", "numpy msgspec fairlearn"),
+    (5, "stability", "msgspec"),
     (5, "collect", "numpy msgspec"),
     (5, "asking", ""),
     (5, "verify", "numpy msgspec"),
