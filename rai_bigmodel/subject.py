@@ -67,6 +67,8 @@ class Subject:
         predict: raw inputs → scores ``(rows,)`` of the positive label, or class probabilities
             ``(rows, labels)``. All a black-box audit may use.
         decision: how a score becomes a decision.
+        decided: of answers recorded for certain rows: whether each got the positive label ``(rows,)``, where that
+            stands beside the scores.
         module: for white-box audits; in evaluation mode.
         read: raw inputs → the arrays that `module` is called with, where these are not the columns themselves
             (texts as ids).
@@ -80,6 +82,8 @@ class Subject:
             where a text is too short; of a language model.
         secrets: what was planted into the texts it learned from.
         relatives: role → another subject it is compared with.
+        members: seed → the model of a recipe under it, where the subject is the recipe and not one artefact; audits
+            are then put to each (`stability`).
         card: how it came to be.
         said: what it was asked already, and its answers (`answers_of`); not part of what it is.
     """
@@ -89,6 +93,7 @@ class Subject:
     digest: str
     decision: Decision
     predict: Callable[[Inputs], Array]
+    decided: Array | None = None
     module: nn.Module | None = None
     read: Callable[[Inputs], tuple[Array, ...]] | None = None
     refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
@@ -98,6 +103,7 @@ class Subject:
     recites: Callable[[Inputs, int, int], Array] | None = None
     secrets: tuple[Secret, ...] = ()
     relatives: Mapping[str, Subject] = field(default_factory=dict)
+    members: Mapping[str, Subject] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     said: dict[Any, Array] = field(default_factory=dict, repr=False, compare=False)
 
@@ -333,6 +339,8 @@ def scores_of(subject: Subject, cohort: Cohort) -> Array:
 
 def has_scores(subject: Subject, cohort: Cohort) -> bool:
     """Whether there is more than a decision for each row: a table may hold decisions only."""
+    if subject.card.get("decisions_only"):
+        return False
     return subject.kind != "table" or bool(cohort.roles.get("score"))
 
 
@@ -343,6 +351,8 @@ def decisions_of(subject: Subject, cohort: Cohort) -> Array:
     """
     if subject.kind == "table" and cohort.roles.get("prediction"):
         return cohort.binary(column_of(cohort, "prediction"))
+    if subject.decided is not None:
+        return subject.decided
     threshold = 0.5 if subject.decision.threshold is None else subject.decision.threshold
     return scores_of(subject, cohort) >= threshold
 
