@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
+import msgspec
 import numpy as np
 import pytest
 from cohorts import rng, subject
 
+from rai_bigmodel.accounting import Ledger
+from rai_bigmodel.accounting import Privacy as Promise
 from rai_bigmodel.audits import privacy_references
 from rai_bigmodel.audits.privacy import Privacy
 from rai_bigmodel.errors import InputError
@@ -138,11 +142,17 @@ def test_a_private_models_references_come_from_its_plain_twin_and_lira_is_refuse
     """Nothing learns from a row that ε covers, and the evidence says why LiRA was not tried."""
     data, taught = parts(), []
     plain = memorising(data.train, taught=taught)
-    private = dataclasses.replace(plain, refit=None, card={"ledger": {"epsilon": 1}}).related(plain=plain)
+    promise = Promise(noise_multiplier=2.0, delta=1e-5, sample_rate=0.1, expected_batch_size=20)
+    ledger = Ledger.of(promise, noise_multiplier=2.0, steps=20)
+    private = dataclasses.replace(plain, refit=None, card={"ledger": msgspec.to_builtins(ledger)})
+    private = private.related(plain=plain)
     found = privacy_references.lira(private, data, rng())
     scores = privacy_references.rmia(private, data, 1, rng())
 
     assert "its ε would not count" in found
+    once, together = map(float, re.search(r"turn (\S+) into (\S+)\)", found).groups())
+    assert once == pytest.approx(ledger.epsilon_claimed, rel=1e-3)
+    assert together > 2 * once
     assert len(taught) == 2
     assert not set().union(*map(rows_of, taught)) & rows_of(data.train)
     assert scores[0].shape == (200,)
