@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.training.clipping_layers import plain_layers, watched
 from rai_bigmodel.training.clipping_look import OTHER_PATH, check_losses, look, tensors
 from rai_bigmodel.training.clipping_tape import Tape, Unseen
 
@@ -41,12 +42,14 @@ class Clipper:
         weights: its trainable parameters.
         names: id of each trainable parameter → its name.
         layout: use of a parameter → whether its result has the rows first; found out at the first batch.
+        layers: those that make all use of the parameters, if there are such; the same.
     """
 
     module: nn.Module
     weights: tuple[Tensor, ...]
     names: dict[int, str]
     layout: dict[Any, str] = field(default_factory=dict)
+    layers: dict[nn.Module, int] = field(default_factory=dict)
 
     def accumulate(
         self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float, scale: float = 1.0
@@ -92,17 +95,25 @@ class Clipper:
             except Unseen:
                 raise InputError(OTHER_PATH) from None
         with torch.no_grad():
-            squares = tape.finished()
-            lengths = squares.sqrt()
-            factors = (clip / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)).clamp_(max=1)
-            factors *= scale
+            lengths = tape.finished().sqrt_()
+            # A row without a gradient is of length 0, and its factor the largest.
+            factors = lengths.reciprocal().mul_(clip * scale).clamp_(max=scale)
             for weight in self.weights:
-                if id(weight) in tape.kept:
-                    share = tape.kept.pop(id(weight))
+                share = tape.kept.pop(id(weight), None)
+                if share is not None:
                     share.add_to(weight.grad, factors)  # type: ignore[arg-type]  # made above
         return lengths
 
     def _pass(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> Tape:
+        if self.layers:
+            tape = Tape(self.names, self.layout, rows)
+            with _quiet(self.module), watched(tape, self.layers):
+                losses = loss_per_row(*batch)
+            check_losses(losses, rows)
+            if not losses.requires_grad or not tape.backward(losses, self.weights):
+                return tape
+            # Something else uses a parameter, too: watch everything.
+            self.layers.clear()
         tape = Tape(self.names, self.layout, rows)
         with _quiet(self.module), tape:
             losses = loss_per_row(*batch)
@@ -118,6 +129,8 @@ class Clipper:
     def _look(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> None:
         with _quiet(self.module):
             self.layout.update(look(self.module, self.names, loss_per_row, batch, rows))
+        self.layers.clear()
+        self.layers.update(plain_layers(self.module, self.names, self.layout))
 
 
 def clipper(module: nn.Module) -> Clipper:

@@ -333,7 +333,8 @@ class Tied:
 
 def squared(g: Tensor) -> Tensor:
     """The squared length of each row, ``(B,)``, in float32 at least."""
-    return torch.linalg.vector_norm(_floats(g).flatten(1), dim=1).square_()
+    g = _floats(g)
+    return torch.linalg.vector_norm(g if g.dim() == 2 else g.flatten(1), dim=1).square_()
 
 
 def products(x: Tensor) -> Tensor:

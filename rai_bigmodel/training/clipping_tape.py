@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -192,7 +192,8 @@ class Tape(Uses):
         made = given
         if read is not None and given._is_view() and given._base is not None:  # noqa: SLF001 - no other way to ask
             made = given._base  # noqa: SLF001
-        self.edges.append(get_gradient_edge(made))
+        assert made.grad_fn is not None
+        self.edges.append(GradientEdge(made.grad_fn, made.output_nr))
         self.records.append((back, read, read._version if read is not None else 0, weight))  # noqa: SLF001
 
     def apply(self, forward: Any, backward: Any, read: Sequence[Tensor]) -> Any:
