@@ -399,6 +399,14 @@ def remove_folder(path: PathLike) -> None:
         Path(path).rmdir()
 
 
+def remove_with_files(path: str | os.PathLike[str]) -> None:
+    """Remove a folder and the plain files in it, if it is there; what else it holds is refused."""
+    if Path(path).is_dir():
+        for inside in regular_files(path).values():
+            remove(inside)
+        remove_folder(path)
+
+
 def regular_files(folder: PathLike) -> dict[str, Path]:
     """Name → path of everything in a folder; what is not a plain file (a link, a folder) is refused."""
     out = {}

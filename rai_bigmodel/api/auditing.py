@@ -91,9 +91,10 @@ def audit_file(
         AuditFile,
         Predictions,
         audits_asked,
+        named,
         predictions_of,
         splits_of,
-        subject_of,
+        subject_named,
         with_facts,
     )
     from rai_bigmodel.collect import collect
@@ -109,15 +110,17 @@ def audit_file(
     if only:
         audits = {name: given for name, given in audits.items() if name in only}
     loaded = audits_asked(audits, where=where)
-    if isinstance(asked.subject, Predictions):
+    if isinstance(named(asked.subject, where), Predictions):
         subject, splits = predictions_of(asked, where, here)
     else:
         if asked.data is None:
             msg = f"{where}: $.data: this key is required beside a model"
             raise InputError(msg)
         splits = splits_of(asked.data, where, here)
-        subject = subject_of(here / asked.subject)
-    subject = subject.related(**{role: subject_of(here / p) for role, p in asked.relatives.items()})
+        subject = subject_named(asked, where, here, splits)
+    subject = subject.related(
+        **{role: subject_named(asked, where, here, splits, role) for role in asked.relatives}
+    )
     facts = {"label_means": asked.label_means, "attributes_from": asked.attributes_from}
     splits = with_facts(splits, facts)
     return collect(
@@ -195,25 +198,36 @@ def audit_model(
     truth: str,
     sensitive: Sequence[str],
     positive: str = "",
+    threshold: float | None = None,
+    features: Sequence[str] = (),
+    inputs: Mapping[str, Sequence[str]] | None = None,
+    labels: Sequence[str] = (),
+    output: str = "",
     identifier: str | None = None,
     weight: str | None = None,
     intersections: bool = True,
     seed: int = 0,
     on_audit: OnAudit | None = None,
 ) -> Dossier:
-    """Audit an ONNX file that `export` wrote on a csv or parquet of the columns it reads; loads no torch.
+    """Audit an ONNX file on a csv or parquet of the columns it reads; loads no torch.
 
-    The model is scanned before it is loaded. How it decides stands in the file.
+    The model is scanned before it is loaded. In a file that `export` wrote stands what it reads and how it decides; of
+    any other it is declared here.
 
     Args:
         truth: the column of outcomes.
         sensitive: as in `audit_predictions`.
-        positive: refused where the model's score is that of another label.
+        positive: the label whose score counts; refused where the model's score is that of another one.
+        threshold: a score at or above it is a positive decision; 0.5 unless said otherwise.
+        features: the columns of a foreign model's one input, in its order.
+        inputs: of a foreign model with several inputs, name → its columns.
+        labels: what a foreign model decides between, in the order of its probabilities.
+        output: which output of a foreign model holds scores or probabilities, where there are several.
         identifier: a column that only names rows.
         weight: a column of weights above 0, for the fairness audit.
 
     Raises:
-        InputError: the model is unsafe or not one of ours, or the data lack a column.
+        InputError: the model is unsafe, or says nothing of itself and nothing is declared, or the data lack a column.
     """
     from rai_bigmodel.asking import audits_asked, of_model
     from rai_bigmodel.collect import collect
@@ -225,7 +239,15 @@ def audit_model(
         "id": (identifier,) if identifier else (),
         "weight": (weight,) if weight else (),
     }
-    subject, splits = of_model(model, data, roles=roles, positive=positive)
+    foreign = {
+        "features": tuple(features),
+        "inputs": {name: tuple(read) for name, read in (inputs or {}).items()},
+        "labels": tuple(labels),
+        "output": output,
+    }
+    subject, splits = of_model(
+        model, data, roles=roles, positive=positive, threshold=threshold, foreign=foreign
+    )
     asked = _asked(columns, sensitive, intersections=intersections)
     return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
 

@@ -18,6 +18,8 @@ from rai_bigmodel.errors import RaiError
         "    --sensitive race --sensitive sex --out reports/scored",
         "rai audit audit.yaml --out reports/loan --resume",
         "rai audit --model loan.onnx --data held_out.csv --truth repaid --sensitive race --out reports/loan",
+        "rai audit --model theirs.onnx --feature age --feature income --positive yes --threshold 0.6 \\",
+        "    --data held_out.csv --truth repaid --sensitive race --out reports/theirs",
     )
 )
 @click.argument("file", required=False, type=click.Path(), metavar="[AUDIT.yaml]")
@@ -33,7 +35,35 @@ from rai_bigmodel.errors import RaiError
     metavar="FILE",
     help="A csv, a parquet file or a folder of parquet, in place of AUDIT.yaml.",
 )
-@click.option("--model", metavar="FILE.onnx", help="A model that rai export wrote, in place of AUDIT.yaml.")
+@click.option(
+    "--model",
+    metavar="FILE.onnx",
+    help="An exported model, in place of AUDIT.yaml; one that rai export did not write needs --feature or --input.",
+)
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="COL",
+    help="A column that a foreign --model reads, in its order (repeatable).",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=COL[,COL]",
+    help="An input of a foreign --model with several, and its columns (repeatable).",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="LABEL",
+    help="What a foreign --model decides between, in the order of its probabilities (repeatable).",
+)
+@click.option(
+    "--output", default="", metavar="NAME", help="Which output of a foreign --model holds its scores."
+)
 @click.option("--data", metavar="FILE", help="The rows that --model is audited on: a csv or parquet.")
 @click.option("--truth", metavar="COL", help="The column of outcomes.")
 @click.option("--prediction", metavar="COL", help="The column of decisions.")
@@ -107,16 +137,18 @@ def audit(
         assert out is not None
         files.refuse_unwritable(out)
         intersections = not columns.pop("no_intersections")
+        foreign = {name: columns.pop(name) for name in ("features", "labels", "output", "inputs")}
+        foreign["inputs"] = _inputs(foreign["inputs"])
         how = {"intersections": intersections, "on_audit": progress, **columns}
         if model is not None and data is not None:
-            given = [
-                f"--{name}" for name in ("prediction", "score", "threshold") if how.pop(name) is not None
-            ]
-            if given:
-                msg = f"{', '.join(given)} goes with --predictions; the model's file says how it decides"
+            if given := [f"--{name}" for name in ("prediction", "score") if how.pop(name) is not None]:
+                msg = f"{', '.join(given)} goes with --predictions; a model gives its own"
                 raise click.UsageError(msg, click.get_current_context())
-            dossier = api.audit_model(model, data, **how)
+            dossier = api.audit_model(model, data, **how, **foreign)
         else:
+            if given := [f"--{name.removesuffix('s')}" for name, value in foreign.items() if value]:
+                msg = f"{', '.join(given)} goes with --model"
+                raise click.UsageError(msg, click.get_current_context())
             dossier = api.audit_predictions(predictions, **how)
     api.save(dossier, out)
     record(dossier, out)
@@ -128,6 +160,18 @@ def audit(
     for evidence in broken:
         say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 3)
     return 3 if broken else 0
+
+
+def _inputs(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """``NAME=COL,COL`` as name → columns."""
+    found = {}
+    for one in given:
+        name, equals, read = one.partition("=")
+        if not equals or not name or not read:
+            msg = f"--input must be NAME=COL or NAME=COL,COL, got {one!r}"
+            raise click.UsageError(msg, click.get_current_context())
+        found[name] = tuple(read.split(","))
+    return found
 
 
 def _refuse_columns(columns: dict[str, Any]) -> None:

@@ -55,18 +55,20 @@ def fp16(content: bytes, *rows: Inputs) -> bytes:
     return _said(model, content, "fp16")
 
 
-def int8(content: bytes, calibration: Inputs | None) -> bytes:
+def int8(content: bytes, calibration: Inputs | None, *, static: bool | None = None) -> bytes:
     """The file with weights, and most of what flows, in whole numbers of 8 bits.
 
     Args:
-        calibration: raw rows that ranges are measured on; only a net with convolutions needs them.
+        calibration: raw rows that ranges are measured on.
+        static: whether ranges are measured beforehand; by default only for a net with convolutions.
 
     Raises:
-        InputError: it has convolutions and no calibration rows were given, or one cannot be read.
+        InputError: calibration rows are needed and none were given, or one cannot be read.
     """
     onnx = _onnx()
     model = onnx.load_from_string(content)
-    static = any(node.op_type in _CONVOLUTIONS for node in model.graph.node)
+    if static is None:
+        static = any(node.op_type in _CONVOLUTIONS for node in model.graph.node)
     if static and calibration is None:
         msg = (
             f"{_name(content)}: 8 bits for convolutions need calibration rows, and the run's own are not at hand; "

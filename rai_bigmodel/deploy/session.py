@@ -64,6 +64,10 @@ class About(Record, omit_defaults=True):
         return Reads(features=self.features, numbers={name: Input() for name in self.features})
 
 
+class NotOurs(InputError):
+    """An ONNX model that does not say what it reads and how it decides."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Session:
     """An ONNX model ready to score rows.
@@ -202,15 +206,18 @@ def open_session(
         beside: the files that hold its weights, where they are not in the bytes themselves.
 
     Raises:
-        InputError: the bytes are not an ONNX model, keep their weights in other files, or lack the
-            metadata that say which columns they read and how they decide.
+        NotOurs: the bytes lack the metadata that say which columns they read and how they decide.
+        InputError: they are not an ONNX model, or keep their weights in other files.
         MissingExtra: onnxruntime is not installed.
     """
     runtime = runtime_of(content, where=where, threads=threads, beside=beside)
     about = runtime.get_modelmeta().custom_metadata_map.get(KEY)
     if about is None:
-        msg = f"{where}: lacks the metadata {KEY!r} (columns and decision); it was not written by rai export"
-        raise InputError(msg)
+        msg = (
+            f"{where}: lacks the metadata {KEY!r} (columns and decision); it was not written by rai export: say which "
+            "columns it reads (--feature COL, or subject: {model: …, features: […]} in audit.yaml)"
+        )
+        raise NotOurs(msg)
     record = files.parse_json(about.encode(), About, where=f"{where}: metadata {KEY!r}")
     inputs, reads = runtime.get_inputs(), record.read
     kinds = kinds_read(reads)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.distributed import World
     from rai_bigmodel.training.private import Engine
-    from rai_bigmodel.training.recipe import Train
+    from rai_bigmodel.training.recipe import Distil, Train
     from rai_bigmodel.training.rows import Rows
 
 OnStep = Callable[..., None]
@@ -33,7 +34,11 @@ SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Course:
-    """What a loop needs and does not change, but for the weights."""
+    """What a loop needs and does not change, but for the weights.
+
+    Args:
+        distil: how a teacher's answers count, where the rows have them.
+    """
 
     module: Any
     optimizer: torch.optim.Optimizer
@@ -47,6 +52,7 @@ class Course:
     world: World
     keeper: Keeper | None
     on_step: OnStep | None
+    distil: Distil | None = None
 
     def private(self, engine: Engine) -> Course:
         """The same with the engine's generators, which decide how it goes on."""
@@ -85,11 +91,14 @@ class Clock:
 
     def keep(self, *, epoch_ended: bool) -> None:
         """Write a checkpoint if one is due."""
-        keeper, every = self.course.keeper, self.course.settings.every
-        if keeper is None or not self.course.world.first:
+        keeper, every, world = self.course.keeper, self.course.settings.every, self.course.world
+        if keeper is None or not (world.first or world.spread):
             return
         now = time.perf_counter()
         due = epoch_ended and now - self.kept_at >= SECONDS if every is None else self.place.step % every == 0
+        if world.spread and every is None and epoch_ended:
+            # Clocks differ, and all have to write: the first one's counts.
+            due = world.each_says(due)[0]
         if due:
             self.place.seconds = self.before + now - self.began
             keeper.save(self.place)
@@ -103,18 +112,23 @@ class Clock:
         return f"the checkpoint of step {self.kept_step:,} is in {self.course.keeper.folder}"
 
 
-@torch.inference_mode()
 def calibration_loss(course: Course) -> float:
     """The mean loss of the calibration rows, in float32 and without dropout."""
     module, aim, rows = course.module, course.aim, course.calibration
     size = BATCH if module.reads.features and len(rows.inputs) == 1 else BATCH_OF_ARRAYS
     module.eval()
     world, total, counted = course.world, 0.0, 0
-    for start in range(world.rank * size, rows.rows, world.size * size):
-        some = rows.take(slice(start, start + size), course.device)
-        out = module(*some.inputs)
-        total += float(losses.total(aim, module, out, some.inputs, some.y))
-        counted += losses.count(aim, some.inputs)
+    # What is brought together for a pass must not be an inference tensor: the next one writes into it.
+    with torch.no_grad() if world.spread else torch.inference_mode():
+        for turn in range(math.ceil(rows.rows / size / world.size)):
+            start = (turn * world.size + world.rank) * size
+            mine = start < rows.rows
+            # One row, which does not count, where the others wait for this process to compute as well.
+            some = rows.take(slice(start, start + size) if mine else slice(0, 1), course.device)
+            out = module(*some.inputs)
+            if mine:
+                total += float(losses.total(aim, module, out, some.inputs, some.y))
+                counted += losses.count(aim, some.inputs)
     module.train()
     return world.total(total, course.device) / world.total(counted, course.device)
 

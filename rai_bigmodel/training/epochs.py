@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from rai_bigmodel.training import losses
+from rai_bigmodel.training import losses, teaching
 from rai_bigmodel.training.card import Moment
 from rai_bigmodel.training.course import Clock, calibration_loss, halve
 from rai_bigmodel.training.steps import diverged, rate_at, set_rate
@@ -81,7 +81,7 @@ def _gradient(course: Course, place: Place, net: Any, batch: torch.Tensor) -> tu
     while True:
         course.optimizer.zero_grad()
         try:
-            parts = mine.split(math.ceil(len(mine) / place.parts))
+            parts = world.parts(mine, place.parts, of=len(batch))
             value = _in_parts(course, net, parts, weight, of=counted)
         except (RuntimeError, MemoryError) as error:
             halve(place, error, len(batch), world)
@@ -101,7 +101,13 @@ def _in_parts(course: Course, net: Any, parts: Sequence[torch.Tensor], weight: i
                     out = net(*some.inputs)
             else:
                 out = net(*some.inputs)
-            loss = losses.share(course.aim, course.module, out, some.inputs, some.y, w=some.w_N, of=of)
+            learned = (course.aim, course.module, out, some.inputs, some.y)
+            if some.taught_NK is None or course.distil is None:
+                loss = losses.share(*learned, w=some.w_N, of=of)
+            else:
+                loss = teaching.share(
+                    *learned, taught_BK=some.taught_NK, how=course.distil, w=some.w_N, of=of
+                )
             (loss if weight == 1 else loss * weight).backward()
         value += loss.item()
     return value

@@ -8,34 +8,49 @@ is computed from the held-out rows. Under ``torchrun`` several processes share a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from msgspec import UNSET
 
 from rai_bigmodel import accounting, files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
+from rai_bigmodel.nets.lora import merge
 from rai_bigmodel.subject import data_id
-from rai_bigmodel.training import aims, cost, distributed, losses, private, probe
+from rai_bigmodel.training import aims, cost, distributed, losses, private, probe, spread, teaching
 from rai_bigmodel.training.card import Card, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of
 from rai_bigmodel.training.course import Course, OnStep, with_pace
+from rai_bigmodel.training.descent import (
+    Kin,
+    kin_of,
+    notes_on_descent,
+    origins_of,
+    promised,
+    refuse_false_epsilon,
+)
 from rai_bigmodel.training.draws import in_draws
 from rai_bigmodel.training.epochs import in_epochs
 from rai_bigmodel.training.measured import reads_of
-from rai_bigmodel.training.recipe import Net, Recipe, Train, learning_rate
+from rai_bigmodel.training.planting import planted
+from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, Train, learning_rate
+from rai_bigmodel.training.recompute import recomputing
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
 from rai_bigmodel.training.scoring import answers, score_columns
 from rai_bigmodel.training.steps import optimizer_of, threads
+from rai_bigmodel.training.taken import begin_with, reads_like
 from rai_bigmodel.training.threshold import matching
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rai_bigmodel.accounting import Privacy
     from rai_bigmodel.nets import Input
@@ -56,6 +71,8 @@ def train_recipe(
     on_step: OnStep | None = None,
     folder: PathLike | None = None,
     resume: bool = False,
+    here: PathLike = ".",
+    kin: Kin | None = None,
 ) -> Run:
     """Train what a recipe describes, on `splits`: ``datasets.by_name(recipe.data)``, or others of its kind.
 
@@ -64,20 +81,22 @@ def train_recipe(
             ratios matter. The calibration rows, which stop the training and set the threshold, are not weighted.
         folder: where resumable checkpoints are kept (`training.resume.clear` takes them away); ``None``: nowhere.
         resume: go on from the checkpoint in `folder`.
+        here: the folder that the runs which the recipe begins with are looked for in.
+        kin: those runs, where they are at hand.
 
     Raises:
-        InputError: the data or the weights do not fit the recipe, or there is nothing to resume.
+        InputError: the data, the weights or a run to begin with do not fit the recipe, or there is nothing to resume.
         TrainingDiverged: the loss stopped being a number.
     """
     where = None if folder is None else Path(folder)
+    recipe, kin = kin_of(recipe, here=here, given=kin)
     with (
         threads(recipe.train.threads),
         own_randomness(recipe.seed),
         distributed.processes(recipe) as world,
     ):
-        return _train(
-            recipe, splits, weights, on_step if world.first else None, where, world=world, resume=resume
-        )
+        on_step = on_step if world.first else None
+        return _train(recipe, splits, weights, on_step, where, kin=kin, world=world, resume=resume)
 
 
 def train(
@@ -91,6 +110,9 @@ def train(
     inputs: Mapping[str, Input] | None = None,
     weights: Array | None = None,
     on_step: OnStep | None = None,
+    parent: Run | None = None,
+    freeze: Sequence[str] = (),
+    teacher: Run | None = None,
     **settings: Any,
 ) -> Run:
     """Train a network on the training rows of `splits`.
@@ -105,8 +127,11 @@ def train(
         on_step: called after every step with (step, steps, loss) or (step, steps, loss, pace); the loss of a
             private training is that of the calibration rows, because the loss of training rows would spend
             privacy outside the ledger.
+        parent: a run whose weights are taken over (`recipe.From`, which ``start=`` says in full).
+        freeze: parts that keep them.
+        teacher: a run whose answers are learned beside the outcomes (`recipe.Distil`, which ``distil=`` says in full).
         settings: whatever else ``Train`` or ``Recipe`` know: ``optimizer``, ``lr``, ``batch_size``,
-            ``patience``, ``text`` …
+            ``patience``, ``text``, ``prune`` …
 
     Raises:
         InputError: the data or a setting cannot be used.
@@ -118,6 +143,10 @@ def train(
         if key not in {*Train.__struct_fields__, *of_recipe}:
             what = "train: setting"
             raise InputError.unknown(what, key, {*Train.__struct_fields__, *of_recipe})
+    if parent is not None and "start" not in settings:
+        settings["start"] = From(run=parent.name, freeze=tuple(freeze))
+    if teacher is not None and "distil" not in settings:
+        settings["distil"] = Distil(run=teacher.name)
     recipe = Recipe(
         data="",
         net=Net.of(net),
@@ -128,7 +157,7 @@ def train(
         name=name,
         **{k: v for k, v in settings.items() if k in of_recipe},
     )
-    return train_recipe(recipe, splits=splits, weights=weights, on_step=on_step)
+    return train_recipe(recipe, splits=splits, weights=weights, on_step=on_step, kin=Kin(parent, teacher))
 
 
 def _train(
@@ -138,20 +167,34 @@ def _train(
     on_step: OnStep | None,
     folder: Path | None,
     *,
+    kin: Kin,
     world: World,
     resume: bool,
 ) -> Run:
     started = time.perf_counter()
     settings, privacy = recipe.train, recipe.privacy
     rows, calibrate = usable(splits, truth=aims.loss_of(recipe) not in {"reconstruction", "language_model"})
+    refuse_false_epsilon(recipe, kin, rows)
+    if recipe.canaries is not None:
+        if aims.loss_of(recipe) != "language_model" or counting is not None:
+            msg = "canaries are planted into the texts of a language model, whose rows count alike"
+            raise InputError(msg)
+        rows = planted(recipe, rows)
     aim = aims.aim_of(recipe, rows, rows if privacy is None else calibrate)
-    reads, constants_from = reads_of(recipe, rows, calibrate)
+    if kin.parent is None:
+        reads, constants_from = reads_of(recipe, rows, calibrate)
+    else:
+        reads, constants_from = reads_like(kin.parent.card, recipe, rows), f"those of {kin.parent.name}"
     generator = torch.Generator().manual_seed(recipe.seed)
     device = _device(world.device(settings.device))
-    module = (
-        recipe.net.config.build(reads, outputs=aim.outputs(reads), generator=generator).to(device).train()
-    )
+    module = recipe.net.config.build(reads, outputs=aim.outputs(reads), generator=generator)
+    if kin.parent is not None:
+        begin_with(kin.parent, module, recipe=recipe, aim=aim, rows=rows, generator=generator)
+    moved = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    module = module.to(device).train()
     train_rows, calibration = Rows.of(rows, reads, aim), Rows.of(calibrate, reads, aim)
+    if kin.teacher is not None:
+        train_rows = replace(train_rows, taught_NK=teaching.answers_of(kin.teacher, rows, aim))
     data = {"train": data_id(rows), "calibrate": data_id(calibrate)}
     if counting is not None:
         if privacy is not None:
@@ -165,8 +208,10 @@ def _train(
     if counting is not None:
         train_rows = train_rows.weighted(counting)
     lr = learning_rate(recipe)
-    optimizer = optimizer_of(module.parameters(), settings, lr)
     flops = cost.flops_of(module, tuple(x[:1].to(device) for x in calibration.inputs))
+    if world.spread:
+        spread.spread(module, world, device)
+    optimizer = optimizer_of(module.parameters(), settings, lr)
 
     keeper = None
     if folder is not None:
@@ -178,6 +223,7 @@ def _train(
             optimizer=optimizer,
             generators={"order": generator},
             secret=privacy is not None,
+            world=world,
         )
     course = Course(
         module=module,
@@ -192,12 +238,14 @@ def _train(
         world=world,
         keeper=keeper,
         on_step=with_pace(on_step),
+        distil=None if recipe.distil is UNSET else recipe.distil,
     )
     with cost.metering(settings.energy_in if world.first else None) as meter:
         if privacy is None:
-            ledger = seen = None
+            ledger, seen = promised(recipe, kin)
             place = course.begin(resume=resume)
-            kept = in_epochs(course, place, generator)
+            with recomputing(module) if settings.recompute else contextlib.nullcontext():
+                kept = in_epochs(course, place, generator)
         else:
             kept = max(1, round(settings.epochs / privacy.sample_rate))
             noise = accounting.noise_for(privacy, kept)
@@ -231,7 +279,11 @@ def _train(
             ledger = accounting.Ledger.of(
                 privacy, noise_multiplier=noise, steps=kept, generator=engine.way.generator
             )
+    if world.spread:
+        module = spread.whole(module, recipe.net.config.build(reads, outputs=aim.outputs(reads)))
     module.to("cpu").eval()
+    if recipe.start is not UNSET and recipe.start.lora is not None:
+        merge(module)
 
     decision, decision_from = _decided(aim, module, calibration)
     largest = settings.batch_size if privacy is None else math.ceil(privacy.expected_batch_size)
@@ -249,7 +301,7 @@ def _train(
         threads=settings.threads,
         history=tuple(place.history),
         kept_step=kept,
-        parameters=sum(p.numel() for p in module.parameters() if p.requires_grad),
+        parameters=moved,
         wall_seconds=round(place.seconds + time.perf_counter() - started, 3),
         flops_per_example=flops,
         device=device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
@@ -259,7 +311,11 @@ def _train(
         energy=meter.energy,
         ledger=ledger,
         conformance=seen,
-        notes=notes_on(recipe, rows, constants_from, place.parts, one_machine=world.one_machine),
+        notes=(
+            *notes_on(recipe, rows, constants_from, place.parts, one_machine=world.one_machine),
+            *notes_on_descent(recipe, kin),
+        ),
+        origins=origins_of(recipe, kin) or UNSET,
     )
     return Run(module=module, card=card)
 
