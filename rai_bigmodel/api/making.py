@@ -74,10 +74,11 @@ def train_recipe(
     here = Path(path).parent
     splits = datasets.by_name(written.data, here=here)
     run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume, here=here)
-    if distributed.told().first:
-        checkpoint.save_run(run, out)
-        # Last: until the run is there, the checkpoint is all there is of it.
-        checkpoints.clear(out)
+    with distributed.first_writes() as mine:
+        if mine:
+            checkpoint.save_run(run, out)
+            # Last: until the run is there, the checkpoint is all there is of it.
+            checkpoints.clear(out)
     return run
 
 
@@ -124,9 +125,10 @@ def train_seeds(
                 continue
         stopped = resume and (folder / checkpoints.FOLDER / checkpoints.STATE).is_file()
         run = fit.train_recipe(one, splits=splits, on_step=on_step, folder=folder, resume=stopped, kin=kin)
-        if distributed.told().first:
-            checkpoint.save_run(run, folder)
-            checkpoints.clear(folder)
+        with distributed.first_writes() as mine:
+            if mine:
+                checkpoint.save_run(run, folder)
+                checkpoints.clear(folder)
         runs[seed] = run
     if distributed.told().first:
         several.save(out, runs)

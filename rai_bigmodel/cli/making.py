@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rai_bigmodel.cli.terminal import Progress, example, print_verdict, process, quietly, say
+from rai_bigmodel.cli.terminal import Progress, example, print_verdict, process, quietly, say, stoppable
 
 
 @click.command(**example("rai demo", "rai demo --out reports/first-try"))
@@ -86,12 +86,13 @@ def train(recipe: str, out: str | None, *, resume: bool, seeds: int | None, quie
         progress(f"train{said} · {speed} · {minutes}:{seconds:02d} left ·", step, of)
 
     how: dict[str, Any] = {"out": out, "resume": resume, "on_step": on_step if progress.on else None}
-    if seeds is None:
-        runs = {Path(out): api.train_recipe(recipe, **how)}
-    else:
-        runs = {
-            Path(out) / f"seed-{s}": run for s, run in api.train_seeds(recipe, seeds=seeds, **how).items()
-        }
+    with stoppable():
+        if seeds is None:
+            runs = {Path(out): api.train_recipe(recipe, **how)}
+        else:
+            runs = {
+                Path(out) / f"seed-{s}": run for s, run in api.train_seeds(recipe, seeds=seeds, **how).items()
+            }
     progress.clear()
     if not quiet and process() == 0:
         for folder, run in runs.items():
