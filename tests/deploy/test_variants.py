@@ -94,7 +94,9 @@ def run_of(name: str) -> tuple[Run, bytes]:
 def checked(name: str, content: bytes) -> parity.Parity:
     run, full = run_of(name)
     splits = splits_of(name)
-    return parity.check(run, content, held_out=splits.held_out, calibrate=splits.calibrate, full=full)
+    return parity.check(
+        parity.of_run(run), content, held_out=splits.held_out, calibrate=splits.calibrate, full=full
+    )
 
 
 @pytest.mark.parametrize("variant", ["fp16", "int8"])
@@ -150,7 +152,7 @@ def test_z34_overflow_in_half_precision_is_found_although_a_cpu_hides_it() -> No
 
     with pytest.raises(CheckFailed, match=r"overflows: .* reaches 1e\+09, half precision ends at 65,504"):
         checked("mlp", naive.SerializeToString())
-    assert checked("mlp", quantise.fp16(full, edges(run))).good
+    assert checked("mlp", quantise.fp16(full, edges(run.card.reads))).good
 
 
 def changed(content: bytes, change: object) -> bytes:
@@ -241,7 +243,7 @@ def test_z35_labels_that_are_named_otherwise_are_found() -> None:
 
     found = parity.parity(run, changed(full, renamed), inputs_of(splits_of("mlp").held_out))
 
-    assert "names its labels ['1', '0'], the run ['0', '1']" in found.order
+    assert "names its labels ['1', '0'], what it was made from ['0', '1']" in found.order
 
 
 # --- rows that share a range ------------------------------------------------------------------------
@@ -255,7 +257,7 @@ def test_a_row_far_out_that_moves_its_neighbours_is_found() -> None:
 
     with pytest.raises(CheckFailed, match="at the edges of what may come"):
         parity.check(
-            unlimited,
+            parity.of_run(unlimited),
             quantise.int8(full, None),
             held_out=splits.held_out,
             calibrate=splits.calibrate,
