@@ -45,7 +45,7 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
 
 
 def subject_of(given: Any, splits: Splits | None = None) -> Subject:
-    """A subject as it is, a trained run or its folder, an exported ONNX file, an estimator of scikit-learn, a function.
+    """A subject as it is, a run, its folder or one of seeds, an exported ONNX file, an estimator, a function.
 
     Args:
         splits: the rows, whose columns say what an estimator reads and what a function's scores are of.
@@ -66,6 +66,10 @@ def subject_of(given: Any, splits: Splits | None = None) -> Subject:
         if path.is_file():
             msg = f"{path}: a subject is the folder of a run or an .onnx file"
             raise InputError(msg)
+        if (path / "seeds.json").is_file():
+            from rai_bigmodel.subjects.of_seeds import of_seeds
+
+            return of_seeds(path)
     elif not hasattr(given, "card"):  # everything that is no run
         return _theirs(given, splits)
     from rai_bigmodel.subjects.of_run import of_run

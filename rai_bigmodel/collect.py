@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 import numpy as np
 
-from rai_bigmodel import dossier, files, plugins, unfinished
+from rai_bigmodel import dossier, files, plugins, stability, unfinished
 from rai_bigmodel import evidence as ev
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import data_id
@@ -63,7 +63,8 @@ def collect(
     Each audit has its own random numbers, so what else is run changes nothing.
 
     Args:
-        on: roles; audits that say ``primary_only`` run on the primary alone.
+        on: roles; audits that say ``primary_only`` run on the primary alone. A relative ``recipe`` with members is
+            always among them (`stability`).
         configuration: name → digest of what the run was configured by.
         on_audit: called with a name, how many are done and how many there are.
         folder: where what is found is kept until the whole is there (`unfinished`).
@@ -77,7 +78,14 @@ def collect(
         if role not in by_role:
             what = "on: role"
             raise InputError.unknown(what, role, by_role)
-    work = [(a, role) for a in asked for role in on if role == "primary" or not _primary_only(a.audit)]
+    if subject.members:
+        msg = f"{subject.name}: is a recipe, not the one model that may ship; it goes under relatives, as recipe"
+        raise InputError(msg)
+    seeds = subject.relatives.get("recipe")
+    if seeds is not None and seeds.members:
+        stability.refuse_other_recipe(subject, seeds)
+        on = tuple(dict.fromkeys((*on, "recipe")))
+    work = [(a, role) for a in asked for role in on if _asks(a.audit, role, by_role[role])]
     subjects = tuple(by_role[r].identity(r) for r in ("primary", *sorted(subject.relatives)))
     parts = [p for p in (splits.held_out, splits.calibrate, splits.train) if p is not None]
     made_from = {
@@ -135,9 +143,16 @@ def _primary_only(audit: Audit) -> bool:
     return bool(getattr(audit, "primary_only", False))
 
 
+def _asks(audit: Audit, role: str, subject: Subject) -> bool:
+    """Whether an audit is put to a subject: nothing is trained again for each of several seeds."""
+    return role == "primary" or not (_primary_only(audit) or (subject.members and "refit" in audit.needs))
+
+
 def _run(
     one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int
 ) -> list[tuple[str, ev.Evidence]]:
+    if subject.members:
+        return _spread(one, role, subject, splits, seed=seed)
     failure = ""
     try:
         if why := _unmet(one.audit, subject, splits):
@@ -176,6 +191,29 @@ def _run(
         )
 
     return [sealed(kept, clock=False), *([sealed(timed, clock=True)] if timed else [])]
+
+
+def _spread(
+    one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int
+) -> list[tuple[str, ev.Evidence]]:
+    """One piece of evidence for all members: how far their numbers lie apart."""
+    each = {s: _run(one, role, member, splits, seed=seed)[0][1] for s, member in subject.members.items()}
+    first = next(iter(each.values()))
+    failure = next((f"seed {s}: {e.failure}" for s, e in each.items() if e.failure), "")
+    said = (
+        f"The same recipe on the same rows under the seeds {', '.join(each)}: of each number the lowest and the "
+        "highest. p-values, times and pictures of single models are left out."
+    )
+    spread = () if failure else stability.spreads({s: e.measurements for s, e in each.items()})
+    whole = msgspec.structs.replace(
+        first,
+        subject=subject.identity(role),
+        measurements=spread,
+        exhibits=(),
+        notes=(said, *dict.fromkeys(n for e in each.values() for n in e.notes)),
+        failure=failure,
+    )
+    return [(dossier.file_name(one.name, role=role, label=one.label, clock=False), whole)]
 
 
 def _unweighted(audit: Audit, splits: Splits) -> tuple[str, ...]:

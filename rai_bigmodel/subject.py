@@ -80,6 +80,8 @@ class Subject:
             where a text is too short; of a language model.
         secrets: what was planted into the texts it learned from.
         relatives: role → another subject it is compared with.
+        members: seed → the model of a recipe under it, where the subject is the recipe and not one artefact; audits
+            are then put to each (`stability`).
         card: how it came to be.
         said: what it was asked already, and its answers (`answers_of`); not part of what it is.
     """
@@ -98,6 +100,7 @@ class Subject:
     recites: Callable[[Inputs, int, int], Array] | None = None
     secrets: tuple[Secret, ...] = ()
     relatives: Mapping[str, Subject] = field(default_factory=dict)
+    members: Mapping[str, Subject] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
     said: dict[Any, Array] = field(default_factory=dict, repr=False, compare=False)
 

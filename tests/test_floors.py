@@ -49,6 +49,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (3, "subjects", "numpy msgspec"),
     (4, "audits", "numpy msgspec captum torch sklearn"),
     (4, "mitigate", "numpy msgspec fairlearn"),
+    (5, "stability", "msgspec"),
     (5, "collect", "numpy msgspec"),
     (5, "asking", ""),
     (5, "verify", "numpy msgspec"),
@@ -70,7 +71,7 @@ ABSENT = {
     "policy": {"audits"},
     "report": {"audits"},
 }
-ONLY_IN = {"jinja2": "report/html.py", "babel": "report/html.py"}
+ONLY_IN = {"jinja2": "report/html.py", "babel": "report/language.py"}
 TOUCHES = {"files", "tables"}  # tables reads the user's rows, row by row, which no reader of whole files can
 TOUCHES_FILES = {"open", "read_text", "write_text", "read_bytes", "write_bytes", "mkdir", "unlink", "rename"}
 

@@ -1,23 +1,29 @@
 """Toy rows that several processes train on together, and how a test starts those processes.
 
-A test file that needs them is both: pytest collects it, and torchrun runs it as what each process does.
+A test file that needs them is both: pytest collects it, and torchrun runs what each process does of it.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from filelock import FileLock
 
 from rai_bigmodel import files
 from rai_bigmodel.subject import Splits
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training.recipe import Net, Recipe, Text, Train
+
+if TYPE_CHECKING:
+    import pytest
 
 NUMBERS, WORDS, PICTURES = ("a", "b"), ("text",), ("image",)
 
@@ -51,24 +57,50 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-def torchrun(program: list[str], *, processes: int = 2, timeout: int = 90) -> Any:
+def torchrun(program: list[str], *, processes: int = 2, timeout: int = 120) -> Any:
     """Run a Python program in several processes; what they said, and torchrun's exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    here = str(Path(__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
+    here = Path(__file__).parent
+    paths = os.pathsep.join([str(here), str(here / "training")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [*command, *program], capture_output=True, text=True, timeout=timeout, check=False, env=environment
     )
 
 
-def leave(folder: Path, mine: dict[str, Any]) -> None:
-    """What a process found, for the test to read."""
-    files.write_bytes(folder / f"{os.environ['RANK']}.json", json.dumps(mine).encode())
+PARTS = ("test_distributed_private", "test_spread", "test_distributed")
+"""Test files whose work two processes do in one launch: to import torch takes longer than most of it. Each has
+`begin(folder)`, what one process does before, and `share_the_work(folder)`; the last ends by losing a process."""
 
 
-def found_by_each(file: str, folder: Path, *, processes: int = 2) -> tuple[list[dict[str, Any]], str]:
-    """What each process of a test file left, in the order of their ranks, and what they said."""
-    done = torchrun([file, str(folder)], processes=processes)
-    assert done.returncode == 0, done.stderr
+@dataclass(frozen=True)
+class Shared:
+    """What two processes did: the folder of one test file, what each found, and what they said."""
 
-    return [json.loads((folder / f"{rank}.json").read_bytes()) for rank in range(processes)], done.stderr
+    folder: Path
+    found: list[dict[str, Any]]
+    said: str
+
+
+def shared_by_two(part: str, factory: pytest.TempPathFactory) -> Shared:
+    """The work of a test file, done once for all of them, whichever of pytest's workers asks first."""
+    base = factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "together"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "said").is_file():
+            for name in PARTS:
+                (folder / name).mkdir(parents=True)
+                importlib.import_module(name).begin(folder / name)
+            done = torchrun([__file__, str(folder)])
+            assert done.returncode == 0, done.stderr
+
+            (folder / "said").write_text(done.stderr, encoding="utf-8")
+    found = [json.loads((folder / part / f"{rank}.json").read_bytes()) for rank in (0, 1)]
+    return Shared(folder / part, found, (folder / "said").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    for name in PARTS:
+        there = Path(sys.argv[1]) / name
+        mine = importlib.import_module(name).share_the_work(there)
+        files.write_bytes(there / f"{os.environ['RANK']}.json", json.dumps(mine).encode())

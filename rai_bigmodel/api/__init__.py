@@ -20,7 +20,7 @@ from rai_bigmodel.api.judging import (
     save_verdict,
     starter_policy,
 )
-from rai_bigmodel.api.making import export, mitigate, mitigate_file, train, train_recipe
+from rai_bigmodel.api.making import export, mitigate, mitigate_file, train, train_recipe, train_seeds
 from rai_bigmodel.api.proving import sign, verify
 from rai_bigmodel.api.writing import (
     read_statements,
@@ -57,6 +57,7 @@ __all__ = [
     "starter_policy",
     "train",
     "train_recipe",
+    "train_seeds",
     "verify",
     "write_documents",
     "write_index",

@@ -1,4 +1,4 @@
-"""Which verbs make a model? ``train train_recipe export mitigate mitigate_file``."""
+"""Which verbs make a model? ``train train_recipe train_seeds export mitigate mitigate_file``."""
 
 from __future__ import annotations
 
@@ -75,11 +75,64 @@ def train_recipe(
     here = Path(path).parent
     splits = datasets.by_name(written.data, here=here)
     run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume, here=here)
-    if distributed.told().first:
-        checkpoint.save_run(run, out)
-        # Last: until the run is there, the checkpoint is all there is of it.
-        checkpoints.clear(out)
+    with distributed.first_writes() as mine:
+        if mine:
+            checkpoint.save_run(run, out)
+            # Last: until the run is there, the checkpoint is all there is of it.
+            checkpoints.clear(out)
     return run
+
+
+def train_seeds(
+    path: PathLike,
+    *,
+    out: PathLike,
+    seeds: int = 5,
+    resume: bool = False,
+    on_step: Callable[..., None] | None = None,
+) -> dict[int, Run]:
+    """Train what a recipe file describes under its own seed and those that follow; ``out/seed-7/`` … are runs.
+
+    ``relatives: {recipe: out/}`` in an ``audit.yaml``, or ``relatives={"recipe": out}``, then says how far each number
+    lies apart (`rai_bigmodel.stability`).
+
+    Args:
+        seeds: how many.
+        resume: keep the runs that are there and go on from the checkpoint of the one that was stopped.
+
+    Raises:
+        InputError: as in `train_recipe`; or the recipe is private, with the ε of all trainings together.
+        TrainingDiverged: the loss stopped being a number.
+    """
+    from rai_bigmodel import datasets
+    from rai_bigmodel.training import checkpoint, descent, distributed, fit, recipe
+    from rai_bigmodel.training import resume as checkpoints
+    from rai_bigmodel.training import seeds as several
+
+    files.refuse_unwritable(out)
+    here = Path(path).parent
+    written, kin = descent.kin_of(recipe.read(path), here=here)
+    each = several.under(written, seeds)
+    splits = datasets.by_name(written.data, here=here)
+    # What an earlier call finished must not stand beside half of a new one.
+    files.remove(Path(out) / several.SEEDS)
+    runs: dict[int, Run] = {}
+    for seed, one in each.items():
+        folder = several.folder_of(out, seed)
+        if resume and (folder / checkpoint.CARD).is_file():
+            run = checkpoint.load_run(folder)
+            if run.card.recipe == one:
+                runs[seed] = run
+                continue
+        stopped = resume and (folder / checkpoints.FOLDER / checkpoints.STATE).is_file()
+        run = fit.train_recipe(one, splits=splits, on_step=on_step, folder=folder, resume=stopped, kin=kin)
+        if distributed.told().first:
+            checkpoint.save_run(run, folder)
+            checkpoints.clear(folder)
+        runs[seed] = run
+    if distributed.told().first:
+        several.save(out, runs)
+    return runs
 
 
 def export(

@@ -23,12 +23,20 @@ def write_report(
     *,
     path: PathLike,
     statements: Statements | None = None,
+    lang: str = "en",
 ) -> Path:
-    """Write the page; without a verdict it says that nothing was judged."""
+    """Write the page; without a verdict it says that nothing was judged.
+
+    Args:
+        lang: ``en`` or ``zh``.
+
+    Raises:
+        InputError: there is no catalogue for the language.
+    """
     from rai_bigmodel.report.html import render
 
     path = Path(path)
-    page = render(dossier, verdict, statements=statements)
+    page = render(dossier, verdict, statements=statements, lang=lang)
     files.make_folder(path.parent)
     files.write_bytes(path, page)
     return path

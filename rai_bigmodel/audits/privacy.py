@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rai_bigmodel import accounting
 from rai_bigmodel.audits.privacy_canaries import check_count, of_canaries
 from rai_bigmodel.audits.privacy_costs import costs
-from rai_bigmodel.audits.privacy_ledger import conformance, epsilons, ledger_of, written
+from rai_bigmodel.audits.privacy_ledger import (
+    NO_LEDGER,
+    Claim,
+    check_claim,
+    claim_of,
+    conformance,
+    epsilons,
+    ledger_of,
+    written,
+)
 from rai_bigmodel.audits.privacy_membership import UNCOUNTED, of_membership
 from rai_bigmodel.audits.privacy_memory import exposures, extracted
 from rai_bigmodel.audits.privacy_references import check_references
@@ -17,6 +27,7 @@ from rai_bigmodel.subject import attributes_of
 if TYPE_CHECKING:
     import numpy as np
 
+    from rai_bigmodel.accounting import Ledger
     from rai_bigmodel.subject import Splits, Subject
 
 
@@ -45,6 +56,13 @@ class Privacy(Record, omit_defaults=True):
         extract: of a language model, so many training texts are begun, to see whether it goes on with them word for
             word; 0 leaves it out. Like `membership` it asks about training rows.
         prompt: so many words or characters of a text are told, and so many must follow.
+        claimed_epsilon, claimed_delta: what somebody says of a model trained elsewhere, whose card has no ledger. It is
+            evidence that was declared: it can fail a rule, and passes one only where the rule accepts that.
+        coin: with `membership`, each row was a member or not by an independent toss of a fair coin, and the auditor
+            can vouch for it. Only then the attacks give lower bounds of ε.
+
+    Raises:
+        InputError: a parameter is out of its range, or one goes without another that it needs.
     """
 
     attributes: tuple[str, ...] = ()
@@ -54,44 +72,53 @@ class Privacy(Record, omit_defaults=True):
     canaries: int = 0
     extract: int = 0
     prompt: int = 50
+    claimed_epsilon: float | None = None
+    claimed_delta: float | None = None
+    coin: bool = False
 
     question: ClassVar[str] = "What does training give away about the people in the data?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
     primary_only: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count(self.canaries)
+        check_references(self.references)
+        if self.extract < 0:
+            msg = f"privacy: extract must be 0 (no text) or more, got {self.extract}"
+            raise InputError(msg)
+        if self.prompt < 1:
+            msg = f"privacy: prompt must be at least 1 word or character, got {self.prompt}"
+            raise InputError(msg)
+        if (self.references or self.deep or self.coin) and not self.membership:
+            msg = "privacy: references, deep and coin are about membership: say membership: true as well"
+            raise InputError(msg)
+        check_claim(self.claimed_epsilon, self.claimed_delta)
+
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
         """Recompute from the card; compare on ``data.held_out``; with `membership`, attack ``data.train``.
 
         Raises:
-            InputError: the card's ledger cannot be read, there are too few canaries, or a row is a member and a
-                non-member.
+            InputError: the card's ledger cannot be read, or there is none to attack with canaries or one beside a
+                claim of the auditor's; or a row is a member and a non-member.
             MissingExtra: Opacus is not installed.
         """
-        check_count(self.canaries)
-        check_references(self.references)
-        if self.extract < 0:
-            msg = f"extract must be 0 (no text) or more, got {self.extract}"
-            raise InputError(msg)
-        if self.prompt < 1:
-            msg = f"prompt must be at least 1 word or character, got {self.prompt}"
-            raise InputError(msg)
-        if (self.references or self.deep) and not self.membership:
-            msg = "references and deep are attacks on membership: say membership: true as well"
-            raise InputError(msg)
         ledger = ledger_of(subject.card)
-        found = [*epsilons(ledger), *conformance(subject.card, ledger)]
+        claim = claim_of(ledger, self.claimed_epsilon, self.claimed_delta)
+        found = [*epsilons(ledger, claim), *conformance(subject.card, ledger)]
         attacked = []
         if self.canaries:
+            if ledger is None:
+                msg = f"{subject.name}: {NO_LEDGER}, so canaries have no mechanism to attack (leave canaries out)"
+                raise InputError(msg)
             attacked = of_canaries(subject, ledger, found[1].value, self.canaries, rng)
             found += attacked
         found += exposures(subject, data, rng)
         if self.extract:
             found.append(extracted(subject, data, self.extract, rng, prompt=self.prompt))
         cost, pictures = costs(subject, data, self.attributes)
-        exhibits = ((written(ledger),) if ledger else ()) + tuple(pictures)
+        exhibits = (*((written(ledger),) if ledger else ()), *pictures)
         notes = tuple(subject.card.get("notes", ())) if ledger else ()
-        # In words as well: what is not refuted must not be read as shown.
-        notes += tuple(f"ε by canaries, {m.labels['method']}: {m.why}." for m in attacked if m.labels)
         if self.extract and not self.membership:
             notes += (EXTRACTED, UNCOUNTED) if ledger else (EXTRACTED,)
         if self.membership:
@@ -102,9 +129,32 @@ class Privacy(Record, omit_defaults=True):
                 rng,
                 references=self.references,
                 deep=self.deep,
+                coin=_promised(ledger, claim) if self.coin else None,
             )
             cost, notes = [*cost, *told.measurements], (*notes, *told.notes)
+            attacked = [*attacked, *told.measurements]
+        # In words as well: what is not refuted must not be read as shown.
+        notes += tuple(
+            f"ε by {m.labels.get('attack', 'canaries')}, {m.labels['method']}: {m.why}."
+            for m in attacked
+            if m.metric == "privacy.epsilon_lower_bound"
+        )
         return Findings(measurements=(*found, *cost), exhibits=exhibits, notes=notes)
+
+
+def _promised(ledger: Ledger | None, claim: Claim | None) -> Claim:
+    """What attacks on members by coin may refute.
+
+    Raises:
+        InputError: nothing says at which δ.
+    """
+    if claim is not None:
+        return claim
+    if ledger is None:
+        msg = "privacy: coin needs a δ: from the card's ledger, or claimed_epsilon and claimed_delta"
+        raise InputError(msg)
+    lasting = not ledger.noise_seeded and ledger.noise_multiplier > 0
+    return Claim(accounting.epsilon_of(ledger) if lasting else None, ledger.delta)
 
 
 def _attributes(data: Splits, asked: tuple[str, ...]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ ledger (L1).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NO_LEDGER = (
     "the model's card has no privacy ledger: nothing says that it was trained with differential privacy"
 )
+DECLARED = "declared by whoever asked for this audit, at δ = {delta:g}; nobody measured it"
 CHECKS = ("noise_fresh", "clip", "steps", "sampling")
 CHANCE = 1e-5
 """An honest mechanism fails a check by chance so rarely."""
@@ -31,6 +32,49 @@ ROUNDED = 1e-4
 """A claim is written to four decimals."""
 ROUNDING = 1e-4
 """By how much, relative, sums of float32 may step over the clipping norm."""
+
+
+class Claim(NamedTuple):
+    """An ε that is said to hold at a δ; ``None`` where none does."""
+
+    epsilon: float | None
+    delta: float
+
+
+def check_claim(epsilon: float | None, delta: float | None) -> None:
+    """Refuse a claim that says nothing.
+
+    Raises:
+        InputError: one of the two is missing or out of its range.
+    """
+    if epsilon is None and delta is None:
+        return
+    if epsilon is None or delta is None:
+        msg = "privacy: claimed_epsilon and claimed_delta belong together, got one of them"
+        raise InputError(msg)
+    if epsilon <= 0:
+        msg = f"privacy: claimed_epsilon must be a positive number, got {epsilon}"
+        raise InputError(msg)
+    if not 0 < delta < 1:
+        msg = f"privacy: claimed_delta must lie between 0 and 1, both excluded, got {delta}"
+        raise InputError(msg)
+
+
+def claim_of(ledger: accounting.Ledger | None, epsilon: float | None, delta: float | None) -> Claim | None:
+    """What the auditor says of a model without a ledger.
+
+    Raises:
+        InputError: there is a ledger, which says what the training did.
+    """
+    if epsilon is None or delta is None:
+        return None
+    if ledger is not None:
+        msg = (
+            "privacy: the model's card has a ledger, from which ε is recomputed: leave claimed_epsilon and "
+            "claimed_delta out"
+        )
+        raise InputError(msg)
+    return Claim(epsilon, delta)
 
 
 def ledger_of(card: Mapping[str, object]) -> accounting.Ledger | None:
@@ -49,8 +93,8 @@ def ledger_of(card: Mapping[str, object]) -> accounting.Ledger | None:
         raise InputError(msg) from None
 
 
-def epsilons(ledger: accounting.Ledger | None) -> list[Measurement]:
-    """The ε that the card claims, and the one that its ledger comes to."""
+def epsilons(ledger: accounting.Ledger | None, claim: Claim | None = None) -> list[Measurement]:
+    """The ε that the card (or, without one, the auditor) claims, and the one that the ledger comes to."""
 
     def measured(name: str, value: float | None, why: str = "", *, declared: bool = False) -> Measurement:
         return Measurement(
@@ -61,6 +105,10 @@ def epsilons(ledger: accounting.Ledger | None) -> list[Measurement]:
             origin="declared" if declared else "measured",
         )
 
+    if ledger is None and claim is not None:
+        words = DECLARED.format(delta=claim.delta)
+        claimed = measured("epsilon_claimed", claim.epsilon, words, declared=True)
+        return [claimed, measured("epsilon_spent", None, f"{NO_LEDGER}; a claim is not recomputed")]
     if ledger is None:
         return [measured("epsilon_claimed", None, NO_LEDGER), measured("epsilon_spent", None, NO_LEDGER)]
     if ledger.noise_seeded:

@@ -17,6 +17,7 @@ import numpy as np
 from rai_bigmodel.audits import answers
 from rai_bigmodel.audits.fairness_groups import groups_of
 from rai_bigmodel.audits.privacy_answers import sure_of
+from rai_bigmodel.audits.privacy_canaries import bounds
 from rai_bigmodel.audits.privacy_references import lira, rmia
 from rai_bigmodel.audits.privacy_rows import columns_of, no_overlap
 from rai_bigmodel.errors import InputError
@@ -26,6 +27,7 @@ from rai_bigmodel.subject import has_scores, in_memory
 from rai_bigmodel.tables import Table
 
 if TYPE_CHECKING:
+    from rai_bigmodel.audits.privacy_ledger import Claim
     from rai_bigmodel.stats.membership import Told
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
@@ -49,12 +51,14 @@ def of_membership(
     *,
     references: int = 0,
     deep: bool = False,
+    coin: Claim | None = None,
 ) -> Findings:
     """The blind baseline, and the attacks on all rows and on each group, or why they cannot be had.
 
     Args:
         references: models that RMIA compares with, for each half of the rows; 0 leaves it out.
         deep: whether LiRA is tried as well, with sixteen models.
+        coin: what may be refuted, where each row was a member by an independent coin; ``None`` where it was not.
 
     Raises:
         InputError: a row is a member and a non-member.
@@ -88,6 +92,16 @@ def of_membership(
             scores = lira(subject, data, rng)
         found += _told(scores, {"attack": attack})
         if not isinstance(scores, str):
+            if coin is not None:
+                both = np.concatenate(scores)
+                found += bounds(
+                    both,
+                    inside,
+                    delta=coin.delta,
+                    against=coin.epsilon,
+                    methods=("snj", "f-dp"),
+                    attack=attack,
+                )
             found += [m for a in attributes for m in _by_group(rows, a, attack, scores)]
     return Findings(measurements=tuple(found), notes=notes)
 

@@ -44,7 +44,7 @@ def check_references(references: int) -> None:
         InputError: it is negative, or above 4.
     """
     if not 0 <= references <= MOST:
-        msg = f"references must lie between 0 (none) and {MOST}, got {references}"
+        msg = f"privacy: references must lie between 0 (none) and {MOST}, got {references}"
         raise InputError(msg)
 
 

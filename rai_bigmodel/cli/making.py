@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rai_bigmodel.cli.terminal import Progress, example, print_verdict, process, quietly, say
+from rai_bigmodel.cli.terminal import Progress, example, print_verdict, process, quietly, say, stoppable
 
 
 @click.command(**example("rai demo", "rai demo --out reports/first-try"))
@@ -38,6 +38,7 @@ def demo(out: str, *, quiet: bool) -> int:
         "rai train recipe.yaml",
         "rai train recipe.yaml --out runs/loan",
         "rai train recipe.yaml --out runs/loan --resume",
+        "rai train recipe.yaml --out runs/loan-seeds --seeds 5",
     )
 )
 @click.argument("recipe", type=click.Path())
@@ -47,13 +48,22 @@ def demo(out: str, *, quiet: bool) -> int:
     help="Folder for model.safetensors and card.json; by default reports/ and the recipe file's name.",
 )
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint that a stopped training left in RUN.")
+@click.option(
+    "--seeds",
+    type=int,
+    metavar="N",
+    help="Train under so many seeds, from the recipe's on: RUN/seed-7 and so on, a run each.",
+)
 @quietly
-def train(recipe: str, out: str | None, *, resume: bool, quiet: bool) -> int:
+def train(recipe: str, out: str | None, *, resume: bool, seeds: int | None, quiet: bool) -> int:
     """Train the network that RECIPE describes.
 
     A training that is stopped leaves a checkpoint in RUN/resume (how often one is written: train.every in RECIPE),
     from which --resume goes on to the weights that it would have had. That of a private training is a secret: it
     goes when the training ends.
+
+    With --seeds, relatives: {recipe: RUN/} in an audit.yaml says how far each number lies apart between the seeds: does
+    the verdict hang on one? A private recipe is refused, with the ε that so many trainings would spend.
 
     Under torchrun --nproc-per-node=N --no-python rai train … N processes share each batch, and the first of them
     writes. Of a private training it adds the noise, once; what goes between the processes is not yet private.
@@ -75,10 +85,18 @@ def train(recipe: str, out: str | None, *, resume: bool, quiet: bool) -> int:
         speed = f"{pace.rows_per_second:,.0f} rows/s"
         progress(f"train{said} · {speed} · {minutes}:{seconds:02d} left ·", step, of)
 
-    run = api.train_recipe(recipe, out=out, resume=resume, on_step=on_step if progress.on else None)
+    how: dict[str, Any] = {"out": out, "resume": resume, "on_step": on_step if progress.on else None}
+    with stoppable():
+        if seeds is None:
+            runs = {Path(out): api.train_recipe(recipe, **how)}
+        else:
+            runs = {
+                Path(out) / f"seed-{s}": run for s, run in api.train_seeds(recipe, seeds=seeds, **how).items()
+            }
     progress.clear()
     if not quiet and process() == 0:
-        click.echo(f"{run.name}: {Path(out) / 'model.safetensors'} ({run.digest})", err=True)
+        for folder, run in runs.items():
+            click.echo(f"{run.name}: {folder / 'model.safetensors'} ({run.digest})", err=True)
     return 0
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
-from rai_bigmodel.errors import InputError
+from rai_bigmodel.errors import InputError, TrainingDiverged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-__all__ = ["ALONE", "World", "processes", "told"]
+__all__ = ["ALONE", "World", "first_writes", "processes", "told"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +175,7 @@ def processes(recipe: Recipe) -> Iterator[World]:
         return
     _refuse_unshareable(recipe, world)
     device = world.device(recipe.train.device)
-    try:
+    with _one_for_all(world), warnings.catch_warnings():
         if not dist.is_initialized():
             how: dict[str, Any] = {"backend": "gloo"}
             if device.startswith("cuda"):
@@ -184,10 +184,34 @@ def processes(recipe: Recipe) -> Iterator[World]:
             dist.init_process_group(**how)
             # Not sooner: processes that part cannot be joined again, and a program may train twice.
             atexit.register(_part)
-        with warnings.catch_warnings():
-            # No network of ours changes what a block gave in place.
-            warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-            yield world
+        # No network of ours changes what a block gave in place.
+        warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+        yield world
+
+
+@contextlib.contextmanager
+def first_writes() -> Iterator[bool]:
+    """Whether this process writes what all of them made; the others go on when the first has left the block.
+
+    Raises:
+        InputError: the first one is gone.
+    """
+    world = told()
+    if world.alone or not dist.is_initialized():
+        yield world.first
+        return
+    with _one_for_all(world):
+        yield world.first
+        world.together()
+
+
+@contextlib.contextmanager
+def _one_for_all(world: World) -> Iterator[None]:
+    """When one process stops half-way the others are not to wait for it."""
+    try:
+        yield
+    except TrainingDiverged:
+        raise  # on all of them, at the same step
     except BaseException as error:
         _part()
         if not (

@@ -1,13 +1,12 @@
 """Is a private training by two processes the mechanism that one process runs, with the noise added once?
 
-The file is both: pytest starts it under torchrun, where `share_the_work` is what each of two processes does.
+The file is both: `share_the_work` is what each of two processes does under torchrun.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +17,11 @@ import numpy as np
 import pytest
 from cohorts import rng, subject
 from cohorts import splits as rows
-from together import NUMBERS, PICTURES, WORDS, Killed, found_by_each, leave, recipe, splits
+from together import NUMBERS, PICTURES, WORDS, Killed, Shared, recipe, shared_by_two, splits
 
 from rai_bigmodel.accounting import Privacy
-from rai_bigmodel.audits.privacy import CHANCE
 from rai_bigmodel.audits.privacy import Privacy as Audit
-from rai_bigmodel.errors import InputError
+from rai_bigmodel.audits.privacy_ledger import CHANCE
 from rai_bigmodel.nets import CNN, LSTM, MLP, Transformer
 from rai_bigmodel.training import fit, private
 from rai_bigmodel.training.checkpoint import Run, load_run, save_run
@@ -84,8 +82,8 @@ FAULTS: dict[str, Callable[[dict[str, Any]], bool]] = {
 }
 
 
-def share_the_work(folder: Path) -> None:
-    """What each of two processes does; the last thing is to lose the other one."""
+def share_the_work(folder: Path) -> dict[str, Any]:
+    """What each of two processes does."""
     mine: dict[str, Any] = {}
     for name, (asked, features) in CASES.items():
         run = fit.train_recipe(asked, splits=splits(features))
@@ -105,18 +103,25 @@ def share_the_work(folder: Path) -> None:
     again = fit.train_recipe(BY_CHANCE, splits=splits(), folder=folder / "halfway", resume=True)
     mine["by chance"] = [whole.digest, again.digest]
     mine["taken over"] = fit.train_recipe(BEGUN, splits=splits(), folder=folder / "one", resume=True).digest
-    with contextlib.suppress(Killed, InputError):
-        fit.train_recipe(BEGUN, splits=splits(), folder=folder / "two", on_step=kill)
-    leave(folder, mine)
+    World(size=2).together()
+    if told().first:
+        for name in ("whole", "halfway"):
+            shutil.rmtree(folder / name)
+    World(size=2).together()
+    fit.train_recipe(BEGUN, splits=splits(), folder=folder / "whole", on_step=photograph)
+    return mine
+
+
+def begin(folder: Path) -> None:
+    """What one process does before."""
+    with pytest.raises(Killed):
+        fit.train_recipe(BEGUN, splits=splits(), folder=folder / "one", on_step=kill)
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """The folder, and what the two processes found."""
-    folder = tmp_path_factory.mktemp("private")
-    with pytest.raises(Killed):
-        fit.train_recipe(BEGUN, splits=splits(), folder=folder / "one", on_step=kill)
-    return folder, found_by_each(__file__, folder)[0]
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """What the two processes did."""
+    return shared_by_two("test_distributed_private", tmp_path_factory)
 
 
 def same(run: Run, other: Run) -> None:
@@ -126,9 +131,9 @@ def same(run: Run, other: Run) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_processes_with_one_noise_have_the_weights_of_one(name: str, shared: Any) -> None:
+def test_two_processes_with_one_noise_have_the_weights_of_one(name: str, shared: Shared) -> None:
     """To 1e-6, from the same rows and the same noise; the ledger is the same, and so is what the audit saw."""
-    folder, found = shared
+    folder, found = shared.folder, shared.found
     asked, features = CASES[name]
     alone, together = fit.train_recipe(asked, splits=splits(features)), load_run(folder / name)
 
@@ -154,16 +159,15 @@ def verdicts(card: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_audit_finds_what_processes_do_wrong_together(fault: str, shared: Any) -> None:
+def test_the_audit_finds_what_processes_do_wrong_together(fault: str, shared: Shared) -> None:
     """Noise from each of them, or part of it; one that does not clip; rows taken twice. An honest run passes."""
-    _, found = shared
-    for mine in found:
+    for mine in shared.found:
         assert FAULTS[fault](verdicts(mine[fault]["card"])), verdicts(mine[fault]["card"])
 
 
-def test_an_honest_run_of_two_claims_the_epsilon_of_one_and_both_end_with_its_weights(shared: Any) -> None:
+def test_an_honest_run_of_two_claims_the_epsilon_of_one_and_both_end_with_its_weights(shared: Shared) -> None:
     """Noise multiplier, rate, steps and ε are those of one process; the noise is nobody's seed."""
-    _, (first, second) = shared
+    first, second = shared.found
     alone = msgspec.to_builtins(fit.train_recipe(UNSEEDED, splits=splits()).card)
 
     assert first["none"]["digest"] == second["none"]["digest"] != alone["digest"]
@@ -171,12 +175,12 @@ def test_an_honest_run_of_two_claims_the_epsilon_of_one_and_both_end_with_its_we
     assert alone["ledger"]["epsilon_claimed"] > 0
 
 
-def test_a_private_checkpoint_goes_on_with_any_number_of_processes(shared: Any) -> None:
+def test_a_private_checkpoint_goes_on_with_any_number_of_processes(shared: Shared) -> None:
     """Begun by one and ended by two, or by two and ended by one: the weights of one; with dropout, the same bytes."""
-    folder, (first, second) = shared
+    folder, (first, second) = shared.folder, shared.found
     alone = fit.train_recipe(BEGUN, splits=splits())
-    left = sorted(p.name for p in (folder / "two" / "resume").iterdir())
-    ended = fit.train_recipe(BEGUN, splits=splits(), folder=folder / "two", resume=True)
+    left = sorted(p.name for p in (folder / "halfway" / "resume").iterdir())
+    ended = fit.train_recipe(BEGUN, splits=splits(), folder=folder / "halfway", resume=True)
 
     same(ended, alone)
     assert ended.card.resumed_at == (AT - 1,)
@@ -185,7 +189,3 @@ def test_a_private_checkpoint_goes_on_with_any_number_of_processes(shared: Any) 
     assert ended.card.conformance.steps == alone.card.kept_step
     assert first["taken over"] == second["taken over"]
     assert len({*first["by chance"], *second["by chance"]}) == 1
-
-
-if __name__ == "__main__":
-    share_the_work(Path(sys.argv[1]))

@@ -1,13 +1,12 @@
 """Does a network that is spread over two processes train as in one, and can any number of them go on?
 
-The file is both: pytest starts it under torchrun, where `share_the_work` is what each of two processes does.
+The file is both: `share_the_work` is what each of two processes does under torchrun.
 """
 
 from __future__ import annotations
 
 import resource
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
-from together import NUMBERS, PICTURES, WORDS, Killed, found_by_each, leave, recipe, splits
+from together import NUMBERS, PICTURES, WORDS, Killed, Shared, recipe, shared_by_two, splits
 
 from rai_bigmodel import files
 from rai_bigmodel.accounting import Privacy
@@ -69,9 +68,9 @@ def kill(step: int, *_: object) -> None:
         raise Killed
 
 
-def share_the_work(folder: Path) -> None:
-    """What each of two processes does; the last thing is that the second cannot write any more."""
-    mine: dict[str, Any] = {"parts": parts_held()}
+def share_the_work(folder: Path) -> dict[str, Any]:
+    """What each of two processes does."""
+    mine: dict[str, Any] = {"parts": parts_held(folder)}
     for name, (asked, features) in CASES.items():
         run = fit.train_recipe(asked, splits=splits(features))
         mine[name] = run.digest
@@ -97,25 +96,16 @@ def share_the_work(folder: Path) -> None:
             shutil.move(folder / "halfway", folder / f"{name} done")
         World(size=2).together()
     mine["taken over"] = fit.train_recipe(BEGUN, splits=splits(), folder=folder / "one", resume=True).digest
-
-    if not told().first:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
-    try:
-        fit.train_recipe(BEGUN, splits=splits(), folder=folder / "full", resume=True)
-    except InputError as error:
-        mine["full"] = str(error)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    leave(folder, mine)
+    return mine
 
 
-def parts_held() -> dict[str, Any]:
-    """What this process holds of a spread network, of its gradient and of what Adam remembers; and what of a whole."""
+def parts_held(folder: Path) -> dict[str, Any]:
+    """What this process holds of a spread network, its gradient and what Adam remembers; and a write that fails."""
     table = splits().calibrate
     assert table is not None
+    net, reads = MLP(hidden=(64, 64, 64)), fit.reads_of(BEGUN, table, table)[0]
     with distributed.processes(BEGUN) as world:
-        run_reads = fit.reads_of(BEGUN, table, table)[0]
-        net = MLP(hidden=(64, 64, 64))
-        module, other = (net.build(run_reads, generator=torch.Generator().manual_seed(3)) for _ in range(2))
+        module, other = (net.build(reads, generator=torch.Generator().manual_seed(3)) for _ in range(2))
         spread.spread(module, world, torch.device("cpu"))
         adam = torch.optim.Adam(module.parameters())
         module(torch.ones(4, 2)).sum().backward()
@@ -124,27 +114,54 @@ def parts_held() -> dict[str, Any]:
         before = spread.together(module.state_dict())
         adam.step()
         remembered = [m["exp_avg"].to_local().numel() for m in adam.state.values()]
-        ordinary = spread.whole(module, net.build(run_reads))
+        keeper = resume.Keeper(
+            folder=folder / "full",
+            recipe=BEGUN,
+            data={},
+            module=module,
+            optimizer=adam,
+            generators={},
+            secret=False,
+            world=world,
+        )
+        said = full(world, keeper)
+        ordinary = spread.whole(module, net.build(reads))
     return {
+        "full": said,
         "held": sum(held),
         "gradients": sum(gradients),
         "remembered": sum(remembered),
         "all": sum(p.numel() for p in other.parameters()),
-        "same": all(
-            torch.equal(a, b) for a, b in zip(before.values(), other.state_dict().values(), strict=True)
-        ),
+        "same": all(map(torch.equal, before.values(), other.state_dict().values())),
         "ordinary": type(ordinary).__name__ + "".join({type(p.data).__name__ for p in ordinary.parameters()}),
     }
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """The folder, and what the two processes found."""
-    folder = tmp_path_factory.mktemp("spread")
+def full(world: World, keeper: resume.Keeper) -> str:
+    """What is said when the second process's disk is full at the second checkpoint."""
+    keeper.save(resume.Place(step=1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if not world.first:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        keeper.save(resume.Place(step=2))
+    except InputError as error:
+        return str(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    return "written"
+
+
+def begin(folder: Path) -> None:
+    """What one process does before."""
     with pytest.raises(Killed):
         fit.train_recipe(BEGUN, splits=splits(), folder=folder / "one", on_step=kill)
-    shutil.copytree(folder / "one", folder / "full")
-    return folder, found_by_each(__file__, folder)[0]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """What the two processes did."""
+    return shared_by_two("test_spread", tmp_path_factory)
 
 
 def curve(run: Any) -> list[list[float]]:
@@ -153,9 +170,9 @@ def curve(run: Any) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_spread_network_has_the_loss_curve_of_one_process(name: str, shared: Any) -> None:
+def test_a_spread_network_has_the_loss_curve_of_one_process(name: str, shared: Shared) -> None:
     """To 1e-5, whatever the net; what was written is an ordinary run, the same on both, which loads."""
-    folder, found = shared
+    folder, found = shared.folder, shared.found
     asked, features = CASES[name]
     alone, together = fit.train_recipe(asked, splits=splits(features)), load_run(folder / name)
 
@@ -167,9 +184,9 @@ def test_a_spread_network_has_the_loss_curve_of_one_process(name: str, shared: A
     assert sorted(p.name for p in (folder / name).iterdir()) == ["card.json", "model.safetensors"]
 
 
-def test_each_process_holds_half_of_weights_gradients_and_memory(shared: Any) -> None:
+def test_each_process_holds_half_of_weights_gradients_and_memory(shared: Shared) -> None:
     """Half of each, to the rows that do not divide; put together again it is what was spread, in an ordinary module."""
-    _, found = shared
+    found = shared.found
     for mine in (m["parts"] for m in found):
         for what in ("held", "gradients", "remembered"):
             assert 0.49 < mine[what] / mine["all"] < 0.51
@@ -178,24 +195,24 @@ def test_each_process_holds_half_of_weights_gradients_and_memory(shared: Any) ->
     assert sum(m["parts"]["held"] for m in found) == found[0]["parts"]["all"]
 
 
-def test_spread_or_not_two_processes_end_with_the_same_digest(shared: Any) -> None:
+def test_spread_or_not_two_processes_end_with_the_same_digest(shared: Shared) -> None:
     """How the weights lay while they were trained leaves no trace in them."""
-    _, (first, second) = shared
+    first, second = shared.found
 
     assert first["ddp"] == second["ddp"] == first["begun"]["whole"]
 
 
-def test_two_processes_go_on_to_the_same_bytes(shared: Any) -> None:
+def test_two_processes_go_on_to_the_same_bytes(shared: Shared) -> None:
     """Each wrote its pieces; with dropout and the best weights kept, stopped halfway or not, both end alike."""
-    _, found = shared
+    found = shared.found
     for name in ("by chance", "begun"):
         assert len({mine[name][way] for mine in found for way in ("whole", "again")}) == 1
         assert found[0][name]["pieces"] == 2
 
 
-def test_what_one_began_two_can_end_and_the_other_way_round(shared: Any) -> None:
+def test_what_one_began_two_can_end_and_the_other_way_round(shared: Shared) -> None:
     """The weights are those of one process to 1e-5, and of the same bytes on both."""
-    folder, (first, second) = shared
+    folder, (first, second) = shared.folder, shared.found
     alone = fit.train_recipe(BEGUN, splits=splits())
     ended = fit.train_recipe(BEGUN, splits=splits(), folder=folder / "for one", resume=True)
 
@@ -208,19 +225,16 @@ def test_what_one_began_two_can_end_and_the_other_way_round(shared: Any) -> None
         np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
-def test_when_one_process_cannot_write_all_stop_and_the_checkpoint_before_it_holds(shared: Any) -> None:
-    """One line on both that names the process, no half of a checkpoint, and what was there resumes."""
-    folder, found = shared
-    there = sorted(p.name for p in (folder / "full" / "resume").iterdir())
-    ended = fit.train_recipe(BEGUN, splits=splits(), folder=folder / "full", resume=True)
-
-    for mine in found:
-        assert "cannot be written (process 1: " in mine["full"]
-        assert "\n" not in mine["full"]
-    assert there == [f"{AT - 1:09d}", "state.json"]
-    assert ended.card.resumed_at == (AT - 1,)
-    resume.clear(folder / "full")
-    assert list((folder / "full").iterdir()) == []
+def test_when_one_process_cannot_write_all_say_so_and_the_checkpoint_before_it_stays(shared: Shared) -> None:
+    """One line on both that names the process, and no half of a checkpoint."""
+    left = shared.folder / "full" / "resume"
+    for mine in shared.found:
+        assert "000000002: cannot be written (process 1: " in mine["parts"]["full"]
+        assert "\n" not in mine["parts"]["full"]
+    assert sorted(p.name for p in left.iterdir()) == ["000000001", "state.json"]
+    assert len(list((left / "000000001").iterdir())) == 2
+    resume.clear(left.parent)
+    assert list(left.parent.iterdir()) == []
 
 
 def test_pieces_that_are_changed_missing_or_too_many_are_refused(tmp_path: Path) -> None:
@@ -289,7 +303,3 @@ def test_an_unknown_way_to_share_is_refused_with_its_path(tmp_path: Path) -> Non
         recipes.read(path)
     with pytest.raises(InputError, match=r"train: parallel: 'zero' is not there; there are: ddp, fsdp"):
         recipe(MLP(), parallel="zero")
-
-
-if __name__ == "__main__":
-    share_the_work(Path(sys.argv[1]))
