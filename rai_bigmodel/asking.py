@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from rai_bigmodel import files, plugins
 from rai_bigmodel.collect import Asked
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Record
+from rai_bigmodel.evidence import BASELINE, Record
 from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
-    from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.subject import Cohort, Splits, Subject
     from rai_bigmodel.subjects.declared import Endpoint, Model
     from rai_bigmodel.tables import Table
 
@@ -148,6 +148,7 @@ class AuditFile(Record):
     Args:
         subject: a path, or a table of predictions, a foreign model or an endpoint as a mapping (`named`).
         data: data of ours by name or as a `Data`, or a file of the user's as `Rows`.
+        relatives: role → what the subject is compared with; under ``baseline`` the model that runs today.
         egress: the only hosts that may be contacted, ``host`` or ``host:port``.
     """
 
@@ -192,7 +193,7 @@ def subject_named(asked: AuditFile, where: str, here: Path, splits: Splits, role
     at = "$.subject" if role == "primary" else f"$.relatives.{role}"
     given = named(asked.subject if role == "primary" else asked.relatives[role], where, at)
     if isinstance(given, Predictions):
-        msg = f"{where}: {at}: a table of predictions can only be the subject, and stands alone"
+        msg = f"{where}: {at}: a table of predictions stands alone as the subject"
         raise InputError(msg)
     from rai_bigmodel.tables import Table
 
@@ -204,6 +205,62 @@ def subject_named(asked: AuditFile, where: str, here: Path, splits: Splits, role
 
     subject = of_declared(given, here=here, features=rows.roles.get("feature", ()), egress=asked.egress)
     return numbers_of_groups(subject, rows) if isinstance(rows, Table) else subject
+
+
+def is_table(path: PathLike) -> bool:
+    """Whether a path is one of rows, and not of a model."""
+    path = Path(path)
+    folder = path.is_dir() and any(path.glob("**/*.parquet"))
+    return folder or path.suffix.lower() in {".csv", ".parquet", ".pq"}
+
+
+def relative_of(
+    asked: AuditFile, where: str, here: Path, splits: Splits, role: str, *, like: Subject
+) -> Subject:
+    """The relative of a role in ``audit.yaml``: a model, or a table of its predictions on the same rows.
+
+    Raises:
+        InputError: it is neither, or answers about other rows than `like`, the subject, does.
+    """
+    given = named(asked.relatives[role], where, f"$.relatives.{role}")
+    if isinstance(given, Predictions):
+        return _answers(here / given.table, given, splits.held_out, like)
+    return subject_named(asked, where, here, splits, role)
+
+
+def _answers(path: Path, given: Predictions, rows: Cohort, like: Subject) -> Subject:
+    from rai_bigmodel.subjects.of_predictions import of_predictions as of_answers
+
+    return of_answers(
+        path, rows, like=like, prediction=given.prediction, score=given.score, threshold=given.threshold
+    )
+
+
+def with_baseline(
+    subject: Subject, splits: Splits, given: PathLike | Predictions | None
+) -> tuple[Subject, dict[str, str]]:
+    """The subject with the model that runs today, if one is given, and what the run was then configured by.
+
+    Args:
+        given: the folder of a run, an exported ONNX file, or a table of predictions on the same rows.
+
+    Raises:
+        InputError: there is a baseline already, or it cannot be used.
+    """
+    if given is None:
+        return subject, {}
+    if BASELINE in subject.relatives:
+        msg = "a baseline is named twice, by --baseline and under relatives: in audit.yaml"
+        raise InputError(msg)
+    if isinstance(given, Predictions):
+        other = _answers(Path(given.table), given, splits.held_out, subject)
+    else:
+        from rai_bigmodel.tables import Table
+
+        other = subject_of(given)
+        if isinstance(splits.held_out, Table):
+            other = numbers_of_groups(other, splits.held_out)
+    return subject.related(**{BASELINE: other}), {BASELINE: other.digest}
 
 
 def with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:

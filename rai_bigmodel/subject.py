@@ -67,6 +67,8 @@ class Subject:
         predict: raw inputs → scores ``(rows,)`` of the positive label, or class probabilities
             ``(rows, labels)``. All a black-box audit may use.
         decision: how a score becomes a decision.
+        decided: of answers recorded for certain rows: whether each got the positive label ``(rows,)``, where that
+            stands beside the scores.
         module: for white-box audits; in evaluation mode.
         read: raw inputs → the arrays that `module` is called with, where these are not the columns themselves
             (texts as ids).
@@ -91,6 +93,7 @@ class Subject:
     digest: str
     decision: Decision
     predict: Callable[[Inputs], Array]
+    decided: Array | None = None
     module: nn.Module | None = None
     read: Callable[[Inputs], tuple[Array, ...]] | None = None
     refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
@@ -336,6 +339,8 @@ def scores_of(subject: Subject, cohort: Cohort) -> Array:
 
 def has_scores(subject: Subject, cohort: Cohort) -> bool:
     """Whether there is more than a decision for each row: a table may hold decisions only."""
+    if subject.card.get("decisions_only"):
+        return False
     return subject.kind != "table" or bool(cohort.roles.get("score"))
 
 
@@ -346,6 +351,8 @@ def decisions_of(subject: Subject, cohort: Cohort) -> Array:
     """
     if subject.kind == "table" and cohort.roles.get("prediction"):
         return cohort.binary(column_of(cohort, "prediction"))
+    if subject.decided is not None:
+        return subject.decided
     threshold = 0.5 if subject.decision.threshold is None else subject.decision.threshold
     return scores_of(subject, cohort) >= threshold
 

@@ -11,6 +11,7 @@ from rai_bigmodel.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from rai_bigmodel.asking import Predictions
     from rai_bigmodel.collect import OnAudit
     from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.files import PathLike
@@ -73,6 +74,7 @@ def audit_file(
     path: PathLike,
     *,
     only: Sequence[str] = (),
+    baseline: PathLike | Predictions | None = None,
     on_audit: OnAudit | None = None,
     folder: PathLike | None = None,
     resume: bool = False,
@@ -81,6 +83,8 @@ def audit_file(
 
     Args:
         only: of its audits, the ones to run.
+        baseline: the model that runs today, against which changes are measured: a run, an ONNX file, or a table of
+            its predictions on the same rows (`rai_bigmodel.asking.Predictions` names the columns).
         folder: where the evidence will be saved; what each audit found is kept there, in ``unfinished/``, until it is.
         resume: take up what a stopped run of the same left there; only the audits it had not finished are run.
 
@@ -93,8 +97,10 @@ def audit_file(
         audits_asked,
         named,
         predictions_of,
+        relative_of,
         splits_of,
         subject_named,
+        with_baseline,
         with_facts,
     )
     from rai_bigmodel.collect import collect
@@ -118,9 +124,8 @@ def audit_file(
             raise InputError(msg)
         splits = splits_of(asked.data, where, here)
         subject = subject_named(asked, where, here, splits)
-    subject = subject.related(
-        **{role: subject_named(asked, where, here, splits, role) for role in asked.relatives}
-    )
+    related = {role: relative_of(asked, where, here, splits, role, like=subject) for role in asked.relatives}
+    subject, beside = with_baseline(subject.related(**related), splits, baseline)
     facts = {"label_means": asked.label_means, "attributes_from": asked.attributes_from}
     splits = with_facts(splits, facts)
     return collect(
@@ -129,7 +134,7 @@ def audit_file(
         loaded,
         seed=asked.seed,
         on=asked.on,
-        configuration={"audit.yaml": files.digest(content)},
+        configuration={"audit.yaml": files.digest(content), **beside},
         on_audit=on_audit,
         folder=folder,
         resume=resume,
@@ -152,6 +157,7 @@ def audit_predictions(
     identifier: str | None = None,
     weight: str | None = None,
     intersections: bool = True,
+    baseline: PathLike | None = None,
     seed: int = 0,
     on_audit: OnAudit | None = None,
 ) -> Dossier:
@@ -169,11 +175,13 @@ def audit_predictions(
         positive: the label that counts as positive; needed where labels are not 0 and 1.
         identifier: a column that only names rows.
         weight: a column of weights above 0, for the fairness audit.
+        baseline: the model that runs today, against which changes are measured: a run, an ONNX file, or a table of
+            its predictions on the same rows, with columns of the same names, in the same order or with the same ids.
 
     Raises:
-        InputError: the file or a column cannot be used.
+        InputError: the file or a column cannot be used, or the baseline is about other rows.
     """
-    from rai_bigmodel.asking import audits_asked, of_predictions
+    from rai_bigmodel.asking import audits_asked, of_predictions, with_baseline
     from rai_bigmodel.collect import collect
 
     columns = _columns(sensitive)
@@ -187,8 +195,21 @@ def audit_predictions(
         "feature": ("*",),
     }
     subject, splits = of_predictions(frame_or_path, roles=roles, positive=positive, threshold=threshold)
+    before = None if baseline is None else _answers(baseline, prediction, score, threshold)
+    subject, beside = with_baseline(subject, splits, before)
     asked = _asked(columns, sensitive, intersections=intersections)
-    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+    return collect(subject, splits, audits_asked(asked), seed=seed, configuration=beside, on_audit=on_audit)
+
+
+def _answers(
+    path: PathLike, prediction: str | None, score: str | None, threshold: float | None
+) -> PathLike | Predictions:
+    """What a baseline is: a table with these columns, or a model."""
+    from rai_bigmodel.asking import Predictions, is_table
+
+    if not is_table(path):
+        return path
+    return Predictions(table=str(path), prediction=prediction, score=score, threshold=threshold)
 
 
 def audit_model(
@@ -206,6 +227,7 @@ def audit_model(
     identifier: str | None = None,
     weight: str | None = None,
     intersections: bool = True,
+    baseline: PathLike | Predictions | None = None,
     seed: int = 0,
     on_audit: OnAudit | None = None,
 ) -> Dossier:
@@ -225,11 +247,12 @@ def audit_model(
         output: which output of a foreign model holds scores or probabilities, where there are several.
         identifier: a column that only names rows.
         weight: a column of weights above 0, for the fairness audit.
+        baseline: as in `audit_file`.
 
     Raises:
         InputError: the model is unsafe, or says nothing of itself and nothing is declared, or the data lack a column.
     """
-    from rai_bigmodel.asking import audits_asked, of_model
+    from rai_bigmodel.asking import audits_asked, of_model, with_baseline
     from rai_bigmodel.collect import collect
 
     columns = _columns(sensitive)
@@ -248,8 +271,9 @@ def audit_model(
     subject, splits = of_model(
         model, data, roles=roles, positive=positive, threshold=threshold, foreign=foreign
     )
+    subject, beside = with_baseline(subject, splits, baseline)
     asked = _asked(columns, sensitive, intersections=intersections)
-    return collect(subject, splits, audits_asked(asked), seed=seed, on_audit=on_audit)
+    return collect(subject, splits, audits_asked(asked), seed=seed, configuration=beside, on_audit=on_audit)
 
 
 def _columns(sensitive: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rai_bigmodel.api.auditing import audit_file
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import BASELINE
 
 if TYPE_CHECKING:
     from rai_bigmodel.collect import OnAudit
@@ -42,6 +43,12 @@ def verify(
     asked = Path(checked.folder) / "audit.yaml"
     if not asked.exists():
         msg = f"{asked}: is not there, so it is not known how to repeat the audits"
+        raise InputError(msg)
+    if checked.dossier is not None and BASELINE in checked.dossier.manifest.evidence.configuration:
+        msg = (
+            f"{asked}: does not name the baseline that --baseline named when these audits were made, so they cannot be "
+            "repeated; put it under relatives: {baseline: …} and audit again"
+        )
         raise InputError(msg)
     return repeated(checked, audit_file(asked, on_audit=on_audit))
 

@@ -77,7 +77,7 @@ def labelled(subject: Subject, cohort: Cohort) -> Labelled:
     if bad := int((~np.isfinite(chances)).any(axis=1).sum()):
         msg = f"{subject.name}: the answers to {bad:,} of {cohort.rows:,} rows are not finite numbers"
         raise InputError(msg)
-    return Labelled(labels, truth, chances.argmax(axis=1), chances)
+    return Labelled(labels, truth, chances.argmax(axis=1), chances if has_scores(subject, cohort) else None)
 
 
 def are_probabilities(chances: Array) -> bool:

@@ -20,6 +20,7 @@ from rai_bigmodel.errors import RaiError
         "rai audit --model loan.onnx --data held_out.csv --truth repaid --sensitive race --out reports/loan",
         "rai audit --model theirs.onnx --feature age --feature income --positive yes --threshold 0.6 \\",
         "    --data held_out.csv --truth repaid --sensitive race --out reports/theirs",
+        "rai audit audit.yaml --out reports/loan --baseline runs/in-production",
     )
 )
 @click.argument("file", required=False, type=click.Path(), metavar="[AUDIT.yaml]")
@@ -65,6 +66,12 @@ from rai_bigmodel.errors import RaiError
     "--output", default="", metavar="NAME", help="Which output of a foreign --model holds its scores."
 )
 @click.option("--data", metavar="FILE", help="The rows that --model is audited on: a csv or parquet.")
+@click.option(
+    "--baseline",
+    metavar="WHAT",
+    help="What runs today, to measure changes against: a run, a FILE.onnx, or a table of its predictions on these rows "
+    "(columns by --prediction, --score, --threshold; rows in the same order, or matched by --id).",
+)
 @click.option("--truth", metavar="COL", help="The column of outcomes.")
 @click.option("--prediction", metavar="COL", help="The column of decisions.")
 @click.option("--score", metavar="COL", help="The column of scores, from 0 to 1.")
@@ -99,6 +106,7 @@ def audit(
     predictions: str | None,
     model: str | None,
     data: str | None,
+    baseline: str | None,
     quiet: bool,
     **columns: Any,
 ) -> int:
@@ -119,11 +127,14 @@ def audit(
     if (model is None) != (data is None):
         msg = "--model and --data go together"
         raise click.UsageError(msg, click.get_current_context())
+    before = baseline if predictions else _before(baseline, columns)
     if file is not None:
         _refuse_columns(columns)
         out = out or str(Path(file).parent)
         files.refuse_unwritable(out)
-        dossier = api.audit_file(file, only=only, on_audit=progress, folder=out, resume=resume)
+        dossier = api.audit_file(
+            file, only=only, baseline=before, on_audit=progress, folder=out, resume=resume
+        )
     else:
         missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + (
             [] if out else ["--out"]
@@ -139,7 +150,7 @@ def audit(
         intersections = not columns.pop("no_intersections")
         foreign = {name: columns.pop(name) for name in ("features", "labels", "output", "inputs")}
         foreign["inputs"] = _inputs(foreign["inputs"])
-        how = {"intersections": intersections, "on_audit": progress, **columns}
+        how = {"intersections": intersections, "baseline": before, "on_audit": progress, **columns}
         if model is not None and data is not None:
             if given := [f"--{name}" for name in ("prediction", "score") if how.pop(name) is not None]:
                 msg = f"{', '.join(given)} goes with --predictions; a model gives its own"
@@ -160,6 +171,22 @@ def audit(
     for evidence in broken:
         say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 3)
     return 3 if broken else 0
+
+
+def _before(baseline: str | None, columns: dict[str, Any]) -> Any:
+    """What --baseline names beside a model: a model, or a table with the columns that are named for it."""
+    from rai_bigmodel.asking import Predictions, is_table
+
+    if baseline is None or not is_table(baseline):
+        return baseline
+    named = {name: columns[name] for name in ("prediction", "score", "threshold")}
+    # The decision of a foreign model is that of the same threshold; any other subject says itself how it decides.
+    shared = {"threshold"} if columns["features"] or columns["inputs"] else set()
+    columns |= dict.fromkeys(named.keys() - shared)
+    if named["prediction"] is None and named["score"] is None:
+        msg = f"--baseline {baseline} is a table; --prediction or --score names what it answers"
+        raise click.UsageError(msg, click.get_current_context())
+    return Predictions(table=baseline, **named)
 
 
 def _inputs(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

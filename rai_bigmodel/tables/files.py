@@ -142,6 +142,17 @@ def open_table(
     )
 
 
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """The digest of a file of rows, or of a folder's shards.
+
+    Raises:
+        InputError: it is not there, or is no such file.
+    """
+    path = Path(path)
+    _source(path)
+    return _digest(path)
+
+
 def _described(
     engine: Any, source: str, path: Path, roles: Roles
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]], list[str]]:
