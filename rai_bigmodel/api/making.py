@@ -150,7 +150,8 @@ def export(
     well, as ``parity``. Weights of more than 1.5 GB lie beside it in ``NAME.onnx.data``.
 
     Args:
-        run: a trained run, its folder, or an ``nn.Module`` with what it reads and gives as `declared`.
+        run: a trained run, its folder, an estimator of scikit-learn with its ``features``, or an ``nn.Module`` with
+            what it reads and gives as `declared`.
         variant: in which precision: ``fp32``, ``fp16`` or ``int8``.
         splits: the rows that the run was made from; by default those that its recipe names, where it names any of ours.
             Eight bits for convolutions need the calibration rows.
@@ -174,10 +175,44 @@ def export(
             msg = f"{run.name}: a run says itself what it reads and gives; leave out {', '.join(sorted(declared))}"
             raise InputError(msg)
         exported = door.export(run, path, variant=variant, splits=_rows_of(run) if splits is None else splits)
+    elif not hasattr(run, "state_dict") and callable(getattr(run, "predict", None)):
+        return _estimator(run, path, variant, splits, declared)
     else:
         exported = _module(run, path, variant, splits, declared)
     subject = of_onnx(path, name=Path(path).name)
     return replace(subject, card={**subject.card, "parity": msgspec.to_builtins(exported.agreed)})
+
+
+def _estimator(
+    estimator: Any, path: PathLike, variant: Variant, splits: Splits | None, declared: dict[str, Any]
+) -> Subject:
+    """A fitted estimator, by skl2onnx; what it reads and decides is declared again when the file is audited."""
+    from rai_bigmodel.deploy import sklearn_to_onnx as theirs
+    from rai_bigmodel.subject import inputs_of
+    from rai_bigmodel.subjects.of_foreign_onnx import of_foreign_onnx
+    from rai_bigmodel.subjects.of_sklearn import of_sklearn
+
+    kind = type(estimator).__name__
+    if variant != "fp32" or not declared.get("features"):
+        msg = f"{kind}: an estimator is exported in single precision, once features=[…] names its columns in order"
+        raise InputError(msg)
+    before = of_sklearn(estimator, **declared)
+    features = list(before.card["features"])
+    content = theirs.sklearn_to_onnx(estimator, features=len(features), name=kind)
+    decision = before.decision
+    after = of_foreign_onnx(
+        content,
+        features=features,
+        output="" if decision.labels else "variable",
+        labels=decision.labels,
+        positive=decision.positive,
+        threshold=0.5 if decision.threshold is None else decision.threshold,
+        name=Path(path).name,
+    )
+    rows = theirs.rows_for(estimator, features) if splits is None else inputs_of(splits.held_out)
+    theirs.refuse_apart(before, after, rows)
+    files.write_bytes(path, content)
+    return after
 
 
 def _module(

@@ -28,7 +28,7 @@ KEY = "rai_bigmodel"
 """The key in the file's metadata that holds, as JSON, name, features, decision and training digest."""
 
 MAX_BYTES = 2_000_000_000
-BATCH = 4096
+BATCH = 2048
 """Rows of a table scored at once: between 1,024 and 4,096 a small net is quickest, because what flows through it stays
 in the processor's cache (``benchmarks/onnx_speed.py``). A constant, not what the clock says at the time: sums in
 another order round otherwise, and the same run must give the same bytes."""

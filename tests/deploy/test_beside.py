@@ -197,6 +197,7 @@ def test_any_module_is_exported_once_it_says_what_it_reads_and_gives(tmp_path: P
         api.export(plain, tmp_path / "no.onnx")
 
 
+@pytest.mark.zoo
 def test_texts_of_any_length_are_left_open() -> None:
     """The graph takes batches of any size, and texts of any length up to that of the net."""
     words = nets.Tokens(words=tuple("abcdefgh"), length=12, level="character")
