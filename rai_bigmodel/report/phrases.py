@@ -175,7 +175,7 @@ _KNOWN: dict[str, Phrase] = {
     ),
     "privacy.blind_baseline_auc": _share("Blind baseline AUC"),
     "privacy.exposure": _amount("Exposure", "The exposure of {canary} is {limit} bits"),
-    "privacy.extractable_rate": _share("Extractable", "Share of the secrets that can be extracted: {limit}"),
+    "privacy.extractable_rate": _share("Known by heart", "Training texts given back word for word: {limit}"),
     "privacy.accuracy_cost": Phrase(
         "Accuracy lost to privacy", "Privacy costs {limit} of accuracy in {group}", None, None
     ),
