@@ -125,9 +125,10 @@ def train_seeds(
                 continue
         stopped = resume and (folder / checkpoints.FOLDER / checkpoints.STATE).is_file()
         run = fit.train_recipe(one, splits=splits, on_step=on_step, folder=folder, resume=stopped, kin=kin)
-        if distributed.told().first:
-            checkpoint.save_run(run, folder)
-            checkpoints.clear(folder)
+        with distributed.first_writes() as mine:
+            if mine:
+                checkpoint.save_run(run, folder)
+                checkpoints.clear(folder)
         runs[seed] = run
     if distributed.told().first:
         several.save(out, runs)
