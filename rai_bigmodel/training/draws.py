@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rai_bigmodel.training.card import Moment
 from rai_bigmodel.training.course import Clock, calibration_loss, halve
-from rai_bigmodel.training.steps import diverged, rate_at, set_rate
+from rai_bigmodel.training.steps import diverged, rate_at, refuse_endless_warmup, set_rate
 
 if TYPE_CHECKING:
     from rai_bigmodel.training.course import Course
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 def in_draws(course: Course, place: Place, engine: Engine, *, steps: int) -> None:
     """A fixed number of private steps; the loss of the training rows is never computed, let alone shown."""
+    refuse_endless_warmup(course.settings, steps)
     each = max(1, round(1 / engine.rate))
     clock = Clock(course, place, steps, batch=round(engine.rate * course.rows.rows))
     while place.step < steps:

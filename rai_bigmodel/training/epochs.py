@@ -11,7 +11,7 @@ import torch
 from rai_bigmodel.training import losses, teaching
 from rai_bigmodel.training.card import Moment
 from rai_bigmodel.training.course import Clock, calibration_loss, halve
-from rai_bigmodel.training.steps import diverged, rate_at, set_rate
+from rai_bigmodel.training.steps import diverged, rate_at, refuse_endless_warmup, set_rate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,7 @@ def in_epochs(course: Course, place: Place, generator: torch.Generator) -> int:
     settings, rows, optimizer = course.settings, course.rows, course.optimizer
     batches = math.ceil(rows.rows / settings.batch_size)
     steps = settings.epochs * batches
+    refuse_endless_warmup(settings, steps)
     net = course.world.joined(course.module)
     clock = Clock(course, place, steps, batch=settings.batch_size)
     used: float | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -37,6 +38,7 @@ SCHEDULES = ("constant", "cosine", "linear")
 CLIPPINGS = ("fast", "opacus")
 WITHIN = ("net", "layer")
 PARALLELS = ("ddp", "fsdp")
+PRECISIONS = ("float32", "bfloat16")
 
 
 class Net(Record, omit_defaults=True):
@@ -158,10 +160,22 @@ class Train(Record):
             ("schedule", SCHEDULES),
             ("clipping", CLIPPINGS),
             ("parallel", PARALLELS),
+            ("precision", PRECISIONS),
         ):
             if getattr(self, name) not in known:
                 what = f"train: {name}"
                 raise InputError.unknown(what, getattr(self, name), known)
+        # A file is read strictly; from Python anything may come.
+        for name in ("epochs", "batch_size", "accumulate", "warmup", "patience", "threads", "every"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, Real) and value == int(value)):
+                msg = f"train: {name} must be a whole number, got {value!r}"
+                raise InputError(msg)
+        for name in ("lr", "clip", "weight_decay", "momentum"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Real):
+                msg = f"train: {name} must be a number, got {value!r}"
+                raise InputError(msg)
         positive = ("lr", "batch_size", "accumulate", "clip", "patience", "threads", "every")
         for name in positive:
             value = getattr(self, name)
@@ -412,7 +426,9 @@ class Recipe(Record):
 
 def shortened(recipe: Recipe, *, epochs: int = 1) -> Recipe:
     """The same recipe with a few steps only: for tests of what comes after a training."""
-    return msgspec.structs.replace(recipe, train=msgspec.structs.replace(recipe.train, epochs=epochs))
+    return msgspec.structs.replace(
+        recipe, train=msgspec.structs.replace(recipe.train, epochs=epochs, warmup=0)
+    )
 
 
 def learning_rate(recipe: Recipe) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from rai_bigmodel.errors import TrainingDiverged
+from rai_bigmodel.errors import InputError, TrainingDiverged
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,6 +54,17 @@ def rate_at(step: int, *, steps: int, settings: Train, lr: float) -> float:
         return lr
     done = (step - settings.warmup - 1) / max(1, steps - settings.warmup)
     return lr * (1 - done if settings.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2)
+
+
+def refuse_endless_warmup(settings: Train, steps: int) -> None:
+    """Refuse a warm-up that is not over when the training is: the learning rate would never be what the recipe says.
+
+    Raises:
+        InputError: as said; a training without a step warms nothing up.
+    """
+    if steps and settings.warmup > steps:
+        msg = f"train: warmup {settings.warmup:,} is more than the {steps:,} steps of this training"
+        raise InputError(msg)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

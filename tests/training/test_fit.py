@@ -180,6 +180,22 @@ def test_data_that_cannot_be_learned_from_are_refused(splits: Splits) -> None:
         fit.train(net, Splits(held_out=splits.held_out, train=ones, calibrate=splits.calibrate))
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"precision": "float16"}, "train: precision: 'float16' is not there"),
+        ({"lr": "0.1"}, "train: lr must be a number, got '0.1'"),
+        ({"epochs": 1.5}, "train: epochs must be a whole number, got 1.5"),
+        ({"warmup": 9}, "warmup 9 is more than the 8 steps of this training"),
+        ({"warmup": 99, "privacy": PRIVACY}, "warmup 99 is more than the 10 steps"),
+    ],
+)
+def test_a_setting_that_could_only_be_ignored_is_refused(splits: Splits, settings: dict, said: str) -> None:
+    """From Python too, where no reader of files stands before it."""
+    with pytest.raises(InputError, match=said):
+        fit.train(MLP(hidden=()), splits, **{"epochs": 2, **settings})
+
+
 def test_the_card_says_what_epsilon_does_not_cover(splits: Splits) -> None:
     """Calibration rows, the number and digest of rows, tuning, and a δ that is too large."""
     loose = msgspec.structs.replace(PRIVACY, delta=0.01)
