@@ -11,6 +11,7 @@ from rai_bigmodel.evidence import Curve, Line, Measurement
 from rai_bigmodel.policy import Policy, Rule, judge
 from rai_bigmodel.report import findings as room
 from rai_bigmodel.report.findings import findings
+from rai_bigmodel.report.lookalikes import alike
 from rai_bigmodel.report.standing import standing
 
 
@@ -84,6 +85,22 @@ def test_a_broken_audit_is_a_finding() -> None:
     assert any("broke" in f.title for f in findings(verdict, dossier))
 
 
+def test_names_that_only_look_alike_are_told_apart_aloud() -> None:
+    """A wide letter, a Cyrillic one and one with a mark of no width look like the Latin; accents and digits do not."""
+    assert alike(["A", "\uff21", "B", "\u00c1"]) == [("A", "\uff21")]
+    assert alike(["black", "bl\u0430ck", "bl\u200back", "black ", "Black", "white"]) == [
+        ("black", "black ", "bl\u0430ck", "bl\u200back")
+    ]
+    assert alike(["30 to 39", "30 to 40", "男", "女"]) == []
+
+    wide = made.estimate("fairness.selection_rate", 0.5, 0.02, 300, attribute="sex", group="\uff2dale")
+    evidence = msgspec.structs.replace(made.fairness(), measurements=(*made.fairness().measurements, wide))
+    titles = [f.title for f in findings(None, made.dossier([("fairness.json", evidence)], only=True))]
+
+    assert any("Names of sex look alike" in t and "U+FF2D" in t for t in titles)
+    assert not any("look alike" in f.title for f in findings(None, made.dossier()))
+
+
 def test_a_challenger_stands_beside_and_differs_only_where_intervals_lie_apart() -> None:
     """Two overlapping intervals show no difference; the direction is that of the measure."""
     _, dossier = judged(AUC)
@@ -94,6 +111,17 @@ def test_a_challenger_stands_beside_and_differs_only_where_intervals_lie_apart()
     alone = standing(None, made.dossier([("performance.json", made.performance())], only=True))
     assert not alone.rows
     assert "reference or baseline" in alone.lacking
+
+
+def test_a_paired_change_stands_with_its_own_interval() -> None:
+    """It is better where accuracy rose and the interval leaves out zero, whatever relatives were audited."""
+    change = made.estimate("performance.accuracy", 0.04, 0.01, 796, against="baseline")
+    evidence = msgspec.structs.replace(made.performance(), measurements=(change,))
+    head, cells, told = standing(None, made.dossier([("performance.json", evidence)], only=True)).rows[0]
+
+    assert head == "Accuracy: change against baseline"
+    assert cells[0][0] == "0.040"
+    assert told == "better"
 
 
 def test_other_confidences_are_judged_anew() -> None:
