@@ -168,7 +168,7 @@ class Train(Record):
         # A file is read strictly; from Python anything may come.
         for name in ("epochs", "batch_size", "accumulate", "warmup", "patience", "threads", "every"):
             value = getattr(self, name)
-            if value is not None and not (isinstance(value, Real) and value == int(value)):
+            if value is not None and not (isinstance(value, Real) and float(value).is_integer()):
                 msg = f"train: {name} must be a whole number, got {value!r}"
                 raise InputError(msg)
         for name in ("lr", "clip", "weight_decay", "momentum"):
