@@ -151,7 +151,7 @@ def _forward(case: Case) -> Any:
 
 def deep_lift(case: Case) -> Array:
     """Captum's DeepLift (Shrikumar, Greenside and Kundaje 2017, the rescale rule)."""
-    captum = _captum()
+    captum = captums()
     return _in_turns(case, captum.DeepLift(_as_module(case)), share=4)
 
 
@@ -159,7 +159,7 @@ def gradient_shap(case: Case, rng: np.random.Generator, *, samples: int = 8) -> 
     """Captum's GradientShap: gradients at random points of the path, averaged (Lundberg and Lee 2017)."""
     import torch
 
-    captum = _captum()
+    captum = captums()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(rng.integers(2**62)))
         np_state = np.random.get_state()  # noqa: NPY002 - Captum draws from NumPy's global state; it is put back
@@ -174,7 +174,7 @@ def gradient_shap(case: Case, rng: np.random.Generator, *, samples: int = 8) -> 
 
 def occlusion(case: Case, *, window: tuple[int, ...], strides: tuple[int, ...] | None = None) -> Array:
     """Captum's Occlusion: a window slid over each row, the start put under it (Zeiler and Fergus 2014)."""
-    captum = _captum()
+    captum = captums()
     return _in_turns(
         case, captum.Occlusion(_as_module(case)), sliding_window_shapes=window, strides=strides or window
     )
@@ -187,7 +187,7 @@ def grad_cam(case: Case, layer: nn.Module) -> Array:
     """
     import torch
 
-    captum = _captum()
+    captum = captums()
     model = captum.LayerGradCam(_as_module(case), layer)
     out = np.empty(case.x.shape)
     channels, *size = case.x.shape[1:]
@@ -201,7 +201,12 @@ def grad_cam(case: Case, layer: nn.Module) -> Array:
     return out
 
 
-def _captum() -> Any:
+def captums() -> Any:
+    """Captum's methods of attribution.
+
+    Raises:
+        MissingExtra: Captum is not installed.
+    """
     try:
         import captum.attr as captum
     except ImportError:

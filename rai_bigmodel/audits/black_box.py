@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rai_bigmodel.audits.cases import Case
+from rai_bigmodel.audits.readings import parts_of
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def black_box_case(
     columns: Mapping[str, Array],
     features: Sequence[str],
     *,
+    members: Mapping[str, tuple[str, ...]] | None = None,
     output: int | Array = 0,
     average: bool = False,
     batch: int = BATCH,
@@ -63,6 +65,7 @@ def black_box_case(
 
     Args:
         columns: what `Subject.predict` takes ``(n,)`` each.
+        members: each feature and its columns, where several columns make one; by default each is its own.
         output: which of several class probabilities is explained: one for all rows, or one a row.
         average: start from means in place of medians.
 
@@ -94,8 +97,8 @@ def black_box_case(
             x=x,
             start=start,
             score=ask,  # type: ignore[arg-type]
-            parts=np.arange(len(features)),
-            names=tuple(features),
+            parts=parts_of(features, members),
+            names=tuple(members or features),
             batch=batch,
             codes=np.array([c.values is not None for c in code]),
             learned_nothing=lambda rng: made(stand_in(x, rng)),
@@ -104,15 +107,52 @@ def black_box_case(
     return made(score)
 
 
+def array_case(
+    subject: Subject,
+    x: Array,
+    start: Array,
+    *,
+    parts: Array,
+    names: Sequence[str],
+    output: int | Array = 0,
+    budget: int,
+) -> Case:
+    """A case of a subject that only answers and reads one array: pictures ``(n, C, H, W)`` or series ``(n, T, F)``.
+
+    Args:
+        parts: to which of the features `names` each entry of a row belongs.
+        budget: bytes that the rows of one question may take.
+    """
+    wanted = np.broadcast_to(np.asarray(output), (len(x),))
+
+    def score(rows: Array, numbers: Array) -> Array:
+        answers = np.asarray(subject.predict(rows), dtype=np.float64)
+        return answers if answers.ndim == 1 else answers[np.arange(len(answers)), wanted[numbers]]
+
+    def made(ask: object) -> Case:
+        return Case(
+            x=x,
+            start=start.astype(np.float32),
+            score=ask,  # type: ignore[arg-type]
+            parts=parts,
+            names=tuple(names),
+            batch=max(1, budget // (8 * x[0].nbytes)),
+            learned_nothing=lambda rng: made(stand_in(x, rng)),
+        )
+
+    return made(score)
+
+
 def stand_in(x: Array, rng: np.random.Generator) -> object:
     """A random network of the same columns, in place of a model whose weights cannot be drawn again."""
-    middle, scale = x.mean(axis=0), x.std(axis=0)
+    flat = x.reshape(len(x), -1)
+    middle, scale = flat.mean(axis=0), flat.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    d = x.shape[1]
+    d = flat.shape[1]
     first, last = rng.normal(size=(d, HIDDEN)) / np.sqrt(d), rng.normal(size=HIDDEN)
 
     def score(rows: Array, _: Array) -> Array:
-        answers: Array = np.tanh(((rows - middle) / scale) @ first) @ last
+        answers: Array = np.tanh(((rows.reshape(len(rows), -1) - middle) / scale) @ first) @ last
         return answers
 
     return score

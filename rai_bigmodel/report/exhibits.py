@@ -46,11 +46,7 @@ def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
             cut = _cut(len(exhibit.lines), charts.MOST_LINES)
         case Heatmap():
             svg = charts.heatmap(exhibit)
-            columns = ("", *(named(c) for c in exhibit.columns))
-            rows = tuple(
-                (named(head), *(_said(v) for v in values))
-                for head, values in zip(exhibit.rows, exhibit.values, strict=True)
-            )
+            columns, rows = _grid(exhibit)
         case Table():
             columns = tuple(prose(c) for c in exhibit.columns)
             rows = tuple(tuple(_said(cell) for cell in row) for row in exhibit.rows)
@@ -58,6 +54,18 @@ def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
             source = "data:image/png;base64," + base64.b64encode(exhibit.png).decode("ascii")
             alt = prose(exhibit.alt)
     return ShownExhibit(prose(exhibit.title), prose(exhibit.caption), svg, source, alt, columns, rows, cut)
+
+
+def _grid(exhibit: Heatmap) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """A heat map as a table; one row of it as two columns, because many words are no heads of columns."""
+    if len(exhibit.rows) == 1:
+        (values,) = exhibit.values
+        head = (named(exhibit.rows[0]), "Value")
+        return head, tuple((named(c), _said(v)) for c, v in zip(exhibit.columns, values, strict=True))
+    return ("", *(named(c) for c in exhibit.columns)), tuple(
+        (named(head), *(_said(v) for v in values))
+        for head, values in zip(exhibit.rows, exhibit.values, strict=True)
+    )
 
 
 def _said(cell: str | float | None) -> str:

@@ -15,7 +15,7 @@ import trained
 from torch import nn
 
 from rai_bigmodel.audits import attributions, shapley
-from rai_bigmodel.audits import battery as tests_of
+from rai_bigmodel.audits import faithfulness as tests_of
 from rai_bigmodel.audits.cases import by_part, change
 from rai_bigmodel.audits.network_cases import bytes_per_row, network_case
 from rai_bigmodel.errors import InputError
