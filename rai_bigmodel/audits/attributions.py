@@ -1,13 +1,15 @@
 """How much of a network's answer is due to each entry of a row, by its gradients?
 
 Integrated Gradients (Sundararajan, Taly and Yan 2017) in a loop of our own that keeps no more than a byte
-budget and takes more steps only on the rows that need them; Captum's is the oracle in the tests, and its
-DeepLift, GradientShap, Occlusion and Grad-CAM are used as they are. Each gives ``(n, *shape)``.
+budget and takes more points only on the rows that need them, keeping those it has; Captum's is the oracle in the
+tests, and its DeepLift, GradientShap, Occlusion and Grad-CAM are used as they are. Each gives ``(n, *shape)``.
 """
 
 from __future__ import annotations
 
+import itertools
 import warnings
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,8 +25,30 @@ if TYPE_CHECKING:
     from rai_bigmodel.audits.cases import Case
     from rai_bigmodel.subject import Array
 
-STEPS = (8, 16, 32, 64)
+STEPS = (3, 7, 15, 31, 63, 128, 256)
+"""Points on the path: the first five hold each other (Patterson 1968), the last two are Gauss–Legendre's."""
 TOLERANCE = 0.01
+SURE = 0.1
+"""At the fewest points a row stops at this part of the tolerance: so few could add up by accident."""
+NEAR = 0.02
+"""Past the nested points only where all rows together still miss this much of their change."""
+PATTERSON = (3, 7, 15, 31, 63)
+NEW = (
+    (0.0, 0.7745966692414834),
+    (0.43424374934680254, 0.9604912687080203),
+    (0.2233866864289669, 0.6211029467372264, 0.888459232872257, 0.993831963212755),
+    (
+        0.11248894313318662, 0.3311353932579768, 0.5313197436443756, 0.7024962064915271, 0.8367259381688688,
+        0.9296548574297401, 0.9815311495537401, 0.9990981249676676,
+    ),
+    (
+        0.05634431304659279, 0.16823525155220748, 0.2777498220218243, 0.38335932419873037, 0.48361802694584105,
+        0.5771957100520458, 0.6629096600247806, 0.7397560443526947, 0.8069405319502176, 0.8639079381936905,
+        0.9103711569570043, 0.9463428583734029, 0.9721828747485818, 0.9886847575474295, 0.997206259372222,
+        0.9998728881203576,
+    ),
+)  # fmt: skip
+"""The points from 0 to 1 that each of Patterson's rules adds to the one before; their mirror images belong to them."""
 
 
 class Path(NamedTuple):
@@ -34,7 +58,7 @@ class Path(NamedTuple):
         values: ``(n, *shape)``.
         gap: what they leave unexplained of each row's change, in the units of the score ``(n,)``.
         change: the score's change from the start to the row ``(n,)``.
-        steps: the points taken on each row's last path ``(n,)``.
+        steps: the points that each row's values rest on ``(n,)``.
     """
 
     values: Array
@@ -43,51 +67,105 @@ class Path(NamedTuple):
     steps: Array
 
 
-def integrated_gradients(case: Case, *, steps: Sequence[int] = STEPS, tolerance: float = TOLERANCE) -> Path:
-    """Gradients averaged along the straight path from the start, at Gauss–Legendre points.
+class Rule(NamedTuple):
+    """Points on the way from 0 to 1 that are new, and the weights that they have now and in every later rule."""
+
+    points: int
+    new: Array
+    weights: Array
+
+
+def integrated_gradients(
+    case: Case, *, steps: Sequence[int] | None = None, tolerance: float = TOLERANCE
+) -> Path:
+    """Gradients averaged along the straight path from the start.
 
     Rows whose attributions miss their change of the score by more than `tolerance` of it (of a tenth of the mean
-    change, where a row's own is smaller) go on with the next number of steps.
+    change, where a row's own is smaller) go on with more points. Up to 63 these hold all that were asked before, so
+    that no gradient is asked twice.
+
+    Args:
+        steps: how many points, from few to many; by default `STEPS`. Those that are none of Patterson's are
+            Gauss–Legendre's, and ask anew.
 
     Raises:
         InputError: no gradient reaches the rows.
     """
     moved = change(case)
     floor = 0.1 * float(np.abs(moved).mean())
+    allowed = tolerance * np.maximum(np.abs(moved), floor)
     values = np.empty(case.x.shape)
     gap, taken = np.empty(len(moved)), np.empty(len(moved), dtype=np.int64)
     rest = np.arange(len(moved))
-    for n in steps:
-        values[rest] = _along_the_path(case, rest, n)
+    sums: Array = np.zeros(0)
+    path = rules(tuple(steps or STEPS))
+    for rule in path:
+        past = rule.points > PATTERSON[-1] and rule is not path[0]
+        if past and gap.sum() <= NEAR * np.abs(moved).sum():
+            break
+        if not len(sums):
+            sums = np.zeros((len(rule.weights), len(moved), *case.x.shape[1:]), dtype=np.float32)
+        _along_the_path(case, rest, rule, sums)
+        values[rest], sums = sums[0, rest], sums[1:]
         gap[rest] = np.abs(values[rest].reshape(len(rest), -1).sum(axis=1) - moved[rest])
-        taken[rest] = n
-        rest = rest[gap[rest] > tolerance * np.maximum(np.abs(moved[rest]), floor)]
+        taken[rest] = rule.points
+        near = SURE if rule.points == PATTERSON[0] else 1.0
+        rest = rest[gap[rest] > near * allowed[rest]]
         if not len(rest):
             break
     return Path(values, gap, moved, taken)
 
 
-def _along_the_path(case: Case, rows: Array, steps: int) -> Array:
+@lru_cache(maxsize=16)
+def rules(steps: tuple[int, ...]) -> tuple[Rule, ...]:
+    """The rules of so many points each; those of Patterson's that follow each other share their points."""
+    out = []
+    for i, n in enumerate(steps):
+        if n not in PATTERSON:
+            node, weight = np.polynomial.legendre.leggauss(n)
+            out.append(Rule(n, (node + 1) / 2, weight[None] / 2))
+            continue
+        level = PATTERSON.index(n)
+        before = PATTERSON.index(steps[i - 1]) if i and steps[i - 1] in PATTERSON else -1
+        mine = _mirrored(sum(NEW[before + 1 : level + 1], ()))
+        later = [n, *itertools.takewhile(lambda m: m in PATTERSON, steps[i + 1 :])]
+        out.append(Rule(n, (mine + 1) / 2, np.array([_weights(m, mine) for m in later]) / 2))
+    return tuple(out)
+
+
+def _mirrored(points: tuple[float, ...]) -> Array:
+    return np.unique([sign * p for p in points for sign in (-1.0, 1.0)])
+
+
+def _weights(n: int, at: Array) -> Array:
+    """The weights of these points in Patterson's rule of n: those that integrate every polynomial that n can."""
+    every = _mirrored(sum(NEW[: PATTERSON.index(n) + 1], ()))
+    polynomials = np.polynomial.legendre.legvander(every, n - 1).T
+    wanted = np.zeros(n)
+    wanted[0] = 2.0
+    weights = np.linalg.solve(polynomials, wanted)
+    found: Array = weights[np.searchsorted(every, at - 1e-12)]
+    return found
+
+
+def _along_the_path(case: Case, rows: Array, rule: Rule, sums: Array) -> None:
+    """Add what the new points of a rule say to the sums ``(rules, n, *shape)`` of it and of the later ones."""
     import torch
 
-    forward = _forward(case)
-    node, weight = np.polynomial.legendre.leggauss(steps)
-    wide = (steps, *[1] * case.x.ndim)
-    at = torch.from_numpy(((node + 1) / 2).astype(np.float32)).reshape(wide)
-    by = torch.from_numpy((weight / 2).astype(np.float32)).reshape(wide)
-    starts, out = case.starts, np.empty((len(rows), *case.x.shape[1:]))
-    many, few = max(1, case.batch // steps), min(steps, case.batch)
+    forward, steps = _forward(case), len(rule.new)
+    at = torch.from_numpy(rule.new.astype(np.float32)).reshape(steps, *[1] * case.x.ndim)
+    by = torch.from_numpy(rule.weights.astype(np.float32))
+    starts, many, few = case.starts, max(1, case.batch // steps), min(steps, case.batch)
     for i in range(0, len(rows), many):
         here = rows[i : i + many]
         x, start = torch.from_numpy(case.x[here]), torch.from_numpy(np.ascontiguousarray(starts[here]))
         numbers, way = torch.from_numpy(here), x - start
-        mean = torch.zeros_like(x)
+        mean = torch.zeros(len(by), x.numel())
         for j in range(0, steps, few):
             points = start + at[j : j + few] * way
             gradient = _gradient(forward, points.flatten(0, 1), numbers.repeat(len(points)))
-            mean += (by[j : j + few] * gradient.reshape(points.shape)).sum(dim=0)
-        out[i : i + many] = (mean * way).numpy()
-    return out
+            mean += by[:, j : j + few] @ gradient.reshape(len(points), -1)
+        sums[:, here] += (mean.reshape(len(by), *x.shape) * way).numpy()
 
 
 def _gradient(forward: Any, points: Tensor, numbers: Tensor) -> Tensor:
@@ -130,7 +208,7 @@ def unreached(case: Case) -> tuple[str, ...]:
 
     rows = np.arange(min(64, len(case.x)))
     some = case.some(rows)
-    path = np.abs(_along_the_path(some, rows, STEPS[0])).reshape(len(rows), -1)
+    path = np.abs(integrated_gradients(some, steps=(8,)).values).reshape(len(rows), -1)
     still = np.ones(len(case.names), dtype=bool)
     still[np.unique(case.parts.ravel()[path.any(axis=0)])] = False
     if not still.any():

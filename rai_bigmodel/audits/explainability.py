@@ -49,7 +49,7 @@ class Explainability(Record, omit_defaults=True):
 
     Args:
         method: ``auto``, or one of the methods by name.
-        steps: Gauss–Legendre points on the path at most; rows whose attributions add up sooner take fewer.
+        steps: points on the path of Integrated Gradients at most; rows whose attributions add up sooner take fewer.
         rows: how many rows are explained at most, drawn at random.
         budget: bytes that one batch may hold on its way through a network.
         shown: for how many features, the largest first, importance and share are told.
@@ -69,7 +69,7 @@ class Explainability(Record, omit_defaults=True):
     """
 
     method: Method = "auto"
-    steps: int = 64
+    steps: int = 256
     rows: int = 1000
     budget: int = 64 * 2**20
     shown: int = 10

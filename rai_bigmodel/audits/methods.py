@@ -65,7 +65,7 @@ def chosen(asked: Method, case: Case, *, kind: str, steps: int) -> tuple[str, Ex
 
     Args:
         kind: what is read: ``table pixels series tokens``.
-        steps: Gauss–Legendre points at most.
+        steps: points on the path at most.
 
     Raises:
         InputError: the method does not explain what is read, or needs gradients and there are none.
@@ -85,7 +85,7 @@ def chosen(asked: Method, case: Case, *, kind: str, steps: int) -> tuple[str, Ex
     if case.forward is None:
         msg = f"method: {name} needs gradients, and of this model only its answers are known; use shapley or ablation"
         raise InputError(msg)
-    steps_taken = tuple(dict.fromkeys([*(s for s in attributions.STEPS if s < steps), steps]))
+    steps_taken = tuple(s for s in attributions.STEPS if s <= steps) or (steps,)
 
     def integrated(one: Case, _: np.random.Generator) -> Array:
         return attributions.integrated_gradients(one, steps=steps_taken).values

@@ -209,7 +209,8 @@ def _network(audit: Explainability, subject: Subject, cohort: Cohort, rows: Arra
         columns = {about.column: cohort.arrays(about.column)[about.column][rows]}
         if subject.read is None and kind == "tokens":
             return "the subject does not say how texts become the ids that its network reads"
-        raw = read = columns[about.column] if subject.read is None else subject.read(columns)[0]
+        raw = columns[about.column] if subject.read is None else subject.read(columns)[0]
+        raw = read = raw if kind == "tokens" else np.asarray(raw, dtype=np.float32)
         made = readings.READ[kind]
     else:
         whole = cohort.arrays(*features)

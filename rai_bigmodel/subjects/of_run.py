@@ -32,6 +32,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         MissingExtra: torch or safetensors is not installed.
     """
     from rai_bigmodel.training import canaries, checkpoint, fit
+    from rai_bigmodel.training import inputs as raw
 
     if not isinstance(run, checkpoint.Run):
         run = checkpoint.load_run(run)
@@ -41,6 +42,9 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     def predict(inputs: Inputs) -> Array:
         return fit.score_columns(module, inputs, where=name, aim=aim)
 
+    def read(inputs: Inputs) -> tuple[Array, ...]:
+        return (raw.tensors(module.reads, inputs, where=name)["tokens"],)
+
     return Subject(
         name=name,
         kind="torch",
@@ -48,6 +52,9 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         decision=run.decision,
         predict=predict,
         module=module,
+        read=read
+        if module.reads.tokens is not None and raw.kinds_read(module.reads) == ("tokens",)
+        else None,
         refit=None if card.ledger is not None else _refit(run),
         canaries=None if card.ledger is None else lambda count, rng: canaries.scores(card, count, rng),
         card={**msgspec.to_builtins(run.card), "outcome": aim.outcome},
