@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -141,6 +142,75 @@ def array_case(
         )
 
     return made(score)
+
+
+MOST_WORDS = 48
+
+
+def is_text(values: Array) -> bool:
+    """Whether a column holds texts of several words or characters, and not a few labels."""
+    texts = [str(v) for v in values.tolist() if v is not None]
+    return (
+        values.dtype.kind in "OUT"
+        and bool(texts)
+        and float(np.mean([len(pieces_of(t)) > 2 for t in texts])) > 0.5
+    )
+
+
+def pieces_of(text: str) -> list[str]:
+    """The words of a text; of a writing without spaces its characters."""
+    return re.findall(r"[\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af]|\w+(?:'\w+)?|[^\w\s]", text)
+
+
+def text_case(subject: Subject, name: str, texts: Array, *, output: int | Array = 0) -> tuple[Case, Array]:
+    """A case of a subject that reads one text, and its words ``(n, T)``: a word is there, or the text is asked without.
+
+    Args:
+        name: the column of texts; only the first `MOST_WORDS` words are told apart.
+    """
+    cut = [pieces_of("" if t is None else str(t))[:MOST_WORDS] for t in texts.tolist()]
+    longest = max([1, *map(len, cut)])
+    words = np.full((len(cut), longest), "", dtype=object)
+    for row, pieces in zip(words, cut, strict=True):
+        row[: len(pieces)] = pieces
+    x = (words != "").astype(np.float32)
+    wanted = np.broadcast_to(np.asarray(output), (len(x),))
+
+    def score(rows: Array, numbers: Array) -> Array:
+        asked = np.empty(len(rows), dtype=object)
+        for i, (there, number) in enumerate(zip(rows > 0.5, numbers, strict=True)):
+            kept = words[number][there & (words[number] != "")].tolist()
+            asked[i] = "".join(f" {w}" if w.isascii() else w for w in kept).strip()
+        answers = np.asarray(subject.predict({name: asked}), dtype=np.float64)
+        return answers if answers.ndim == 1 else answers[np.arange(len(answers)), wanted[numbers]]
+
+    def made(ask: object) -> Case:
+        return Case(
+            x=x,
+            start=np.zeros((1, longest), dtype=np.float32),
+            score=ask,  # type: ignore[arg-type]
+            parts=np.arange(longest),
+            names=tuple(f"position {t + 1}" for t in range(longest)),
+            batch=1024,
+            codes=np.ones(longest, dtype=bool),
+            learned_nothing=lambda rng: made(stand_in_for_words(words, rng)),
+        )
+
+    return made(score), words
+
+
+def stand_in_for_words(words: Array, rng: np.random.Generator) -> object:
+    """A random network of the words that are there, whatever they mean, in place of a model of texts."""
+    known = {w: i for i, w in enumerate(sorted(set(words.ravel().tolist())))}
+    place = np.vectorize(known.__getitem__, otypes=[int])(words)
+    first, last = rng.normal(size=(len(known), HIDDEN)), rng.normal(size=HIDDEN)
+
+    def score(rows: Array, numbers: Array) -> Array:
+        seen = np.einsum("nt,nth->nh", rows, first[place[numbers]])
+        answers: Array = np.tanh(seen / np.sqrt(rows.shape[1])) @ last
+        return answers
+
+    return score
 
 
 def stand_in(x: Array, rng: np.random.Generator) -> object:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FEWEST_ROWS = 5
 """In how many rows a word must stand before it is named beside numbers about all rows: rarer ones tell of persons."""
+RARE = f"words in fewer than {FEWEST_ROWS} rows"
 RESTS = ("attribution_share", "importance", "sensitive_share", "importance_difference")
 
 
@@ -33,7 +34,7 @@ class Told(NamedTuple):
     Args:
         names: features, or words.
         values: ``(n, d)``.
-        order: the names, the largest mean absolute attribution first.
+        order: the names, the largest mean absolute attribution first; rare words have no place in it.
     """
 
     names: tuple[str, ...]
@@ -48,7 +49,7 @@ def told(scene: Scene, values: Array) -> Told:
         assert scene.raw is not None
         names, values = by_word(scene.raw, values)
     order = np.argsort(-np.abs(values).mean(axis=0), kind="stable")
-    return Told(names, values, tuple(names[i] for i in order))
+    return Told(names, values, tuple(names[i] for i in order if names[i] != RARE))
 
 
 def by_word(words: Array, values: Array) -> tuple[tuple[str, ...], Array]:
@@ -71,7 +72,7 @@ def by_word(words: Array, values: Array) -> tuple[tuple[str, ...], Array]:
                 out[i, place.get(word, len(kept))] += value
     if not out[:, -1].any():
         return tuple(kept), out[:, :-1]
-    return (*kept, f"words in fewer than {FEWEST_ROWS} rows"), out
+    return (*kept, RARE), out
 
 
 def claims(

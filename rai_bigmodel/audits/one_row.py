@@ -12,7 +12,7 @@ import numpy as np
 
 from rai_bigmodel.audits import pictures
 from rai_bigmodel.audits.reasons import Looked, answered, chosen_rows, reasons, refitted
-from rai_bigmodel.audits.shown import over_time, short, verdict
+from rai_bigmodel.audits.shown import COLOURS, over_time, short, verdict
 from rai_bigmodel.evidence import Bars, Dot, Heatmap, Picture, Table
 from rai_bigmodel.subject import task_of
 
@@ -78,7 +78,9 @@ def _each(looked: Looked) -> tuple[Exhibit, ...]:
     for k, i in enumerate(looked.rows.tolist()):
         title = f"{looked.row(i).capitalize()}: what moved {looked.scene.what}"
         if looked.scene.kind == "series":
-            out.append(over_time(title, looked.scene, looked.values[i], caption=_said(looked, i)))
+            out.append(
+                over_time(title, looked.scene, looked.values[i], caption=f"{_said(looked, i)} {COLOURS}")
+            )
         elif looked.scene.kind == "tokens":
             there = np.flatnonzero(looked.there(i))
             out.append(
@@ -87,7 +89,7 @@ def _each(looked: Looked) -> tuple[Exhibit, ...]:
                     rows=("words",),
                     columns=tuple(looked.feature(i, int(f)) for f in there),
                     values=(tuple(short(float(looked.values[i, f])) for f in there),),
-                    caption=_said(looked, i),
+                    caption=f"{_said(looked, i)} {COLOURS}",
                 )
             )
         else:
@@ -141,10 +143,10 @@ def _pictures(looked: Looked) -> Picture:
         else "where it counts, without the pictures"
     )
     return Picture(
-        title=f"Single pictures: warm raises {scene.what}, cold lowers it",
+        title=f"Single pictures: what moved {scene.what}",
         png=pictures.beside([cells[j : j + across] for j in range(0, len(cells), across)]),
         alt="; ".join(said) + ".",
-        caption=f"{how.capitalize()}: {', '.join(looked.row(i) for i in looked.rows.tolist())}.",
+        caption=f"{how.capitalize()}: {', '.join(looked.row(i) for i in looked.rows.tolist())}. {COLOURS}",
     )
 
 
@@ -176,7 +178,7 @@ def _spoken(looked: Looked, subject: Subject, rng: np.random.Generator) -> tuple
                 rows=tuple(second),
                 columns=tuple(first),
                 values=tuple(tuple(short(float(v)) for v in row) for row in found.each),
-                caption=f"By taking words away one by one. {found.test.why[:1].upper()}{found.test.why[1:]}.",
+                caption=f"By taking words away one by one. {found.test.why[:1].upper()}{found.test.why[1:]}. {COLOURS}",
             )
         )
     return tuple(out)

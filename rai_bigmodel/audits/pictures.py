@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 SIDE = 96
 """How large a picture is shown at least, in pixels: small ones are enlarged by a whole number."""
-WARM, COLD = np.array([214, 72, 28]), np.array([34, 94, 190])
-"""What speaks for, and what speaks against; told apart also by who sees no red or no green."""
+RAISES, LOWERS = np.array([36, 82, 150]), np.array([214, 92, 20])
+"""Blue and orange, as the page's own heat maps; told apart also by who sees no red or no green."""
 
 
 def png(rgb: Array) -> bytes:
@@ -35,7 +35,7 @@ def png(rgb: Array) -> bytes:
 
 
 def heat(parts: Array, values: Array, picture: Array | None = None) -> bytes:
-    """A heat map over a picture, as a PNG: warm where it speaks for, cold where it speaks against.
+    """A heat map over a picture, as a PNG: blue where it raises the score, orange where it lowers it.
 
     Args:
         parts: to which patch each pixel belongs ``(C, H, W)``.
@@ -53,7 +53,7 @@ def blended(parts: Array, values: Array, picture: Array | None = None) -> Array:
     under = (
         np.full((*each.shape, 3), 255.0) if picture is None else grey(picture)[..., None].repeat(3, axis=2)
     )
-    colour = np.where((each >= 0)[..., None], WARM, COLD)
+    colour = np.where((each >= 0)[..., None], RAISES, LOWERS)
     # A picture stays to be seen under its strongest patch.
     most = 1.0 if picture is None else 0.65
     out: Array = np.round(under + most * strength * (colour - under))

@@ -7,6 +7,7 @@ word. What is padding stays padding: it is at its start, so it is not there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -207,6 +208,29 @@ def erring(module: Any) -> nn.Module:
             return error[:, None]
 
     return Erring().eval()
+
+
+def from_rebuilt(found: Reading, module: Any) -> Reading:
+    """The same rows, each from what the network makes of it: what is explained is what it cannot rebuild.
+
+    On the way from a row's reconstruction to the row its error grows by nearly all of itself; an even picture has an
+    error of its own.
+    """
+    import torch
+
+    case = found.case
+    with torch.no_grad():
+        parts = [
+            module(torch.from_numpy(case.x[i : i + case.batch])).numpy()
+            for i in range(0, len(case.x), case.batch)
+        ]
+    rebuilt = np.concatenate(parts).astype(np.float32)
+    first = replace(case, start=rebuilt, learned_nothing=_also(case.learned_nothing, rebuilt))
+    return Reading(first, case, ("what the network makes of each row", found.starts[0]))
+
+
+def _also(learned_nothing: Any, start: Array) -> Any:
+    return lambda rng: replace(learned_nothing(rng), start=start)
 
 
 READ: dict[str, Callable[..., Reading]] = {"pixels": of_pictures, "series": of_series, "tokens": of_texts}

@@ -192,18 +192,14 @@ def reasons(looked: Looked) -> Table:
         ]
         if not isinstance(looked.again, str):
             counts = [kept(values, one[k], towards, most) for one in looked.again]
-            cells.append(
-                f"{np.mean(counts):.1f} of {most} (fewest {min(counts)}, {len(counts)} trainings)"
-                if most
-                else "–"
-            )
+            cells.append(f"{np.mean(counts):.1f} of {most} (fewest {min(counts)})" if most else "–")
         out.append(tuple(cells))
-    columns = ["row", "answer", "decision", "reasons", "spoke against it", "stay from the other start"]
+    columns = ["row", "answer", "decision", "reasons", "against it", "kept from the other start"]
     caption = "Reasons are what moved the answer most towards the decision."
     if isinstance(looked.again, str):
-        caption += f" Whether they hold after another training is not known: {looked.again}."
+        caption += f" Whether they are kept in another training is not known: {looked.again}."
     else:
-        columns.append("stay after another training")
+        columns.append(f"kept in {len(looked.again)} further trainings")
     return Table(
         title="Single rows and their reasons", columns=tuple(columns), rows=tuple(out), caption=caption
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_bigmodel.audits import readings
-from rai_bigmodel.audits.black_box import black_box_case
+from rai_bigmodel.audits.black_box import array_case, black_box_case, is_text, text_case
 from rai_bigmodel.audits.cases import refuse_moods
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import in_memory, task_of
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Subject
 
 BLACK_BOX_ROWS = 200
-BLACK_BOXES = ("shapley",)
-"""Methods that never ask a network for its gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +75,7 @@ def scene_of(audit: Explainability, subject: Subject, cohort: Cohort, rows: Arra
     Raises:
         InputError: the model is in training mode, or answers differently when asked again.
     """
-    if subject.module is not None and audit.method not in BLACK_BOXES:
+    if _inside(audit, subject):
         found = _network(audit, subject, cohort, rows)
         if found is not None:
             return found
@@ -90,13 +88,20 @@ def rows_of(audit: Explainability, subject: Subject, cohort: Cohort, rng: np.ran
     Raises:
         InputError: a row that was asked for is not there.
     """
-    network = subject.module is not None and audit.method not in BLACK_BOXES
-    most = audit.rows if network else min(audit.rows, BLACK_BOX_ROWS)
+    few = audit.method == "shapley" or subject.module is None
+    most = min(audit.rows, BLACK_BOX_ROWS) if few else audit.rows
     if far := [row for row in audit.cases if not 1 <= row <= cohort.rows]:
         msg = f"cases: the rows of {cohort.name} are counted from 1 to {cohort.rows:,}, got {far[0]:,}"
         raise InputError(msg)
     drawn = rng.permutation(cohort.rows)[:most]
     return np.union1d(drawn, np.array(audit.cases, dtype=np.int64) - 1)
+
+
+def _inside(audit: Explainability, subject: Subject) -> bool:
+    """Whether the network itself is asked; columns of a table are known to Shapley values by the answers alone."""
+    reads: Any = getattr(subject.module, "reads", None)
+    single = any(getattr(reads, kind, None) is not None for kind in readings.READ)
+    return subject.module is not None and (single or audit.method != "shapley")
 
 
 def whole_columns(cohort: Cohort, rows: Array) -> dict[str, Array]:
@@ -128,6 +133,8 @@ def _answering(audit: Explainability, subject: Subject, cohort: Cohort, rows: Ar
     members = _members(audit, features)
     if not isinstance(asked_with(columns), dict):
         return _array(audit, subject, columns, rows, output)
+    if len(columns) == 1 and len(features) == 1 and is_text(columns[features[0]]):
+        return _text(subject, columns, rows, output)
     case, other = (
         black_box_case(subject, columns, features, members=members, output=output, average=average)
         for average in (False, True)
@@ -147,8 +154,6 @@ def _array(
     audit: Explainability, subject: Subject, columns: dict[str, Array], rows: Array, output: Any
 ) -> Scene | str:
     """A model that only answers and reads pictures or series: the same patches and windows as of a network."""
-    from rai_bigmodel.audits.black_box import array_case
-
     ((name, raw),) = columns.items()
     if raw.ndim not in {3, 4}:
         return f"{name}: rows of {raw.ndim - 1} dimensions are no picture and no series"
@@ -163,6 +168,17 @@ def _array(
     refuse_moods(case)
     starts = ("an even one of the mean value", "the mean of all rows")
     return Scene(case=case, elsewhere=other, rows=rows, columns=columns, starts=starts, kind=kind, raw=raw)
+
+
+def _text(subject: Subject, columns: dict[str, Array], rows: Array, output: Any) -> Scene:
+    """A model that only answers and reads one text: its words are there or left out."""
+    ((name, texts),) = columns.items()
+    case, words = text_case(subject, name, texts, output=output)
+    refuse_moods(case)
+    starts = ("a text without its words", "the same")
+    return Scene(
+        case=case, elsewhere=case, rows=rows, columns=columns, starts=starts, kind="tokens", raw=words
+    )
 
 
 def _members(audit: Explainability, features: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -235,6 +251,8 @@ def _network(audit: Explainability, subject: Subject, cohort: Cohort, rows: Arra
             return "the network gives more than one row of numbers for each row (words, steps, a picture)"
         target = _targets(subject, answers)
     found = made(module, read, target=target, budget=audit.budget, digest=subject.digest)
+    if task_of(subject) == "reconstruction":
+        found = readings.from_rebuilt(found, subject.module)
     if audit.method == "auto" and not single and unreached(found.case):
         return None
     return Scene(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_bigmodel.audits import pictures
-from rai_bigmodel.audits.claims import told
+from rai_bigmodel.audits.claims import RARE, told
 from rai_bigmodel.audits.methods import CALLED
 from rai_bigmodel.evidence import Bars, Dot, Heatmap, Picture, Table
 from rai_bigmodel.stats.ranks import ranks, spearman
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.subject import Array
 
 FIFTHS = ("lowest", "low", "middle", "high", "highest")
+COLOURS = "Blue raises, orange lowers."
 FEWEST = 5
 """Rows behind a cell at least, so that none tells of a person."""
 DIRECTED = 4
@@ -41,21 +42,25 @@ def ranked(scene: Scene, values: Array, method: str, tested: Tested, *, most: in
     size = np.abs(said.values)
     mean = size.mean(axis=0)
     reach = 1.96 * size.std(axis=0, ddof=1) / np.sqrt(len(size)) if len(size) > 1 else np.zeros_like(mean)
-    order = np.argsort(-mean, kind="stable")[:most]
-    each = "word" if scene.kind == "tokens" else "feature"
+    place = {name: i for i, name in enumerate(said.names)}
+    each = {"tokens": "word", "pixels": "patch"}.get(scene.kind, "feature")
+    rare = ""
+    if RARE in place and mean.any():
+        rare = f" {RARE.capitalize()} have {mean[place[RARE]] / mean.sum():.0%} of it all together and are not named."
     return Bars(
         title=f"How much each {each} moves {scene.what}, on average",
         bars=tuple(
             Dot(
-                label=said.names[i],
+                label=name,
                 value=float(mean[i]),
                 low=float(max(mean[i] - reach[i], 0.0)),
                 high=float(mean[i] + reach[i]),
             )
-            for i in order
+            for name in said.order[:most]
+            for i in (place[name],)
         ),
         axis="mean absolute attribution",
-        caption=f"{CALLED[method]}, {len(size):,} rows. {verdict(tested)}",
+        caption=f"{CALLED[method]}, {len(size):,} rows. {verdict(tested)}{rare}",
     )
 
 
@@ -123,7 +128,7 @@ def directions(scene: Scene, values: Array) -> tuple[Heatmap, ...]:
             rows=tuple(scene.case.names[i] for i in top),
             columns=FIFTHS,
             values=tuple(rows),
-            caption="Mean attribution of the rows in each fifth of a feature's values.",
+            caption=f"Mean attribution of the rows in each fifth of a feature's values. {COLOURS}",
         ),
     )
 
@@ -144,7 +149,7 @@ def two_starts(scene: Scene, values: Array, other: Array) -> Table:
     """The same explanation from two starts, side by side."""
     one, two = told(scene, values), told(scene, other)
     first, second = (np.abs(v.values).mean(axis=0) for v in (one, two))
-    order = np.argsort(-first, kind="stable")[:5]
+    place = {name: i for i, name in enumerate(one.names)}
     alike = spearman(first[None], second[None])[0] if len(first) > 1 else np.nan
     caption = "Attributions say what changes on the way from a start; another start is another question."
     if np.isfinite(alike):
@@ -156,7 +161,10 @@ def two_starts(scene: Scene, values: Array, other: Array) -> Table:
             f"from {scene.starts[0]}",
             f"from {scene.starts[1]}",
         ),
-        rows=tuple((one.names[i], short(float(first[i])), short(float(second[i]))) for i in order),
+        rows=tuple(
+            (name, short(float(first[place[name]])), short(float(second[place[name]])))
+            for name in one.order[:5]
+        ),
         caption=caption,
     )
 

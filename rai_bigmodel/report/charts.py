@@ -251,11 +251,11 @@ def words(exhibit: Heatmap) -> str:
     shapes, x, y, tall, gap = [], 0.0, 0.0, 24.0, 4.0
     for word, value in zip(exhibit.columns, values, strict=True):
         text = _cut(visible(named(word)), 40)
-        wide = _wide(text) * 7.6 + 8
+        wide = _wide(text) * 7.0 + 10
         if x and x + wide > WIDTH:
             x, y = 0.0, y + tall + gap
         shapes.append(_cell(value, x, y, wide=wide, tall=tall, largest=largest, written=False))
-        shapes.append(_label(x + wide / 2 - 1, y + 16, text, "lab", "middle"))
+        shapes.append(_label(x + wide / 2 - 1, y + 16, text, "in", "start"))
         x += wide + gap
     spoken = ", ".join(
         f"{named(w)} {'not measured' if v is None else format(v, '+.2g')}"
