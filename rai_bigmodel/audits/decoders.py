@@ -59,7 +59,8 @@ def next_word(module: Any, ids: Array) -> tuple[Any, Array, Array]:
         msg = f"{bad:,} of {len(ids):,} rows have fewer than two words, so nothing stands behind a first one"
         raise InputError(msg)
     end = np.minimum(long - 1, PROMPT)
-    prompts = np.where(np.arange(PROMPT)[None] < end[:, None], ids[:, :PROMPT], PADDING)[:, : int(end.max())]
+    most = int(end.max())
+    prompts = np.where(np.arange(most)[None] < end[:, None], ids[:, :most], PADDING)
     following = ids[np.arange(len(ids)), end]
 
     class NextWord(nn.Module):

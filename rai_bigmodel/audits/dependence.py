@@ -80,8 +80,8 @@ def _curve(name: str, points: Array, seen: Array) -> Curve:
     return Curve(
         title=f"The answer as {name} alone is changed",
         lines=(line("mean", seen.mean(axis=0)), line("a tenth below", low), line("a tenth above", high)),
-        caption=f"{len(seen)} rows, each asked about at every point. From the lowest to the highest the answer rises for "
-        f"{up:.0%} of them and falls for {down:.0%}.",
+        caption=f"{len(seen)} rows, each asked about at every point. From the lowest to the highest the answer rises "
+        f"for {up:.0%} of them and falls for {down:.0%}.",
         x_axis=name,
         y_axis="answer",
     )
