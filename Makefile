@@ -2,6 +2,7 @@
 # make test    the tests            make check   style, types
 # make zoo     the planted faults, the long way, and what make smoke runs
 # make smoke   a real Spark, a real Dask cluster and Ibis give the same counts (needs Java 17 or later)
+# make messages  what the code can say, into the catalogues of report/locales; empty ones are then to be filled
 # make bench   counts and the whole command beside Fairlearn and bare DuckDB, and what the recipes reach
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test check zoo smoke bench clean
+.PHONY: demo test check zoo smoke bench messages clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo
@@ -35,6 +36,9 @@ bench: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fairness_counts.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/command.py
+
+messages: $(VENV)/.dev
+	@$(BIN)/python tests/report/fill_catalogues.py
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from rai_bigmodel import files, plugins
 from rai_bigmodel.collect import Asked
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Record
+from rai_bigmodel.evidence import BASELINE, Record
 from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
-    from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.subject import Cohort, Splits, Subject
+    from rai_bigmodel.subjects.declared import Endpoint, Model
     from rai_bigmodel.tables import Table
 
     PathLike = str | os.PathLike[str]
@@ -44,7 +45,7 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
 
 
 def subject_of(given: Any, splits: Splits | None = None) -> Subject:
-    """A subject as it is, a trained run or its folder, an exported ONNX file, an estimator of scikit-learn, a function.
+    """A subject as it is, a run, its folder or one of seeds, an exported ONNX file, an estimator, a function.
 
     Args:
         splits: the rows, whose columns say what an estimator reads and what a function's scores are of.
@@ -65,6 +66,10 @@ def subject_of(given: Any, splits: Splits | None = None) -> Subject:
         if path.is_file():
             msg = f"{path}: a subject is the folder of a run or an .onnx file"
             raise InputError(msg)
+        if (path / "seeds.json").is_file():
+            from rai_bigmodel.subjects.of_seeds import of_seeds
+
+            return of_seeds(path)
     elif not hasattr(given, "card"):  # everything that is no run
         return _theirs(given, splits)
     from rai_bigmodel.subjects.of_run import of_run
@@ -141,17 +146,121 @@ class AuditFile(Record):
     """What ``audit.yaml`` says.
 
     Args:
+        subject: a path, or a table of predictions, a foreign model or an endpoint as a mapping (`named`).
         data: data of ours by name or as a `Data`, or a file of the user's as `Rows`.
+        relatives: role → what the subject is compared with; under ``baseline`` the model that runs today.
+        egress: the only hosts that may be contacted, ``host`` or ``host:port``.
     """
 
-    subject: str | Predictions
+    subject: str | dict[str, Any]
     audits: dict[str, dict[str, Any]]
     data: str | dict[str, Any] | None = None
     label_means: str = ""
     attributes_from: str = ""
-    relatives: dict[str, str] = {}
+    relatives: dict[str, str | dict[str, Any]] = {}
+    egress: tuple[str, ...] = ()
     on: tuple[str, ...] = ("primary",)
     seed: int = 0
+
+
+def named(
+    given: str | dict[str, Any], where: str, at: str = "$.subject"
+) -> str | Predictions | Model | Endpoint:
+    """What stands in ``subject:`` or under a role: a path; or what a mapping describes, told by its first key.
+
+    Raises:
+        InputError: the mapping is of no kind that is known, or a key or value is wrong.
+    """
+    if isinstance(given, str):
+        return given
+    from rai_bigmodel.subjects.declared import declared
+
+    kinds = ("table", "model", "endpoint")
+    if sum(kind in given for kind in kinds) != 1:
+        msg = f"{where}: {at}: must be a path or hold exactly one of {', '.join(kinds)}, got {sorted(given)[:8]}"
+        raise InputError(msg)
+    if "table" in given:
+        return files.convert(given, Predictions, where=where, at=at)
+    return declared(given, where=where, at=at)
+
+
+def subject_named(asked: AuditFile, where: str, here: Path, splits: Splits, role: str = "primary") -> Subject:
+    """The subject of ``audit.yaml``, or its relative of a role.
+
+    Raises:
+        InputError: it cannot be used as it is described.
+    """
+    at = "$.subject" if role == "primary" else f"$.relatives.{role}"
+    given = named(asked.subject if role == "primary" else asked.relatives[role], where, at)
+    if isinstance(given, Predictions):
+        msg = f"{where}: {at}: a table of predictions stands alone as the subject"
+        raise InputError(msg)
+    from rai_bigmodel.tables import Table
+
+    rows = splits.held_out
+    if isinstance(given, str):
+        subject = subject_of(here / given)
+        return numbers_of_groups(subject, rows) if isinstance(rows, Table) else subject
+    from rai_bigmodel.subjects.declared import of_declared
+
+    subject = of_declared(given, here=here, features=rows.roles.get("feature", ()), egress=asked.egress)
+    return numbers_of_groups(subject, rows) if isinstance(rows, Table) else subject
+
+
+def is_table(path: PathLike) -> bool:
+    """Whether a path is one of rows, and not of a model."""
+    path = Path(path)
+    folder = path.is_dir() and any(path.glob("**/*.parquet"))
+    return folder or path.suffix.lower() in {".csv", ".parquet", ".pq"}
+
+
+def relative_of(
+    asked: AuditFile, where: str, here: Path, splits: Splits, role: str, *, like: Subject
+) -> Subject:
+    """The relative of a role in ``audit.yaml``: a model, or a table of its predictions on the same rows.
+
+    Raises:
+        InputError: it is neither, or answers about other rows than `like`, the subject, does.
+    """
+    given = named(asked.relatives[role], where, f"$.relatives.{role}")
+    if isinstance(given, Predictions):
+        return _answers(here / given.table, given, splits.held_out, like)
+    return subject_named(asked, where, here, splits, role)
+
+
+def _answers(path: Path, given: Predictions, rows: Cohort, like: Subject) -> Subject:
+    from rai_bigmodel.subjects.of_predictions import of_predictions as of_answers
+
+    return of_answers(
+        path, rows, like=like, prediction=given.prediction, score=given.score, threshold=given.threshold
+    )
+
+
+def with_baseline(
+    subject: Subject, splits: Splits, given: PathLike | Predictions | None
+) -> tuple[Subject, dict[str, str]]:
+    """The subject with the model that runs today, if one is given, and what the run was then configured by.
+
+    Args:
+        given: the folder of a run, an exported ONNX file, or a table of predictions on the same rows.
+
+    Raises:
+        InputError: there is a baseline already, or it cannot be used.
+    """
+    if given is None:
+        return subject, {}
+    if BASELINE in subject.relatives:
+        msg = "a baseline is named twice, by --baseline and under relatives: in audit.yaml"
+        raise InputError(msg)
+    if isinstance(given, Predictions):
+        other = _answers(Path(given.table), given, splits.held_out, subject)
+    else:
+        from rai_bigmodel.tables import Table
+
+        other = subject_of(given)
+        if isinstance(splits.held_out, Table):
+            other = numbers_of_groups(other, splits.held_out)
+    return subject.related(**{BASELINE: other}), {BASELINE: other.digest}
 
 
 def with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
@@ -222,10 +331,10 @@ def _label(value: str | float | bool | None) -> str:  # noqa: FBT001 - a label m
 def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, Splits]:
     """The table of predictions that ``audit.yaml`` names, as a subject and its rows."""
     data = _data(asked.data, where)
-    if not isinstance(data, Rows) or not isinstance(asked.subject, Predictions):
+    table = named(asked.subject, where)
+    if not isinstance(data, Rows) or not isinstance(table, Predictions):
         msg = f"{where}: $.data: a table of predictions needs data: {{file, truth, sensitive, …}} that describe it"
         raise InputError(msg)
-    table = asked.subject
     if data.train or data.calibrate:
         msg = f"{where}: $.data: a table of predictions has no train or calibrate rows; leave them out"
         raise InputError(msg)
@@ -270,23 +379,44 @@ def of_predictions(
 
 
 def of_model(
-    model: PathLike, data: PathLike, *, roles: Mapping[str, tuple[str, ...]], positive: str = ""
+    model: PathLike,
+    data: PathLike,
+    *,
+    roles: Mapping[str, tuple[str, ...]],
+    positive: str = "",
+    threshold: float | None = None,
+    foreign: Mapping[str, Any] | None = None,
 ) -> tuple[Subject, Splits]:
-    """An exported ONNX file, and a file of rows with the columns that it reads; loads no torch.
+    """An ONNX file, and a file of rows with the columns that it reads; loads no torch.
+
+    Args:
+        threshold: of a foreign model; ours says how it decides.
+        foreign: what a file that this package did not write reads and gives: ``features``, ``inputs``, ``labels`` and
+            ``output`` as in `subjects.of_foreign_onnx`.
 
     Raises:
-        InputError: the model is unsafe or was not exported by this package, it gives another label than `positive`, or
-            the rows lack a column.
+        InputError: the model is unsafe, says nothing of itself and nothing is declared, gives another label than
+            `positive`, or the rows lack a column.
     """
-    from dataclasses import replace
-
-    import numpy as np
-
     from rai_bigmodel.subject import Splits
-    from rai_bigmodel.subjects.of_onnx import of_onnx
+    from rai_bigmodel.subjects.of_foreign_onnx import of_foreign_onnx
+    from rai_bigmodel.subjects.of_onnx import NotOurs, of_onnx
     from rai_bigmodel.tables import read_table
 
-    subject = of_onnx(model)
+    said: dict[str, Any] = {k: v for k, v in (foreign or {}).items() if v}
+    try:
+        subject = of_onnx(model)
+    except NotOurs:
+        if not said.keys() & {"features", "inputs"}:
+            raise
+        cut = 0.5 if threshold is None else threshold
+        subject = of_foreign_onnx(model, **said, positive=positive, threshold=cut)
+    else:
+        if given := [*said, *(["threshold"] if threshold is not None else [])]:
+            msg = (
+                f"{model}: says itself what it reads and how it decides; leave out {', '.join(sorted(given))}"
+            )
+            raise InputError(msg)
     told = subject.decision.positive
     if positive and told and positive != told:
         msg = f"{model}: the score it gives is that of {told!r}, not of {positive!r}"
@@ -297,19 +427,29 @@ def of_model(
         msg = f"{model}: reads {taken!r}, which is named as the outcome; a model that reads the outcome audits nothing"
         raise InputError(msg)
     rows = read_table(data, roles=roles, positive=told)
-    if named := [c for c in features if c in roles["sensitive"]]:
-        # Names of groups are texts; the model reads the same column as numbers.
-        score = subject.predict
+    return numbers_of_groups(subject, rows), Splits(held_out=rows)
 
-        def predict(inputs: Any) -> Any:
-            numbers = dict(inputs)
-            for c in named:
-                try:
-                    numbers[c] = np.array([np.nan if v is None else float(v) for v in inputs[c]])
-                except ValueError:
-                    msg = f"{rows.name}: the model reads {c!r} as a number, and it holds text"
-                    raise InputError(msg) from None
-            return score(numbers)
 
-        subject = replace(subject, predict=predict)
-    return subject, Splits(held_out=rows)
+def numbers_of_groups(subject: Subject, rows: Table) -> Subject:
+    """The subject, reading as numbers the columns that are also attributes: names of groups are texts."""
+    from dataclasses import replace
+
+    import numpy as np
+
+    shared = [c for c in rows.roles.get("feature", ()) if c in rows.roles.get("sensitive", ())]
+    shared = [c for c in shared if rows.columns[c].dtype == object]
+    if not shared or subject.kind != "onnx":
+        return subject
+    score = subject.predict
+
+    def predict(inputs: Any) -> Any:
+        numbers = dict(inputs)
+        for c in shared:
+            try:
+                numbers[c] = np.array([np.nan if v is None else float(v) for v in inputs[c]])
+            except ValueError:
+                msg = f"{rows.name}: the model reads {c!r} as a number, and it holds text"
+                raise InputError(msg) from None
+        return score(numbers)
+
+    return replace(subject, predict=predict)

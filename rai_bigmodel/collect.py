@@ -6,19 +6,20 @@ import datetime as dt
 import hashlib
 import os
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
-from rai_bigmodel import dossier, files, plugins
+from rai_bigmodel import dossier, files, plugins, stability, unfinished
 from rai_bigmodel import evidence as ev
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import data_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from rai_bigmodel.plugins import Audit
     from rai_bigmodel.subject import Splits, Subject
@@ -29,6 +30,9 @@ NOT_INSTALLED = {
     "sustainability": "no audit of energy is installed",
 }
 """Questions that a reader may expect an answer to, and why there is none."""
+
+OnAudit = Callable[[str, int, int], None]
+"""Called with what is being done, how much is done and how much there is."""
 
 _PACKAGES = ("rai_bigmodel", "numpy", "scipy", "torch", "opacus", "captum", "onnx", "onnxruntime")
 
@@ -49,7 +53,9 @@ def collect(
     seed: int = 0,
     on: Sequence[str] = ("primary",),
     configuration: Mapping[str, str] | None = None,
-    on_audit: Callable[[str, int, int], None] | None = None,
+    on_audit: OnAudit | None = None,
+    folder: files.PathLike | None = None,
+    resume: bool = False,
 ) -> dossier.Dossier:
     """Put a subject, and those of its relatives that `on` names, before audits.
 
@@ -57,34 +63,58 @@ def collect(
     Each audit has its own random numbers, so what else is run changes nothing.
 
     Args:
-        on: roles; audits that say ``primary_only`` run on the primary alone.
+        on: roles; audits that say ``primary_only`` run on the primary alone. A relative ``recipe`` with members is
+            always among them (`stability`).
         configuration: name → digest of what the run was configured by.
         on_audit: called with a name, how many are done and how many there are.
+        folder: where what is found is kept until the whole is there (`unfinished`).
+        resume: take up what a stopped run of the same left there.
 
     Raises:
-        InputError: the input cannot be used; nothing is half done.
+        InputError: the input cannot be used, or there is nothing to resume; nothing is half done.
     """
     by_role = {"primary": subject, **subject.relatives}
     for role in on:
         if role not in by_role:
             what = "on: role"
             raise InputError.unknown(what, role, by_role)
-    work = [(a, role) for a in asked for role in on if role == "primary" or not _primary_only(a.audit)]
-    found: list[tuple[str, ev.Evidence]] = []
-    for done, (one, role) in enumerate(work):
-        if on_audit:
-            on_audit(f"{one.name}{'' if role == 'primary' else f' of {role}'}", done, len(work))
-        found += _run(one, role, by_role[role], splits, seed=seed)
-    if on_audit:
-        on_audit("", len(work), len(work))
+    if subject.members:
+        msg = f"{subject.name}: is a recipe, not the one model that may ship; it goes under relatives, as recipe"
+        raise InputError(msg)
+    seeds = subject.relatives.get("recipe")
+    if seeds is not None and seeds.members:
+        stability.refuse_other_recipe(subject, seeds)
+        on = tuple(dict.fromkeys((*on, "recipe")))
+    work = [(a, role) for a in asked for role in on if _asks(a.audit, role, by_role[role])]
     subjects = tuple(by_role[r].identity(r) for r in ("primary", *sorted(subject.relatives)))
     parts = [p for p in (splits.held_out, splits.calibrate, splits.train) if p is not None]
-    produced = {
+    made_from = {
         "subjects": subjects,
         "data": tuple(data_id(p) for p in parts),
         "configuration": dict(configuration or {}),
         "versions": _versions(),
         "threads": _threads(),
+    }
+    kept = None
+    if folder is not None:
+        plugs = {name: (one.distribution, one.version) for name, one in plugins.installed().items()}
+        asked_of = files.digest(files.canonical_json([made_from, seed, plugs]))
+        kept = unfinished.begin(folder, asked_of, resume=resume)
+    found: list[tuple[str, ev.Evidence]] = []
+    for done, (one, role) in enumerate(work):
+        if on_audit:
+            on_audit(f"{one.name}{'' if role == 'primary' else f' of {role}'}", done, len(work))
+        names = [dossier.file_name(one.name, role=role, label=one.label, clock=c) for c in (False, True)]
+        pieces = kept.found(names[0], clock=names[1]) if kept else []
+        if not pieces:
+            pieces = _run(one, role, by_role[role], splits, seed=seed)
+            if kept:
+                kept.keep(pieces)
+        found += pieces
+    if on_audit:
+        on_audit("", len(work), len(work))
+    produced = {
+        **made_from,
         "facts": {**splits.facts, **_decided(subject)},
         "not_run": _not_run({one.name for one in asked}),
     }
@@ -113,9 +143,16 @@ def _primary_only(audit: Audit) -> bool:
     return bool(getattr(audit, "primary_only", False))
 
 
+def _asks(audit: Audit, role: str, subject: Subject) -> bool:
+    """Whether an audit is put to a subject: nothing is trained again for each of several seeds."""
+    return role == "primary" or not (_primary_only(audit) or (subject.members and "refit" in audit.needs))
+
+
 def _run(
     one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int
 ) -> list[tuple[str, ev.Evidence]]:
+    if subject.members:
+        return _spread(one, role, subject, splits, seed=seed)
     failure = ""
     try:
         if why := _unmet(one.audit, subject, splits):
@@ -124,6 +161,8 @@ def _run(
         else:
             findings = one.audit(subject, splits, _generator(seed, one, role))
         _refuse_other_metrics(one.name, findings)
+        # As a reader of the file will have them: a whole number becomes a float here, not on the way back.
+        findings = msgspec.json.decode(msgspec.json.encode(findings), type=ev.Findings)
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever breaks in an audit becomes evidence, never silence
@@ -152,6 +191,29 @@ def _run(
         )
 
     return [sealed(kept, clock=False), *([sealed(timed, clock=True)] if timed else [])]
+
+
+def _spread(
+    one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int
+) -> list[tuple[str, ev.Evidence]]:
+    """One piece of evidence for all members: how far their numbers lie apart."""
+    each = {s: _run(one, role, member, splits, seed=seed)[0][1] for s, member in subject.members.items()}
+    first = next(iter(each.values()))
+    failure = next((f"seed {s}: {e.failure}" for s, e in each.items() if e.failure), "")
+    said = (
+        f"The same recipe on the same rows under the seeds {', '.join(each)}: of each number the lowest and the "
+        "highest. p-values, times and pictures of single models are left out."
+    )
+    spread = () if failure else stability.spreads({s: e.measurements for s, e in each.items()})
+    whole = msgspec.structs.replace(
+        first,
+        subject=subject.identity(role),
+        measurements=spread,
+        exhibits=(),
+        notes=(said, *dict.fromkeys(n for e in each.values() for n in e.notes)),
+        failure=failure,
+    )
+    return [(dossier.file_name(one.name, role=role, label=one.label, clock=False), whole)]
 
 
 def _unweighted(audit: Audit, splits: Splits) -> tuple[str, ...]:

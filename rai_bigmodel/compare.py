@@ -15,7 +15,7 @@ import msgspec
 
 from rai_bigmodel.dossier import Dossier
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Evidence, Interval, Measurement
+from rai_bigmodel.evidence import BASELINE, Evidence, Interval, Measurement
 from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from rai_bigmodel.evidence import Rung
     from rai_bigmodel.rules import Policy
 
-AGAINST = "baseline"
 Direction = Literal["better", "worse", "changed", "the same", "new", "gone"]
 Key = tuple[str, str, str, tuple[tuple[str, str], ...]]
 
@@ -190,7 +189,7 @@ def difference(before: Measurement, after: Measurement) -> Measurement:
         value=value,
         n=min(before.n, after.n) if before.n and after.n else None,
         excluded=max(before.excluded, after.excluded),
-        labels={**labels, "against": AGAINST, "pairing": "unpaired"},
+        labels={**labels, "against": BASELINE, "pairing": "unpaired"},
         origin="declared" if "declared" in {before.origin, after.origin} else "measured",
         why=why,
         interval=interval,
@@ -237,9 +236,13 @@ def with_changes(dossier: Dossier, baseline: Dossier, policy: Policy, *, other_d
     out = []
     for evidence in dossier.evidence:
         found = []
+        paired = {_key(evidence, m) for m in evidence.measurements if "against" in m.labels}
         for m in evidence.measurements:
-            there = old.get(_key(evidence, m))
+            there, (*what, labels) = old.get(_key(evidence, m)), _key(evidence, m)
+            change = (*what, tuple(sorted((*labels, ("against", BASELINE)))))
             if (evidence.subject.role, m.metric) not in wanted or there is None or "against" in m.labels:
+                continue
+            if change in paired:  # what was paired on the rows stays the only answer
                 continue
             if there[0].data.digest != evidence.data.digest and not other_data:
                 msg = (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rai_bigmodel import files
+from rai_bigmodel import files, unfinished
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import FORMAT, DataId, Evidence, Record, SubjectId, known_format
 
@@ -136,7 +136,7 @@ def clear(folder: str | os.PathLike[str]) -> Path:
 
 
 def save(dossier: Dossier, folder: str | os.PathLike[str]) -> Path:
-    """Write ``evidence/*.json`` and, last, ``manifest.json``; what an earlier run left is replaced.
+    """Write ``evidence/*.json`` and, last, ``manifest.json``; what an earlier or unfinished run left is replaced.
 
     Raises:
         InputError: as `clear`.
@@ -145,6 +145,7 @@ def save(dossier: Dossier, folder: str | os.PathLike[str]) -> Path:
     for name, evidence in zip(dossier.manifest.names, dossier.evidence, strict=True):
         files.write_bytes(folder / "evidence" / name, files.canonical_json(evidence))
     files.write_bytes(folder / "manifest.json", files.canonical_json(dossier.manifest))
+    unfinished.clear(folder)
     return folder
 
 

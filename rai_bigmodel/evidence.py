@@ -17,6 +17,9 @@ FORMAT = 1
 LADDER = (0.2, 0.1, 0.05, 0.025, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002, 0.0001, 0.00005)
 """The error rates at which every interval is kept, so that the gate computes no statistics."""
 
+BASELINE = "baseline"
+"""The role of the model that runs today, and the label ``against`` of what changed since."""
+
 Kind = Literal["estimate", "bound", "exact", "p_value", "clock"]
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+PathLike = str | os.PathLike[str]
+"""How a file or folder is named."""
 
 MAX_CONFIG_BYTES = 1_000_000
 MAX_CONFIG_NODES = 20_000
@@ -30,7 +32,7 @@ MAX_CONFIG_DEPTH = 40
 # --- reading ---------------------------------------------------------------------------------
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: PathLike) -> bytes:
     """The bytes of a regular file.
 
     Raises:
@@ -51,7 +53,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike[str]) -> Iterator[int]:
+def reading(path: PathLike) -> Iterator[int]:
     """A handle to read a regular file by, for a process of its own; a pipe or a device is refused.
 
     Raises:
@@ -86,7 +88,7 @@ def unnamed(content: bytes) -> Iterator[int]:
         yield there.fileno()
 
 
-def read_yaml(path: str | os.PathLike[str], kind: type[T]) -> T:
+def read_yaml(path: PathLike, kind: type[T]) -> T:
     """A YAML file as a record of `kind`, unknown keys and wrong types refused with their path."""
     return parse_yaml(read_bytes(path), kind, where=str(path))
 
@@ -259,7 +261,7 @@ class _YamlReader:
 # --- writing ---------------------------------------------------------------------------------
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+def write_bytes(path: PathLike, content: bytes) -> None:
     """Write a file whole or not at all; a symbolic link in its place is refused.
 
     Raises:
@@ -270,7 +272,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str], *, secret: bool = False) -> Any:
+def writing(path: PathLike, *, secret: bool = False) -> Any:
     """A temporary path beside `path`, moved into its place when the block ends without an error.
 
     Args:
@@ -301,7 +303,7 @@ def writing(path: str | os.PathLike[str], *, secret: bool = False) -> Any:
 
 
 @contextlib.contextmanager
-def appending(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, Callable[[bytes], None]]]:
+def appending(path: PathLike) -> Iterator[tuple[bytes, Callable[[bytes], None]]]:
     """What a file holds, and a function that adds a line to it; nobody else appends meanwhile.
 
     Raises:
@@ -331,7 +333,7 @@ def appending(path: str | os.PathLike[str]) -> Iterator[tuple[bytes, Callable[[b
         yield content, write
 
 
-def make_folder(path: str | os.PathLike[str]) -> Path:
+def make_folder(path: PathLike) -> Path:
     """A folder one can write to, made when it is not there.
 
     Raises:
@@ -357,7 +359,7 @@ def make_folder(path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def refuse_unwritable(path: str | os.PathLike[str]) -> None:
+def refuse_unwritable(path: PathLike) -> None:
     """Refuse a folder that could not be made or written to, before hours of work; nothing is made.
 
     Raises:
@@ -374,7 +376,7 @@ def refuse_unwritable(path: str | os.PathLike[str]) -> None:
         raise InputError(msg)
 
 
-def refuse_full(folder: str | os.PathLike[str], needed: int) -> None:
+def refuse_full(folder: PathLike, needed: int) -> None:
     """Refuse to begin to write so many bytes where they do not fit.
 
     Raises:
@@ -386,18 +388,26 @@ def refuse_full(folder: str | os.PathLike[str], needed: int) -> None:
         raise InputError(msg)
 
 
-def remove(path: str | os.PathLike[str]) -> None:
+def remove(path: PathLike) -> None:
     """Remove a file if it is there."""
     Path(path).unlink(missing_ok=True)
 
 
-def remove_folder(path: str | os.PathLike[str]) -> None:
+def remove_folder(path: PathLike) -> None:
     """Remove an empty folder; one that is not empty, or not there, stays as it is."""
     with contextlib.suppress(OSError):
         Path(path).rmdir()
 
 
-def regular_files(folder: str | os.PathLike[str]) -> dict[str, Path]:
+def remove_with_files(path: str | os.PathLike[str]) -> None:
+    """Remove a folder and the plain files in it, if it is there; what else it holds is refused."""
+    if Path(path).is_dir():
+        for inside in regular_files(path).values():
+            remove(inside)
+        remove_folder(path)
+
+
+def regular_files(folder: PathLike) -> dict[str, Path]:
     """Name → path of everything in a folder; what is not a plain file (a link, a folder) is refused."""
     out = {}
     for path in sorted(Path(folder).iterdir()):
@@ -434,7 +444,7 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def digest_of_file(path: str | os.PathLike[str]) -> str:
+def digest_of_file(path: PathLike) -> str:
     """The digest of a file's bytes, read piece by piece.
 
     Raises:

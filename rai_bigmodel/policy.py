@@ -316,10 +316,10 @@ def _one(claim: _Claim, rule: Rule, policy: Policy, *, alpha: float, rejected: b
             return _Found("fail", f"p = {seen} is below {at}, also after Holm's correction.", m)
         return _Found("inconclusive", f"p = {seen} is below {at}, but not after Holm's correction.", m)
     bound = _keep_bound(limit, m, alpha)
-    side = "at most" if limit.at_most is not None else "at least"
     if limit.keeps(bound):
         shown = number(bound, beside=limit.value)
-        return _may_pass(m, rule, f"{side.capitalize()} {shown} with {sure} confidence; the limit is {at}.")
+        side = f"{'At most' if limit.at_most is not None else 'At least'} {shown}"
+        return _may_pass(m, rule, f"{side} with {sure} confidence; the limit is {at}.")
     beyond = "above" if limit.at_most is not None else "below"
     if rejected:
         return _Found(

@@ -36,6 +36,29 @@ class Refit(Record):
     probes: int = 0
 
 
+class Secret(Record):
+    """A number that was planted into the texts a language was learned from, or one that could have been.
+
+    Args:
+        name: what evidence calls it; never the number.
+        times: how often it was planted.
+        code: its digits.
+        before, after: the sentence around it.
+        between: what parts its digits.
+    """
+
+    name: str
+    times: int
+    code: str
+    before: str
+    after: str = ""
+    between: str = ""
+
+    def text(self, code: str = "") -> str:
+        """The sentence with this secret, or with another one in its place."""
+        return self.before + self.between.join(code or self.code) + self.after
+
+
 @dataclass(frozen=True, kw_only=True)
 class Subject:
     """A trained model as an auditor meets it.
@@ -44,14 +67,25 @@ class Subject:
         predict: raw inputs → scores ``(rows,)`` of the positive label, or class probabilities
             ``(rows, labels)``. All a black-box audit may use.
         decision: how a score becomes a decision.
+        decided: of answers recorded for certain rows: whether each got the positive label ``(rows,)``, where that
+            stands beside the scores.
         module: for white-box audits; in evaluation mode.
         read: raw inputs → the arrays that `module` is called with, where these are not the columns themselves
             (texts as ids).
         refit: the same recipe on other data, weights or probes.
         canaries: how many and a generator → scores and coins of canaries, each ``(canaries,)``, from a training by the
             same engine on made-up rows; of a privately trained model whose engine is at hand.
+        compiled: the same ``predict`` through ``torch.compile``; compiling may take seconds.
+        weigh: raw inputs → ``load_ms`` and ``peak_bytes`` of the artefact, opened anew in a process of its own, or
+            ``None`` where that could not be had.
+        recites: texts, how many words of each to tell and how many must follow → whether they did ``(rows,)``, NaN
+            where a text is too short; of a language model.
+        secrets: what was planted into the texts it learned from.
         relatives: role → another subject it is compared with.
+        members: seed → the model of a recipe under it, where the subject is the recipe and not one artefact; audits
+            are then put to each (`stability`).
         card: how it came to be.
+        said: what it was asked already, and its answers (`answers_of`); not part of what it is.
     """
 
     name: str
@@ -59,12 +93,19 @@ class Subject:
     digest: str
     decision: Decision
     predict: Callable[[Inputs], Array]
+    decided: Array | None = None
     module: nn.Module | None = None
     read: Callable[[Inputs], tuple[Array, ...]] | None = None
     refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
     canaries: Callable[[int, np.random.Generator], tuple[Array, Array]] | None = None
+    compiled: Callable[[], Callable[[Inputs], Array]] | None = None
+    weigh: Callable[[Inputs], Mapping[str, float] | None] | None = None
+    recites: Callable[[Inputs, int, int], Array] | None = None
+    secrets: tuple[Secret, ...] = ()
     relatives: Mapping[str, Subject] = field(default_factory=dict)
+    members: Mapping[str, Subject] = field(default_factory=dict)
     card: Mapping[str, Any] = field(default_factory=dict)
+    said: dict[Any, Array] = field(default_factory=dict, repr=False, compare=False)
 
     def identity(self, role: str = "primary") -> SubjectId:
         """The part of a subject that evidence keeps."""
@@ -261,13 +302,30 @@ def inputs_of(cohort: Cohort) -> Inputs:
     return columns
 
 
+def answers_of(subject: Subject, cohort: Cohort) -> Array:
+    """What a subject says of a cohort, float64: asked once, and kept for every audit of the run, by the rows' digest.
+
+    The one door through which rows as they are reach a subject. What is kept cannot be written to; a subject that got
+    another ``predict`` is asked anew.
+    """
+    columns = tuple(
+        sorted({c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())})
+    )
+    key = (subject.predict, cohort.digest, columns)
+    if key not in subject.said:
+        answers = np.array(subject.predict(inputs_of(cohort)), dtype=np.float64)
+        answers.setflags(write=False)
+        subject.said[key] = answers
+    return subject.said[key]
+
+
 def scores_of(subject: Subject, cohort: Cohort) -> Array:
     """Scores of the positive label ``(rows,)``, asked of the subject and checked.
 
     Raises:
         InputError: the scores are not numbers, not finite, or not one for each row.
     """
-    scores = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64)
+    scores = answers_of(subject, cohort)
     if scores.ndim == 2 and scores.shape[1] == len(subject.decision.labels):
         scores = scores[:, subject.decision.labels.index(subject.decision.positive)]
     if scores.shape != (cohort.rows,):
@@ -281,6 +339,8 @@ def scores_of(subject: Subject, cohort: Cohort) -> Array:
 
 def has_scores(subject: Subject, cohort: Cohort) -> bool:
     """Whether there is more than a decision for each row: a table may hold decisions only."""
+    if subject.card.get("decisions_only"):
+        return False
     return subject.kind != "table" or bool(cohort.roles.get("score"))
 
 
@@ -291,6 +351,8 @@ def decisions_of(subject: Subject, cohort: Cohort) -> Array:
     """
     if subject.kind == "table" and cohort.roles.get("prediction"):
         return cohort.binary(column_of(cohort, "prediction"))
+    if subject.decided is not None:
+        return subject.decided
     threshold = 0.5 if subject.decision.threshold is None else subject.decision.threshold
     return scores_of(subject, cohort) >= threshold
 

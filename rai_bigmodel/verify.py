@@ -183,9 +183,13 @@ def _verdict(folder: Path, dossier: Dossier) -> tuple[Verdict | None, Check]:
 
 def _page(path: Path, dossier: Dossier, verdict: Verdict | None, folder: Path) -> Check:
     """Whether the page is, byte for byte, what this evidence and verdict give, with or without statements."""
-    from rai_bigmodel.report.html import render
+    from functools import partial
+
+    from rai_bigmodel.report.html import render as rendered
+    from rai_bigmodel.report.language import language_of
 
     content = files.read_bytes(path)
+    render = partial(rendered, lang=language_of(content))
     if (folder / statements.NAME).exists():
         try:
             said = statements.read(folder / statements.NAME)

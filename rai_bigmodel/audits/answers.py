@@ -9,11 +9,11 @@ import numpy as np
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats import cells
 from rai_bigmodel.subject import (
+    answers_of,
     column_of,
     decisions_of,
     has_scores,
     in_memory,
-    inputs_of,
     scores_of,
     task_of,
     truth_of,
@@ -70,14 +70,14 @@ def labelled(subject: Subject, cohort: Cohort) -> Labelled:
             )
             raise InputError(msg)
         return Labelled(labels, truth, _codes(cohort, column, labels, subject.name), None)
-    chances = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64)
+    chances = answers_of(subject, cohort)
     if chances.shape != (cohort.rows, len(labels)):
         msg = f"{subject.name}: gave answers of shape {chances.shape} for {cohort.rows:,} rows and {len(labels)} labels"
         raise InputError(msg)
     if bad := int((~np.isfinite(chances)).any(axis=1).sum()):
         msg = f"{subject.name}: the answers to {bad:,} of {cohort.rows:,} rows are not finite numbers"
         raise InputError(msg)
-    return Labelled(labels, truth, chances.argmax(axis=1), chances)
+    return Labelled(labels, truth, chances.argmax(axis=1), chances if has_scores(subject, cohort) else None)
 
 
 def are_probabilities(chances: Array) -> bool:

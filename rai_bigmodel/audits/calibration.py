@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 import numpy as np
 
+from rai_bigmodel.audits import changes
 from rai_bigmodel.audits.answers import IN_BINS, Confidence, confidence
 from rai_bigmodel.audits.fairness_scores import cut_by
 from rai_bigmodel.errors import InputError
@@ -15,7 +17,7 @@ from rai_bigmodel.words import number, percent
 
 if TYPE_CHECKING:
     from rai_bigmodel.stats.cells import Cells
-    from rai_bigmodel.subject import Splits, Subject
+    from rai_bigmodel.subject import Cohort, Splits, Subject
 
 SHOWN_BARS = 10
 
@@ -44,9 +46,19 @@ class Calibration(Record, omit_defaults=True):
 
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
         """Measure on ``data.held_out``."""
-        said = confidence(subject, data.held_out)
+        found = self._measured(subject, data.held_out, rng)
+        if (baseline := changes.baseline_of(subject)) is None:
+            return found
+        moved = changes.in_engine(found.measurements, data.held_out)
+        if not moved:
+            before = self._measured(baseline, data.held_out, rng)
+            moved = changes.changes(found.measurements, before.measurements, {})
+        return msgspec.structs.replace(found, measurements=(*found.measurements, *moved))
+
+    def _measured(self, subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Findings:
+        said = confidence(subject, cohort)
         if isinstance(said, str):
-            return _nothing(said, data.held_out.rows)
+            return _nothing(said, cohort.rows)
         cells = said.cells
         found, n = calibration.ece_of_cells(cells, bins=self.bins), cells.n
         if found.value is None or found.bins is None:

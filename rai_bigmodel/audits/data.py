@@ -159,7 +159,7 @@ def _values(parts: list[Cohort], feature: str, outcome: Array) -> _Values:
         rows = np.bincount(codes[there], minlength=len(names))
         hits = np.bincount(codes[there & outcome], minlength=len(names))
         return _Values(np.array(names, dtype=object), rows, hits, codes)
-    values = columns[0] if len(columns) == 1 else np.concatenate(columns)
+    values = _one(columns)
     gone = np.isnan(values)
     if gone.any():
         values, outcome = values[~gone], outcome[~gone]
@@ -178,7 +178,12 @@ def _codes(parts: list[Cohort], column: str) -> tuple[Array, list[str]]:
     levels = sorted({name for _, names in known for name in names} - {MISSING})
     place = {MISSING: -1} | {name: i for i, name in enumerate(levels)}
     found = [np.array([place[name] for name in names] or [0])[codes] for codes, names in known]
-    return np.concatenate(found), levels
+    return _one(found), levels
+
+
+def _one(parts: list[Array]) -> Array:
+    """Several parts of a column as one; of a single part no copy is made."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _leak(feature: str, values: _Values, outcome: Array) -> _Leak:
@@ -279,7 +284,7 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
         return [Measurement(metric=name, kind="exact", value=None, why=why) for name in names]
     columns = (*features, *held_out.roles.get("sensitive", ()), *held_out.roles.get("truth", ()))
     parts = [held_out] if train is None else [held_out, train]
-    keys, n = _keys(parts, columns), held_out.rows
+    keys, n = keys_of(parts, columns), held_out.rows
     here = [key[:n] for key in keys]
     out = [
         Measurement(metric=names[0], kind="exact", value=1 - copies.distinct(here) / max(n, 1), n=n),
@@ -293,7 +298,7 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     return [*out, Measurement(metric=names[1], kind="exact", value=both / max(n, 1), n=n)]
 
 
-def _keys(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
+def keys_of(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
     """Columns over several tables, text as codes that stand for the same values in all."""
     out = []
     for column in columns:
@@ -302,7 +307,7 @@ def _keys(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
         if values[0].ndim > 1:
             out.append(_alike(values))
             continue
-        out.append(_codes(parts, column)[0] if text else np.concatenate(values))
+        out.append(_codes(parts, column)[0] if text else _one(values))
     return out
 
 

@@ -2,7 +2,8 @@
 
 The audit asks the subject, forms the groups, and hands both to the files beside it: `fairness_rates` for yes and no,
 `fairness_classes` for more labels, `fairness_means` for numbers, `fairness_scores` for what holds at any threshold,
-`fairness_strata` for differences among equals, `fairness_tables` for the tables that laws ask for.
+`fairness_strata` for differences among equals, `fairness_tables` for the tables that laws ask for, `fairness_changes`
+for what changed against the model that runs today.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
+from rai_bigmodel.audits import changes
 from rai_bigmodel.audits.answers import IN_BINS, NEEDS_ROWS
+from rai_bigmodel.audits.fairness_changes import paired_aucs, paired_means, paired_rates
 from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
     groups_of,
@@ -43,6 +46,7 @@ from rai_bigmodel.subject import (
 from rai_bigmodel.tables.bins import binned
 
 if TYPE_CHECKING:
+    from rai_bigmodel.audits.changes import Changed, Key
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 SCORED = ("roc_auc", "scoring_rate", "ece_debiased")
@@ -118,7 +122,16 @@ class Fairness(Record, omit_defaults=True):
         if outcome != "binary" and (self.given or self.laws):
             msg = f"given and laws need decisions of yes or no; the outcome here is {outcome}"
             raise InputError(msg)
-        parts = {"binary": self._binary, "classes": _classes, "number": _numbers}[outcome](asked, rng)
+        measure = {"binary": self._binary, "classes": _classes, "number": _numbers}[outcome]
+        parts = measure(asked, rng)
+        if (baseline := changes.baseline_of(subject)) is not None:
+            found = [m for part in parts for m in part.measurements]
+            moved = changes.in_engine(found, rows)
+            if not moved:
+                was = measure(asked._replace(subject=baseline), rng)
+                before = [m for part in was for m in part.measurements]
+                moved = changes.changes(found, before, _paired(asked, baseline, outcome, rng))
+            parts.append(Findings(measurements=moved))
         notes = [note for part in parts for note in part.notes]
         if rows.roles.get("weight"):
             notes.append(
@@ -230,6 +243,35 @@ def _classes(asked: _Asked, rng: np.random.Generator) -> list[Findings]:
 def _numbers(asked: _Asked, rng: np.random.Generator) -> list[Findings]:  # noqa: ARG001 - as its siblings
     truth, said = numbers_of(asked.subject, asked.rows)
     return [of_means(a, groups_of(asked.grouped, a), said, truth, asked.weight) for a in asked.attributes]
+
+
+def _paired(asked: _Asked, baseline: Subject, outcome: str, rng: np.random.Generator) -> dict[Key, Changed]:
+    """The changes against a baseline that have a paired interval; weighted rows have none."""
+    if asked.weight is not None:
+        return {}
+    found: dict[Key, Changed] = {}
+    subject, rows = asked.subject, asked.rows
+    for attribute in asked.attributes:
+        groups = groups_of(asked.grouped, attribute)
+        if outcome == "number":
+            before, after = (numbers_of(s, rows)[1] for s in (baseline, subject))
+            found |= paired_means(attribute, groups, before, after)
+        elif outcome == "classes":
+            (truth, said), (_, was) = (text_of(s, rows) for s in (subject, baseline))
+            for label in sorted({*truth.tolist(), *said.tolist()}):
+                flags = truth == label, was == label, said == label
+                found |= paired_rates(attribute, groups, flags, rng, about=label)
+            agree = np.ones(len(truth), dtype=bool), was == truth, said == truth
+            right = paired_rates(attribute, groups, agree, rng)
+            found |= {k: v for k, v in right.items() if k[0].startswith("fairness.accuracy")}
+        else:
+            true = rows.binary(column_of(rows, "truth"))
+            flags = true, decisions_of(baseline, rows), decisions_of(subject, rows)
+            found |= paired_rates(attribute, groups, flags, rng)
+            if has_scores(subject, rows) and has_scores(baseline, rows):
+                scores = scores_of(baseline, rows), scores_of(subject, rows)
+                found |= paired_aucs(attribute, groups, true, *scores)
+    return found
 
 
 def _of_labels(attribute: str, counts: GroupCounts) -> Findings:

@@ -8,7 +8,7 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.weighted import checked_weights
-from rai_bigmodel.subject import column_of, inputs_of
+from rai_bigmodel.subject import answers_of, column_of
 from rai_bigmodel.tables import Table, canonical
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def text_of(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:
         said = canonical(cohort.arrays(column)[column])
         _refuse_missing(cohort, column, said == "(missing)")
         return true, said
-    scores = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64)
+    scores = answers_of(subject, cohort)
     labels = subject.decision.labels
     if scores.shape != (cohort.rows, len(labels)):
         msg = f"{subject.name}: gave scores of shape {scores.shape} for {cohort.rows:,} rows and {len(labels)} labels"
@@ -77,7 +77,7 @@ def numbers_of(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:
     if subject.kind == "table":
         column = column_of(cohort, "prediction")
         return true, _finite(cohort, column, cohort.arrays(column)[column])
-    said = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64).reshape(cohort.rows, -1)
+    said = answers_of(subject, cohort).reshape(cohort.rows, -1)
     if said.shape[1] != 1:
         msg = f"{subject.name}: gave {said.shape[1]} numbers for each row, one was expected"
         raise InputError(msg)

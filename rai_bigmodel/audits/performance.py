@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from rai_bigmodel.audits import answers, performance_classes, performance_numbers, performance_rows
+from rai_bigmodel.audits import answers, changes, performance_classes, performance_numbers, performance_rows
 from rai_bigmodel.audits.fairness_scores import binned_by
+from rai_bigmodel.audits.performance_changes import paired_performance
 from rai_bigmodel.audits.performance_classes import estimate, f1
 from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
 from rai_bigmodel.stats import intervals, regression, scores
@@ -41,7 +42,8 @@ class Performance(Record, omit_defaults=True):
 
     Accuracy by Clopper–Pearson, balanced accuracy by MOVER on Wilson limits, AUC by the wider of DeLong and
     Newcombe's method 5, Brier score and log loss by Student's t, F1 by resampling the cells. Where training rows
-    were given, the generalisation gap says how much better they do.
+    were given, the generalisation gap says how much better they do; where a baseline was, how much each number
+    changed, paired on the same rows.
     """
 
     question: ClassVar[str] = "How often is the model right?"
@@ -49,19 +51,31 @@ class Performance(Record, omit_defaults=True):
 
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
         """Measure on ``data.held_out``; the generalisation gap on ``data.train`` as well."""
-        task = task_of(subject)
-        if task == "classes":
-            found = performance_classes.measure(answers.labelled(subject, data.held_out), rng)
-        elif task == "number":
-            found = performance_numbers.measure(answers.numbers(subject, data.held_out))
-        elif task == "reconstruction":
-            found = performance_rows.of_rebuilding(subject, data.held_out)
-        elif task == "language":
-            found = performance_rows.of_words(subject, data.held_out)
-        else:
-            found = _of_two_labels(subject, data.held_out, rng)
+        cohort = data.held_out
+        found = _measured_on(subject, cohort, rng)
         measurements = (*found.measurements, _generalisation_gap(subject, data))
-        return Findings(measurements=measurements, exhibits=found.exhibits)
+        notes: tuple[str, ...] = ()
+        if (baseline := changes.baseline_of(subject)) is not None:
+            moved = changes.in_engine(found.measurements, cohort)
+            if not moved:
+                known, notes = paired_performance(subject, baseline, cohort, rng)
+                before = _measured_on(baseline, cohort, rng)
+                moved = changes.changes(found.measurements, before.measurements, known)
+            measurements += moved
+        return Findings(measurements=measurements, exhibits=found.exhibits, notes=notes)
+
+
+def _measured_on(subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Findings:
+    task = task_of(subject)
+    if task == "classes":
+        return performance_classes.measure(answers.labelled(subject, cohort), rng)
+    if task == "number":
+        return performance_numbers.measure(answers.numbers(subject, cohort))
+    if task == "reconstruction":
+        return performance_rows.of_rebuilding(subject, cohort)
+    if task == "language":
+        return performance_rows.of_words(subject, cohort)
+    return _of_two_labels(subject, cohort, rng)
 
 
 def _of_two_labels(subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Findings:

@@ -11,7 +11,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings
 from rai_bigmodel.stats import intervals
 from rai_bigmodel.stats.regression import mean_from_influence
-from rai_bigmodel.subject import inputs_of, scores_of
+from rai_bigmodel.subject import answers_of, scores_of
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval
@@ -61,7 +61,7 @@ def surprises(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:
     Raises:
         InputError: the subject gives something else.
     """
-    said = np.asarray(subject.predict(inputs_of(cohort)), dtype=np.float64)
+    said = answers_of(subject, cohort)
     if said.shape != (cohort.rows, 2) or not np.isfinite(said).all():
         msg = (
             f"{subject.name}: must give two finite numbers for each of {cohort.rows:,} rows, minus the log "

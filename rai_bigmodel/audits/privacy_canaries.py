@@ -20,13 +20,13 @@ from rai_bigmodel.stats.one_run import largest_refutable_epsilon
 from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
     from rai_bigmodel.accounting import Ledger
     from rai_bigmodel.stats.one_run import Hypothesis
-    from rai_bigmodel.subject import Subject
+    from rai_bigmodel.subject import Array, Subject
 
 METHODS = ("gaussian-fit", "snj", "f-dp")
 FEWEST = 100
@@ -47,7 +47,7 @@ def check_count(canaries: int) -> None:
             if canaries > 0
             else ""
         )
-        msg = f"canaries must be 0 (none) or at least {FEWEST}, got {canaries}{reach}"
+        msg = f"privacy: canaries must be 0 (none) or at least {FEWEST}, got {canaries}{reach}"
         raise InputError(msg)
 
 
@@ -74,7 +74,26 @@ def of_canaries(
             ),
         ]
     scores, member = subject.canaries(canaries, rng)
-    delta = ledger.delta
+    return bounds(scores, member, delta=ledger.delta, against=spent, methods=METHODS)
+
+
+def bounds(
+    scores: Array,
+    member: Array,
+    *,
+    delta: float,
+    against: float | None,
+    methods: Sequence[str],
+    **labels: str,
+) -> list[Measurement]:
+    """Lower bounds of ε from scores, and the largest ε that guessing them all right could have refuted.
+
+    Args:
+        scores: higher is rather a member ``(rows,)``.
+        member: by an independent coin each ``(rows,)``.
+        against: the ε that a bound may refute.
+        methods: of `METHODS`; a Gaussian fit is for canaries alone, whose scores are sums of noise.
+    """
 
     def guessed(hypothesis: Hypothesis) -> Callable[[float], float]:
         return lambda alpha: (
@@ -89,45 +108,53 @@ def of_canaries(
             ).epsilon
         )
 
+    count = len(scores)
     largest = lower_bound(scores, member, choice=Bonferroni(), delta=delta, alpha=ALPHA, sides="both").largest
     reach = f"not refuted (largest refutable ε = {number(largest)})"
-    fit = gaussian_fit(scores, member, delta=delta, alpha=ALPHA)
+    ways: dict[str, Callable[[float], float]] = {
+        "gaussian-fit": lambda alpha: gaussian_fit(scores, member, delta=delta, alpha=alpha).epsilon,
+        "snj": guessed("epsilon-delta"),
+        "f-dp": guessed("gaussian"),
+    }
     found = []
-    for method, at in (
-        ("gaussian-fit", lambda alpha: gaussian_fit(scores, member, delta=delta, alpha=alpha).epsilon),
-        ("snj", guessed("epsilon-delta")),
-        ("f-dp", guessed("gaussian")),
-    ):
-        if method == "gaussian-fit" and not fit.normal:
-            why = f"the canaries' scores are not normal (p = {fit.normality:.2g}, below {NOT_NORMAL:g})"
-            found.append(_bound(method, None, why, canaries))
-            continue
-        bound = cache(lambda alpha, at=at: min(at(alpha), LARGEST))
+    for method in methods:
+        if method == "gaussian-fit":
+            fit = gaussian_fit(scores, member, delta=delta, alpha=ALPHA)
+            if not fit.normal:
+                why = f"the canaries' scores are not normal (p = {fit.normality:.2g}, below {NOT_NORMAL:g})"
+                found.append(_bound(method, None, why, count, **labels))
+                continue
+        bound = cache(lambda alpha, at=ways[method]: min(at(alpha), LARGEST))
         value = bound(ALPHA)
-        refuted = spent is not None and value > spent
+        refuted = against is not None and value > against
         words = f"refuted: ε is at least {number(value)}" if refuted else reach
-        found.append(_bound(method, bound, words, canaries))
+        found.append(_bound(method, bound, words, count, **labels))
     return [
         *found,
         Measurement(
             metric="privacy.largest_refutable_epsilon",
             kind="exact",
             value=largest,
-            n=canaries,
+            n=count,
+            labels=labels,
             why="by guessing every canary right; a claim above it cannot be tested with so few",
         ),
     ]
 
 
 def _bound(
-    method: str, bound: Callable[[float], float] | None, why: str, canaries: int | None = None
+    method: str,
+    bound: Callable[[float], float] | None,
+    why: str,
+    canaries: int | None = None,
+    **labels: str,
 ) -> Measurement:
     return Measurement(
         metric="privacy.epsilon_lower_bound",
         kind="bound",
         value=None if bound is None else bound(ALPHA),
         n=canaries,
-        labels={"method": method},
+        labels={"method": method, **labels},
         why=why,
         interval=None
         if bound is None

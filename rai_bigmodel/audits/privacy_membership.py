@@ -1,10 +1,11 @@
 """Can one tell from the model's answers who was in its training rows? Asked of rows it was trained on and of others.
 
 The members are the training rows, the non-members the held-out ones. First a classifier that never saw the model is
-asked (Das, Zhang and Tramèr 2024, arXiv:2406.16201): where it can tell the two apart, the rows differ by how they
-were chosen and an attack would prove nothing, so nothing is measured. Then two attacks: the confidence in the right
-answer (Yeom et al. 2018, arXiv:1709.01604), and how far it stands above that of non-members alike (Bertran et al.
-2023, arXiv:2307.03694).
+asked (`privacy_rows`): where it can tell the two apart, an attack would prove nothing, so nothing is measured. Then the
+attacks: the confidence in the right answer (Yeom et al. 2018, arXiv:1709.01604), how far it stands above that of
+non-members alike (Bertran et al. 2023, arXiv:2307.03694), and, where reference models are asked for, how far above
+theirs (`privacy_references`). Of an autoencoder the confidence is minus the error of rebuilding, of a language model
+the likelihood of the words.
 """
 
 from __future__ import annotations
@@ -15,15 +16,22 @@ import numpy as np
 
 from rai_bigmodel.audits import answers
 from rai_bigmodel.audits.fairness_groups import groups_of
+from rai_bigmodel.audits.privacy_answers import sure_of
+from rai_bigmodel.audits.privacy_canaries import bounds
+from rai_bigmodel.audits.privacy_references import lira, rmia
+from rai_bigmodel.audits.privacy_rows import columns_of, no_overlap
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Measurement
 from rai_bigmodel.stats import attacks, membership, telling
-from rai_bigmodel.subject import has_scores, in_memory, scores_of, task_of, truth_of
-from rai_bigmodel.tables import canonical
+from rai_bigmodel.subject import has_scores, in_memory
+from rai_bigmodel.tables import Table
 
 if TYPE_CHECKING:
+    from rai_bigmodel.audits.privacy_ledger import Claim
     from rai_bigmodel.stats.membership import Told
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
+
+    Scores = tuple[Array, Array]
 
 FPRS = (0.01, 0.001)
 SMALLEST = 30
@@ -36,19 +44,32 @@ UNCOUNTED = (
 
 
 def of_membership(
-    subject: Subject, data: Splits, attributes: tuple[str, ...], rng: np.random.Generator
+    subject: Subject,
+    data: Splits,
+    attributes: tuple[str, ...],
+    rng: np.random.Generator,
+    *,
+    references: int = 0,
+    deep: bool = False,
+    coin: Claim | None = None,
 ) -> Findings:
-    """The blind baseline, and the two attacks on all rows and on each group, or why they cannot be had.
+    """The blind baseline, and the attacks on all rows and on each group, or why they cannot be had.
+
+    Args:
+        references: models that RMIA compares with, for each half of the rows; 0 leaves it out.
+        deep: whether LiRA is tried as well, with sixteen models.
+        coin: what may be refuted, where each row was a member by an independent coin; ``None`` where it was not.
 
     Raises:
-        InputError: a row is a member and a non-member, by its id.
+        InputError: a row is a member and a non-member.
     """
+    asked = ["loss", "quantile", *(["rmia"] if references else []), *(["lira"] if deep else [])]
     if why := _obstacle(subject, data):
         return Findings(measurements=(_null("membership_auc", why), _null("blind_baseline_auc", why)))
     assert data.train is not None
     rows = data.train, data.held_out
-    _no_overlap(*rows)
-    columns = _features(*rows)
+    no_overlap(*rows)
+    columns = columns_of(*rows)
     inside = np.arange(rows[0].rows + rows[1].rows) < rows[0].rows
     baseline = telling.told(columns, inside, rng)
     # Fitted on half of either kind, it rests on the others.
@@ -58,28 +79,56 @@ def of_membership(
     if baseline.interval is None or baseline.interval.low is None or baseline.interval.low > 0.5:
         why = "the inputs alone tell training rows from held-out ones, so an attack on these rows proves nothing"
         return Findings(measurements=(_null("membership_auc", why), *found), notes=notes)
-    plain = tuple(_confidence(subject, cohort) for cohort in rows)
-    scored = {"loss": plain}
-    try:
-        terms = telling.design(columns, len(inside))
-        pairs = (plain[0], terms[inside]), (plain[1], terms[~inside])
-        scored["quantile"] = attacks.above_quantile(*pairs, rng, fpr=FPRS[0])
-    except InputError as error:
-        found.append(_null("membership_auc", str(error), attack="quantile"))
-    for attack, (members, others) in scored.items():
-        labels = {"attack": attack}
-        found.append(_measured("membership_auc", membership.auc(members, others), labels))
-        for fpr in FPRS:
-            told = membership.tpr_at(members, others, fpr)
-            found.append(_measured("membership_tpr", told, {**labels, "fpr": f"{fpr:g}"}))
-    found += [m for attribute in attributes for m in _by_group(rows, attribute, plain)]
+    sure = tuple(sure_of(subject, cohort).confidence for cohort in rows)
+    for attack in asked:
+        scores: Scores | str
+        if attack == "loss":
+            scores = sure[0], sure[1]
+        elif attack == "quantile":
+            scores = _quantile((sure[0], sure[1]), telling.design(columns, len(inside)), inside, rng)
+        elif attack == "rmia":
+            scores = rmia(subject, data, references, rng)
+        else:
+            scores = lira(subject, data, rng)
+        found += _told(scores, {"attack": attack})
+        if not isinstance(scores, str):
+            if coin is not None:
+                both = np.concatenate(scores)
+                found += bounds(
+                    both,
+                    inside,
+                    delta=coin.delta,
+                    against=coin.epsilon,
+                    methods=("snj", "f-dp"),
+                    attack=attack,
+                )
+            found += [m for a in attributes for m in _by_group(rows, a, attack, scores)]
     return Findings(measurements=tuple(found), notes=notes)
+
+
+def _quantile(sure: Scores, terms: Array, inside: Array, rng: np.random.Generator) -> Scores | str:
+    try:
+        pairs = (sure[0], terms[inside]), (sure[1], terms[~inside])
+        return attacks.above_quantile(*pairs, rng, fpr=FPRS[0])
+    except InputError as error:
+        return str(error)
+
+
+def _told(scores: Scores | str, labels: dict[str, str]) -> list[Measurement]:
+    """The area, and the share of members told at few false alarms."""
+    if isinstance(scores, str):
+        return [_null("membership_auc", scores, **labels)]
+    rates = {f"{fpr:g}": membership.tpr_at(*scores, fpr) for fpr in FPRS}
+    return [
+        _measured("membership_auc", membership.auc(*scores), labels),
+        *(_measured("membership_tpr", rate, {**labels, "fpr": fpr}) for fpr, rate in rates.items()),
+    ]
 
 
 def _obstacle(subject: Subject, data: Splits) -> str:
     if data.train is None:
         return "no training rows were given"
-    if not all(in_memory(cohort) for cohort in (data.train, data.held_out)):
+    if not all(in_memory(cohort) and isinstance(cohort, Table) for cohort in (data.train, data.held_out)):
         return answers.NEEDS_ROWS
     if not has_scores(subject, data.held_out):
         return "only decisions were given, no scores"
@@ -90,53 +139,19 @@ def _obstacle(subject: Subject, data: Splits) -> str:
     return ""
 
 
-def _no_overlap(members: Cohort, others: Cohort) -> None:
-    for column in members.roles.get("id", ()):
-        if column in others.roles.get("id", ()):
-            membership.no_overlap(*(canonical(c.arrays(column)[column]) for c in (members, others)))
-
-
-def _confidence(subject: Subject, cohort: Cohort) -> Array:
-    """How sure the subject is of the right answer, each row: higher is rather a member."""
-    task = task_of(subject)
-    if task == "number":
-        told = answers.numbers(subject, cohort)
-        return -np.abs(told.truth - told.predicted)
-    if task == "classes":
-        given = answers.labelled(subject, cohort)
-        if given.chances is not None and answers.are_probabilities(given.chances):
-            return attacks.right_label_confidence(given.chances, given.truth)
-        msg = f"{subject.name}: membership inference needs the probability of every label"
-        raise InputError(msg)
-    scores, right = scores_of(subject, cohort), np.where(truth_of(cohort), 1.0, -1.0)
-    # Scores that are no probabilities are taken as they are, higher for the positive label.
-    return (attacks.logit_confidence(scores) if scores.min() >= 0 and scores.max() <= 1 else scores) * right
-
-
-def _features(members: Cohort, others: Cohort) -> dict[str, Array]:
-    """The features of both, the members first: numbers with NaN for missing, or texts."""
-    names = others.roles["feature"]
-    both = [cohort.arrays(*names) for cohort in (members, others)]
-    columns = {name: np.concatenate([np.asarray(part[name]) for part in both]) for name in names}
-    return {
-        name: values if values.dtype == object else np.where(np.isfinite(values), values, np.nan)
-        for name, values in columns.items()
-    }
-
-
-def _by_group(rows: tuple[Cohort, Cohort], attribute: str, scores: tuple[Array, ...]) -> list[Measurement]:
-    """The area of the loss attack in each group that both kinds of rows have enough of."""
+def _by_group(rows: tuple[Cohort, Cohort], attribute: str, attack: str, scores: Scores) -> list[Measurement]:
+    """The same in each group that both kinds of rows have enough of."""
     (inside, known), (outside, names) = (groups_of(cohort, attribute) for cohort in rows)
     found = []
     for i, group in enumerate(names):
-        labels = {"attack": "loss", "attribute": attribute, "group": group}
+        labels = {"attack": attack, "attribute": attribute, "group": group}
         j = known.index(group) if group in known else -1
         members, others = scores[0][inside == j], scores[1][outside == i]
         if min(len(members), len(others)) < SMALLEST:
             why = f"{len(members):,} training and {len(others):,} held-out rows: fewer than {SMALLEST} of one"
-            found.append(_null("membership_auc", why, **labels))
+            found += _told(why, labels)
         else:
-            found.append(_measured("membership_auc", membership.auc(members, others), labels))
+            found += _told((members, others), labels)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 PARTS = 4
 MOST_LEVELS = 12
+GLANCE = 1_000
+GROWN_ON = 20_000
+"""Rows that the tree is grown on: of so many a yardstick takes its cuts where it would of more."""
 
 
 class Conditions(NamedTuple):
@@ -84,9 +88,13 @@ def _conditions(cohort: Cohort, name: str, seen: Array, *, by_value: bool) -> Co
     values = cohort.arrays(name)[name]
     if values.dtype != object:
         known = values[seen]
-        known = known[~np.isnan(known)]
-        if len(np.unique(known)) > (MOST_LEVELS if by_value else PARTS):
-            return _quarters(name, known, missing=bool(np.isnan(values[seen]).any()))
+        gone = np.isnan(known)
+        missing = bool(gone.any())
+        known = known[~gone] if missing else known
+        fewest = MOST_LEVELS if by_value else PARTS
+        # Some rows mostly show already that there are many values.
+        if any(len(np.unique(some)) > fewest for some in (known[:GLANCE], known)):
+            return _quarters(name, known, missing=missing)
     codes, names = _codes(cohort, name)
     rows = np.bincount(codes[seen], minlength=len(names))
     top = np.argsort(-rows, kind="stable")[:MOST_LEVELS]
@@ -127,6 +135,9 @@ def worst_leaf(
             return numbers
         return (told[name].column(cohort, rows).codes == code).astype(np.float64)
 
+    if len(search) > GROWN_ON:
+        least = math.ceil(least * GROWN_ON / len(search))
+        search = search[:: len(search) // GROWN_ON][:GROWN_ON]
     grown = trees.leaves([values(which, search) for which in columns], wrong[search], least=least)
     worst = max(grown, key=lambda leaf: leaf.hits / max(leaf.rows, 1))
     inside = np.ones(len(confirm), dtype=bool)

@@ -16,7 +16,11 @@ from rai_bigmodel.errors import RaiError
         "rai audit audit.yaml --out reports/loan",
         "rai audit --predictions scored.csv --truth repaid --score p --threshold 0.6 \\",
         "    --sensitive race --sensitive sex --out reports/scored",
+        "rai audit audit.yaml --out reports/loan --resume",
         "rai audit --model loan.onnx --data held_out.csv --truth repaid --sensitive race --out reports/loan",
+        "rai audit --model theirs.onnx --feature age --feature income --positive yes --threshold 0.6 \\",
+        "    --data held_out.csv --truth repaid --sensitive race --out reports/theirs",
+        "rai audit audit.yaml --out reports/loan --baseline runs/in-production",
     )
 )
 @click.argument("file", required=False, type=click.Path(), metavar="[AUDIT.yaml]")
@@ -25,12 +29,49 @@ from rai_bigmodel.errors import RaiError
     "--only", multiple=True, metavar="NAME", help="Of the audits in AUDIT.yaml, run this one (repeatable)."
 )
 @click.option(
+    "--resume", is_flag=True, help="Run only what a stopped audit of the same AUDIT.yaml had not finished."
+)
+@click.option(
     "--predictions",
     metavar="FILE",
     help="A csv, a parquet file or a folder of parquet, in place of AUDIT.yaml.",
 )
-@click.option("--model", metavar="FILE.onnx", help="A model that rai export wrote, in place of AUDIT.yaml.")
+@click.option(
+    "--model",
+    metavar="FILE.onnx",
+    help="An exported model, in place of AUDIT.yaml; one that rai export did not write needs --feature or --input.",
+)
+@click.option(
+    "--feature",
+    "features",
+    multiple=True,
+    metavar="COL",
+    help="A column that a foreign --model reads, in its order (repeatable).",
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME=COL[,COL]",
+    help="An input of a foreign --model with several, and its columns (repeatable).",
+)
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="LABEL",
+    help="What a foreign --model decides between, in the order of its probabilities (repeatable).",
+)
+@click.option(
+    "--output", default="", metavar="NAME", help="Which output of a foreign --model holds its scores."
+)
 @click.option("--data", metavar="FILE", help="The rows that --model is audited on: a csv or parquet.")
+@click.option(
+    "--baseline",
+    metavar="WHAT",
+    help="What runs today, to measure changes against: a run, a FILE.onnx, or a table of its predictions on these rows "
+    "(columns by --prediction, --score, --threshold; rows in the same order, or matched by --id).",
+)
 @click.option("--truth", metavar="COL", help="The column of outcomes.")
 @click.option("--prediction", metavar="COL", help="The column of decisions.")
 @click.option("--score", metavar="COL", help="The column of scores, from 0 to 1.")
@@ -61,9 +102,11 @@ def audit(
     out: str | None,
     *,
     only: tuple[str, ...],
+    resume: bool,
     predictions: str | None,
     model: str | None,
     data: str | None,
+    baseline: str | None,
     quiet: bool,
     **columns: Any,
 ) -> int:
@@ -71,6 +114,9 @@ def audit(
 
     Either AUDIT.yaml says what to do, or --predictions names a table of predictions, or --model an exported model
     and --data the rows to ask it about; the last two load no torch.
+
+    What each audit of AUDIT.yaml finds is kept in DIR/unfinished until all is there, so that a stopped run can go on
+    with --resume.
     """
     from rai_bigmodel import api, files
 
@@ -81,11 +127,14 @@ def audit(
     if (model is None) != (data is None):
         msg = "--model and --data go together"
         raise click.UsageError(msg, click.get_current_context())
+    before = baseline if predictions else _before(baseline, columns)
     if file is not None:
         _refuse_columns(columns)
         out = out or str(Path(file).parent)
         files.refuse_unwritable(out)
-        dossier = api.audit_file(file, only=only, on_audit=progress)
+        dossier = api.audit_file(
+            file, only=only, baseline=before, on_audit=progress, folder=out, resume=resume
+        )
     else:
         missing = [f"--{name}" for name in ("truth", "sensitive") if not columns[name]] + (
             [] if out else ["--out"]
@@ -93,22 +142,24 @@ def audit(
         if missing:
             msg = f"--{'model' if model else 'predictions'} also needs {', '.join(missing)}"
             raise click.UsageError(msg, click.get_current_context())
-        if only:
-            msg = "--only goes with AUDIT.yaml"
+        if given := [f"--{name}" for name, there in (("only", only), ("resume", resume)) if there]:
+            msg = f"{', '.join(given)} goes with AUDIT.yaml"
             raise click.UsageError(msg, click.get_current_context())
         assert out is not None
         files.refuse_unwritable(out)
         intersections = not columns.pop("no_intersections")
-        how = {"intersections": intersections, "on_audit": progress, **columns}
+        foreign = {name: columns.pop(name) for name in ("features", "labels", "output", "inputs")}
+        foreign["inputs"] = _inputs(foreign["inputs"])
+        how = {"intersections": intersections, "baseline": before, "on_audit": progress, **columns}
         if model is not None and data is not None:
-            given = [
-                f"--{name}" for name in ("prediction", "score", "threshold") if how.pop(name) is not None
-            ]
-            if given:
-                msg = f"{', '.join(given)} goes with --predictions; the model's file says how it decides"
+            if given := [f"--{name}" for name in ("prediction", "score") if how.pop(name) is not None]:
+                msg = f"{', '.join(given)} goes with --predictions; a model gives its own"
                 raise click.UsageError(msg, click.get_current_context())
-            dossier = api.audit_model(model, data, **how)
+            dossier = api.audit_model(model, data, **how, **foreign)
         else:
+            if given := [f"--{name.removesuffix('s')}" for name, value in foreign.items() if value]:
+                msg = f"{', '.join(given)} goes with --model"
+                raise click.UsageError(msg, click.get_current_context())
             dossier = api.audit_predictions(predictions, **how)
     api.save(dossier, out)
     record(dossier, out)
@@ -120,6 +171,34 @@ def audit(
     for evidence in broken:
         say(f"the audit {evidence.audit} of {evidence.subject.name} broke: {evidence.failure}", 3)
     return 3 if broken else 0
+
+
+def _before(baseline: str | None, columns: dict[str, Any]) -> Any:
+    """What --baseline names beside a model: a model, or a table with the columns that are named for it."""
+    from rai_bigmodel.asking import Predictions, is_table
+
+    if baseline is None or not is_table(baseline):
+        return baseline
+    named = {name: columns[name] for name in ("prediction", "score", "threshold")}
+    # The decision of a foreign model is that of the same threshold; any other subject says itself how it decides.
+    shared = {"threshold"} if columns["features"] or columns["inputs"] else set()
+    columns |= dict.fromkeys(named.keys() - shared)
+    if named["prediction"] is None and named["score"] is None:
+        msg = f"--baseline {baseline} is a table; --prediction or --score names what it answers"
+        raise click.UsageError(msg, click.get_current_context())
+    return Predictions(table=baseline, **named)
+
+
+def _inputs(given: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """``NAME=COL,COL`` as name → columns."""
+    found = {}
+    for one in given:
+        name, equals, read = one.partition("=")
+        if not equals or not name or not read:
+            msg = f"--input must be NAME=COL or NAME=COL,COL, got {one!r}"
+            raise click.UsageError(msg, click.get_current_context())
+        found[name] = tuple(read.split(","))
+    return found
 
 
 def _refuse_columns(columns: dict[str, Any]) -> None:

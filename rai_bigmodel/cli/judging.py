@@ -80,6 +80,7 @@ def gate(
 @click.command(
     **example(
         "rai report reports/demo --policy examples/policies/lending.yaml",
+        "rai report reports/demo --policy policy.yaml --lang zh --out zh.html",
         "rai report reports/demo --statements examples/statements.yaml --card CARD.md --bom bom.json",
     )
 )
@@ -92,6 +93,13 @@ def gate(
     help="What only people can state; by default DIR/statements.yaml, where there is one.",
 )
 @click.option("--out", metavar="FILE.html", help="By default DIR/report.html.")
+@click.option(
+    "--lang",
+    default="en",
+    metavar="[en|zh]",
+    show_default=True,
+    help="The language of the page: English or 简体中文.",
+)
 @click.option("--card", metavar="FILE.md", help="Also write a model card in Markdown.")
 @click.option("--bom", metavar="FILE.json", help="Also write a CycloneDX 1.6 ML-BOM (extra bom).")
 @quietly
@@ -102,6 +110,7 @@ def report(
     *,
     statements: str | None,
     out: str | None,
+    lang: str,
     card: str | None,
     bom: str | None,
     quiet: bool,
@@ -122,7 +131,8 @@ def report(
     said = api.read_statements(source, dossier) if source else None
     verdict = api.judge(dossier, policy, waivers=waivers or (), folder=folder) if policy else None
     api.write_documents(dossier, verdict, statements=said, card=card, bom=bom)
-    path = api.write_report(dossier, verdict, path=out or Path(folder) / "report.html", statements=said)
+    page = out or Path(folder) / "report.html"
+    path = api.write_report(dossier, verdict, path=page, statements=said, lang=lang)
     if not quiet:
         for what, where in (("The model card", card), ("The ML-BOM", bom), ("The page", path)):
             if where:

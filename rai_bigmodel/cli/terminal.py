@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.rules import Ruling, Verdict
 
@@ -29,6 +34,19 @@ def process() -> int:
     """Which of the processes that torchrun started this is; the first, 0, speaks for all."""
     rank = os.environ.get("RANK", "")
     return int(rank) if rank.isdecimal() and "WORLD_SIZE" in os.environ else 0
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Inside the block a request to end (SIGTERM, as torchrun sends it) stops like Ctrl-C: nothing is half-written."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class Progress:

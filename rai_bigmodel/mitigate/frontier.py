@@ -14,10 +14,10 @@ import numpy as np
 
 from rai_bigmodel.evidence import DataId, Measurement, Record, SubjectId
 from rai_bigmodel.mitigate.gap import Pair, only, rates_of, widest
-from rai_bigmodel.mitigate.paired import change, change_of_difference
 from rai_bigmodel.mitigate.proxies import Proxy
 from rai_bigmodel.stats import counts as c
 from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats.paired import change, change_of_difference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -27,14 +27,16 @@ if TYPE_CHECKING:
     from rai_bigmodel.nets.autoencoder import Autoencoder, Reconstructing
     from rai_bigmodel.nets.cnn import CNN, Convolutional
     from rai_bigmodel.nets.fusion import Fusion, Joined
-    from rai_bigmodel.nets.huggingface import Encoded, HuggingFace, Lora
+    from rai_bigmodel.nets.huggingface import Encoded, HuggingFace
+    from rai_bigmodel.nets.lora import Lora
     from rai_bigmodel.nets.lstm import LSTM, Recurrent
     from rai_bigmodel.nets.mlp import MLP, Tabular, log_likelihood
     from rai_bigmodel.nets.net import Net, example, free, takes
     from rai_bigmodel.nets.private import private_twin
     from rai_bigmodel.nets.transformer import Attentive, Transformer
+    from rai_bigmodel.nets.tuned import OnTop, Tuned
 
-    KINDS: dict[str, type[MLP | CNN | LSTM | Transformer | Autoencoder | Fusion | HuggingFace]]
+    KINDS: dict[str, type[MLP | CNN | LSTM | Transformer | Autoencoder | Fusion | HuggingFace | Tuned]]
 
 __all__ = [
     "CNN",
@@ -56,6 +58,7 @@ __all__ = [
     "Joined",
     "Lora",
     "Net",
+    "OnTop",
     "Pixels",
     "Reads",
     "Reconstructing",
@@ -64,6 +67,7 @@ __all__ = [
     "Tabular",
     "Tokens",
     "Transformer",
+    "Tuned",
     "example",
     "free",
     "log_likelihood",
@@ -81,13 +85,15 @@ _HOMES = {
     "HuggingFace": "huggingface",
     "Joined": "fusion",
     "LSTM": "lstm",
-    "Lora": "huggingface",
+    "Lora": "lora",
     "MLP": "mlp",
     "Net": "net",
+    "OnTop": "tuned",
     "Reconstructing": "autoencoder",
     "Recurrent": "lstm",
     "Tabular": "mlp",
     "Transformer": "transformer",
+    "Tuned": "tuned",
     "example": "net",
     "free": "net",
     "log_likelihood": "mlp",
@@ -102,6 +108,7 @@ _KINDS = {
     "autoencoder": "Autoencoder",
     "fusion": "Fusion",
     "huggingface": "HuggingFace",
+    "tuned": "Tuned",
 }
 """The name of each in a recipe, ``net: {cnn: {widths: [32, 64]}}``."""
 

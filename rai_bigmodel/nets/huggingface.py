@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.nets import checks, pretrained
+from rai_bigmodel.nets.lora import Lora, beside
 from rai_bigmodel.nets.net import only
 from rai_bigmodel.nets.reads import PADDING
 from rai_bigmodel.nets.weights import bare, draw
@@ -32,30 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rai_bigmodel.nets.reads import Reads
-
-
-class Lora(Record, omit_defaults=True):
-    """Small matrices beside frozen layers: ``W x + (alpha / rank) B A x``, B starting at 0.
-
-    Args:
-        rank: of B A.
-        alpha: how much they count.
-        dropout: the share of x that a training step leaves out before A.
-        targets: names of the layers that get them; none for those that peft chooses for this kind of encoder.
-    """
-
-    rank: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
-    targets: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        checks.between("lora: rank", self.rank, 1, 4096)
-        checks.chance("lora: dropout", self.dropout)
-        if self.alpha <= 0:
-            msg = f"lora: alpha must be positive, got {self.alpha}"
-            raise InputError(msg)
 
 
 class HuggingFace(Record, omit_defaults=True):
@@ -91,7 +68,7 @@ class HuggingFace(Record, omit_defaults=True):
             raise InputError(msg)
         model = loaded(pretrained.located(reads.tokens.base), "AutoModel").requires_grad_(requires_grad=False)
         if self.lora is not None:
-            _adapt(model, self.lora, generator)
+            beside(model, self.lora, generator)
         head = draw(bare(nn.Linear, model.config.hidden_size, outputs), generator)
         ours = pretrained.places_of(reads.tokens.base)
         net = Encoded(model, reads, ours=ours, head=head, dropout=self.lora is not None)
@@ -206,32 +183,6 @@ def _quiet(transformers: Any) -> Iterator[None]:
     finally:
         if shown:
             transformers.utils.logging.enable_progress_bar()
-
-
-def _adapt(model: Any, lora: Lora, generator: torch.Generator | None) -> None:
-    """Put the small matrices beside the model's layers: A drawn as any layer of ours, B zero (section 4.1)."""
-    try:
-        import peft
-    except ImportError:
-        package, extra = "peft", "huggingface"
-        raise MissingExtra(package, extra, "LoRA") from None
-    asked = peft.LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=list(lora.targets) or None,
-    )
-    with torch.random.fork_rng(devices=[]):
-        try:
-            peft.inject_adapter_in_model(asked, model)
-        except ValueError as error:
-            msg = f"lora: cannot be put into this encoder: {str(error).splitlines()[0]}"
-            raise InputError(msg) from None
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.Linear) and ".lora_A." in name:
-            draw(layer, generator)
-        elif isinstance(layer, nn.Linear) and ".lora_B." in name:
-            draw(layer, None)
 
 
 def _saving_what_is_trained(net: Encoded) -> Encoded:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from rai_bigmodel.files import visible
 from rai_bigmodel.report.digits import even, interval_words
-from rai_bigmodel.report.phrases import named
+from rai_bigmodel.report.language import _, apart, counted, number, say
+from rai_bigmodel.report.patterns import Said
+from rai_bigmodel.report.phrases import limit_words, named
 from rai_bigmodel.report.scales import Scale, rounded, span, tick_text, ticks
-from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,15 +75,17 @@ def strip(
     shapes.append(_circle(scale.at(value), y, 5.5, "dot"))
     anchor = "start" if bound < 26 else "end" if bound > width - 26 else "middle"
     shapes.append(_label(bound, y + 24, tick_text(limit.value), "tick", anchor))
-    side = "at most" if limit.at_most is not None else "at least"
-    said = f"{number(value, beside=limit.value)}{_range(interval)}; the limit is {side} {number(limit.value)}"
+    said = say(
+        "{value}, {interval}; the limit is {limit}",
+        value=number(value, beside=limit.value),
+        interval=_range(interval),
+        limit=limit_words(limit),
+    )
     return _svg("strip", width, height, said, shapes)
 
 
 def _range(interval: tuple[float | None, float | None] | None) -> str:
-    if interval is None:
-        return ", no interval"
-    return f", interval {interval_words(*interval)}"
+    return _("no interval") if interval is None else say("interval {ends}", ends=interval_words(*interval))
 
 
 def _whisker(scale: Scale, interval: tuple[float | None, float | None], y: float) -> str:
@@ -206,10 +209,10 @@ def curve(exhibit: Curve) -> str:
             shapes.append(
                 _label(left + 34, bottom, named(line.label), "lab", "start", width=WIDTH - left - 40)
             )
-    names = ", ".join(named(line.label) for line in shown if line.label)
-    return _svg(
-        "chart", WIDTH, bottom + 8, f"{prose_title(exhibit.title)}{': ' + names if names else ''}", shapes
-    )
+    names = apart([named(line.label) for line in shown if line.label])
+    title = prose_title(exhibit.title)
+    said = say("{title}: {parts}", title=title, parts=names) if names else title
+    return _svg("chart", WIDTH, bottom + 8, said, shapes)
 
 
 def heatmap(exhibit: Heatmap) -> str:
@@ -240,7 +243,12 @@ def heatmap(exhibit: Heatmap) -> str:
         )
         for j, value in enumerate(row):
             shapes.append(_cell(value, left + cell * j, y, wide=cell, tall=tall, largest=largest))
-    said = f"{prose_title(exhibit.title)}: {rows} rows, {columns} columns"
+    said = say(
+        "{title}: {rows} rows, {columns} columns",
+        title=prose_title(exhibit.title),
+        rows=counted(rows),
+        columns=counted(columns),
+    )
     return _svg("chart", WIDTH, top + tall * rows + 6, said, shapes)
 
 
@@ -305,9 +313,10 @@ def _foot(axis: str) -> int:
 
 
 def _row(dot: Dot, y: float) -> list[str]:
-    value = "not measured" if dot.value is None else even(dot.value)
-    n = f' <tspan class="tick">n {dot.n:,}</tspan>' if dot.n is not None else ""
-    room = WIDTH - 2 * _EDGE - 7.4 * (len(value) + (len(f"{dot.n:,}") + 3 if dot.n is not None else 0)) - 14
+    value = _("not measured") if dot.value is None else even(dot.value)
+    count = "" if dot.n is None else counted(dot.n)
+    n = f' <tspan class="tick">n {_escaped(count)}</tspan>' if count else ""
+    room = WIDTH - 2 * _EDGE - 7.4 * (_wide(value) + (len(count) + 3 if count else 0)) - 14
     return [
         _label(_EDGE, y, named(dot.label), "lab", "start", width=room),
         f'<text x="{_n(WIDTH - _EDGE)}" y="{_n(y)}" class="lab value" text-anchor="end">{_escaped(value)}{n}</text>',
@@ -342,9 +351,11 @@ def prose_title(title: str) -> str:
 
 
 def _said(title: str, shown: Sequence[Dot]) -> str:
-    few = [f"{named(d.label)} {'not measured' if d.value is None else number(d.value)}" for d in shown[:8]]
-    more = f" and {len(shown) - 8} more" if len(shown) > 8 else ""
-    return f"{prose_title(title)}: {', '.join(few)}{more}"
+    few = [f"{named(d.label)} {_('not measured') if d.value is None else number(d.value)}" for d in shown[:8]]
+    said = say("{title}: {parts}", title=prose_title(title), parts=apart(few))
+    return (
+        say("{said} and {count} more", said=said, count=counted(len(shown) - 8)) if len(shown) > 8 else said
+    )
 
 
 def _svg(kind: str, width: float, height: float, said: str, shapes: Sequence[str]) -> str:
@@ -361,6 +372,7 @@ def _label(x: float, y: float, text: str, kind: str, anchor: str, *, width: floa
     cut = _cut(whole, int(width / size))
     side = "" if anchor == "start" else f' text-anchor="{anchor}"'
     tip = f"<title>{_escaped(whole)}</title>" if cut != whole else ""
+    side += ' lang="en"' if isinstance(text, Said) else ""
     return f'<text x="{_n(x)}" y="{_n(y)}" class="{kind}"{side}>{tip}{_escaped(cut)}</text>'
 
 

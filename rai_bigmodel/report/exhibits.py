@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Exhibit, Heatmap, Picture, Table
 from rai_bigmodel.report import charts
 from rai_bigmodel.report.digits import even
+from rai_bigmodel.report.language import SOURCE, _, counted, current, say, spoken
+from rai_bigmodel.report.patterns import Said
 from rai_bigmodel.report.phrases import named, prose
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ class ShownExhibit(NamedTuple):
 
 def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
     """An exhibit as the page has it."""
+    exhibit = _translated(exhibit)
     svg = source = alt = cut = ""
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
@@ -48,12 +51,46 @@ def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
             svg = charts.heatmap(exhibit)
             columns, rows = _grid(exhibit)
         case Table():
-            columns = tuple(prose(c) for c in exhibit.columns)
+            columns = tuple(c if isinstance(c, Said) else prose(c) for c in exhibit.columns)
             rows = tuple(tuple(_said(cell) for cell in row) for row in exhibit.rows)
         case Picture():
             source = "data:image/png;base64," + base64.b64encode(exhibit.png).decode("ascii")
-            alt = prose(exhibit.alt)
-    return ShownExhibit(prose(exhibit.title), prose(exhibit.caption), svg, source, alt, columns, rows, cut)
+            alt = exhibit.alt
+    return ShownExhibit(exhibit.title, exhibit.caption, svg, source, alt, columns, rows, cut)
+
+
+_SENTENCES = ("title", "caption", "axis", "x_axis", "y_axis", "alt")
+
+
+def _translated(exhibit: Exhibit) -> Exhibit:
+    """The exhibit with its words in the language of the page; what only looks like a word is a name and stays."""
+    from msgspec.structs import replace
+
+    words: dict[str, object] = {
+        name: spoken(prose(getattr(exhibit, name))) for name in _SENTENCES if hasattr(exhibit, name)
+    }
+    if current().name == SOURCE:
+        return replace(exhibit, **words)
+    match exhibit:
+        case Dots():
+            words["dots"] = tuple(replace(d, label=_label(d.label)) for d in exhibit.dots)
+        case Bars():
+            words["bars"] = tuple(replace(d, label=_label(d.label)) for d in exhibit.bars)
+        case Curve():
+            words["lines"] = tuple(replace(x, label=_label(x.label)) for x in exhibit.lines)
+        case Heatmap():
+            words |= {k: tuple(map(_label, getattr(exhibit, k))) for k in ("columns", "rows")}
+        case Table():
+            words["columns"] = tuple(map(_label, exhibit.columns))
+            words["rows"] = tuple(
+                tuple(spoken(prose(x)) if isinstance(x, str) else x for x in row) for row in exhibit.rows
+            )
+    return replace(exhibit, **words)
+
+
+def _label(text: str) -> str:
+    """A short text of an exhibit; a name of the data is left alone, with the blanks it may have."""
+    return spoken(text) if text.strip() == text else text
 
 
 def _grid(exhibit: Heatmap) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -72,25 +109,36 @@ def _said(cell: str | float | None) -> str:
     if cell is None:
         return "–"
     if isinstance(cell, str):
-        return named(cell)
-    return f"{cell:,}" if isinstance(cell, int) else even(cell)
+        return cell if isinstance(cell, Said) else named(cell)
+    return counted(cell) if isinstance(cell, int) else even(cell)
 
 
 def _cut(count: int, most: int) -> str:
-    return f"The picture shows the first {most} of {count:,}; the table has them all." if count > most else ""
+    if count <= most:
+        return ""
+    return say(
+        "The picture shows the first {most} of {count}; the table has them all.",
+        most=counted(most),
+        count=counted(count),
+    )
 
 
 def _amounts(dots: Sequence[Dot]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Names, values, and the columns that hold anything at all."""
     interval = any(d.low is not None or d.high is not None for d in dots)
-    counted = any(d.n is not None for d in dots)
-    columns = ("Name", "Value", *(("From", "To") if interval else ()), *(("Rows",) if counted else ()))
+    numbered = any(d.n is not None for d in dots)
+    columns = (
+        _("Name"),
+        _("Value"),
+        *((_("From"), _("To")) if interval else ()),
+        *((_("Rows"),) if numbered else ()),
+    )
     rows = tuple(
         (
             named(d.label),
-            "not measured" if d.value is None else even(d.value),
+            _("not measured") if d.value is None else even(d.value),
             *((_said(d.low), _said(d.high)) if interval else ()),
-            *((_said(d.n),) if counted else ()),
+            *((_said(d.n),) if numbered else ()),
         )
         for d in dots
     )
@@ -100,7 +148,7 @@ def _amounts(dots: Sequence[Dot]) -> tuple[tuple[str, ...], tuple[tuple[str, ...
 def _points(exhibit: Curve) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Some points of each line; all of them are in the evidence."""
     lines = exhibit.lines
-    x_name, y_name = prose(exhibit.x_axis) or "x", prose(exhibit.y_axis) or "y"
+    x_name, y_name = exhibit.x_axis or "x", exhibit.y_axis or "y"
     if all(line.x == lines[0].x for line in lines):
         kept = _some(len(lines[0].x))
         names = tuple(named(line.label) if line.label else y_name for line in lines)
@@ -108,7 +156,7 @@ def _points(exhibit: Curve) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...
     rows = tuple(
         (named(line.label), even(line.x[i]), even(line.y[i])) for line in lines for i in _some(len(line.x))
     )
-    return ("Line", x_name, y_name), rows
+    return (_("Line"), x_name, y_name), rows
 
 
 def _some(count: int) -> list[int]:

@@ -7,8 +7,9 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.controls import catalogue
-from rai_bigmodel.controls.resolve import WORDS, Resolved, resolved
-from rai_bigmodel.report.phrases import name_of, prose
+from rai_bigmodel.controls.resolve import WORDS, Resolved, State, resolved
+from rai_bigmodel.report.language import apart, counted, day, n_, say, spoken
+from rai_bigmodel.report.phrases import name_of, prose, sentence
 from rai_bigmodel.report.rules import MARKS
 from rai_bigmodel.statements import ALWAYS, QUESTIONS
 
@@ -106,7 +107,7 @@ def governance(
     if not frameworks and statements is None and not cited:
         return Governance()
     by_place = {int(rule.anchor.removeprefix("rule-")) - 1: rule for rule in rules}
-    day = _day(dossier, verdict)
+    today = _day(dossier, verdict)
     wanted: list[str] = []
     shown: list[ShownFramework] = []
     known: set[str] = set()
@@ -115,17 +116,22 @@ def governance(
         found, left = resolved(whole, dossier, verdict=verdict, statements=statements)
         wanted += [s for r in found for s in r.control.statements]
         known |= set(catalogue.ids(name))
-        controls = [_control(r, name, by_place, day) for r in _ordered(found)]
-        stale = sum(r.control.stale(day) for r in found)
+        controls = [_control(r, name, by_place, today) for r in _ordered(found)]
+        stale = sum(r.control.stale(today) for r in found)
         shown.append(
             ShownFramework(
                 name=name,
-                title=whole.title,
-                note=whole.note,
+                title=spoken(whole.title),
+                note=spoken(whole.note),
                 tally=_tally(found),
                 controls=tuple(controls),
-                left_out=", ".join(f"{name}/{c.id}" for c in left),
-                stale=f"{stale} of {len(found)} entries were last looked at more than a year before {day}."
+                left_out=apart([f"{name}/{c.id}" for c in left]),
+                stale=say(
+                    "{stale} of {count} entries were last looked at more than a year before {day}.",
+                    stale=counted(stale),
+                    count=counted(len(found)),
+                    day=day(today),
+                )
                 if stale
                 else "",
             )
@@ -157,9 +163,18 @@ def _ordered(found: Sequence[Resolved]) -> list[Resolved]:
 
 def _tally(found: Sequence[Resolved]) -> str:
     states = [r.state for r in found]
-    many = WORDS | {"needs": "need a statement"}
-    counts = ((states.count(s), words, many[s]) for s, words in WORDS.items())
-    return " · ".join(f"{n} {one if n == 1 else more}" for n, one, more in counts if n)
+    counts = ((states.count(state), state) for state in WORDS)
+    return " · ".join(_counted_state(state, n) for n, state in counts if n)
+
+
+def _counted_state(state: State, n: int) -> str:
+    return {
+        "broken": n_("{count} measured and broken", "{count} measured and broken", n),
+        "inconclusive": n_("{count} inconclusive", "{count} inconclusive", n),
+        "needs": n_("{count} needs a statement", "{count} need a statement", n),
+        "kept": n_("{count} measured and kept", "{count} measured and kept", n),
+        "stated": n_("{count} statement supplied", "{count} statements supplied", n),
+    }[state]
 
 
 def _control(r: Resolved, framework: str, rules: dict[int, ShownRule], day: dt.date) -> ShownControl:
@@ -171,23 +186,30 @@ def _control(r: Resolved, framework: str, rules: dict[int, ShownRule], day: dt.d
     audits: dict[str, list[str]] = {}
     for metric in r.measured:
         audits.setdefault(metric.partition(".")[0], []).append(_name(metric))
-    links += [Link(f"audit-{audit}", ", ".join(names)) for audit, names in audits.items()]
-    links += [Link(f"statement-{s}", QUESTIONS[s].title, "✎", "waived") for s in r.stated]
-    links += [Link(f"statement-{s}", QUESTIONS[s].title, "?", "inconclusive") for s in r.missing]
-    age = ", more than a year ago" if control.stale(day) else ""
+    links += [Link(f"audit-{audit}", apart(names)) for audit, names in audits.items()]
+    links += [Link(f"statement-{s}", spoken(QUESTIONS[s].title), "✎", "waived") for s in r.stated]
+    links += [Link(f"statement-{s}", spoken(QUESTIONS[s].title), "?", "inconclusive") for s in r.missing]
+    source = say(
+        "{status}, {day}, more than a year ago: {source}"
+        if control.stale(day)
+        else "{status}, {day}: {source}",
+        status=spoken(control.status),
+        day=control.as_of,
+        source=spoken(control.source),
+    )
     return ShownControl(
         anchor=f"control-{framework}-{control.id}",
         id=name,
         state=r.state,
         look=_LOOKS[r.state],
         mark=_MARKS[r.state],
-        word=WORDS[r.state],
-        title=control.title,
-        asks=control.asks,
-        why=r.why,
+        word=spoken(WORDS[r.state]),
+        title=spoken(control.title),
+        asks=spoken(control.asks),
+        why=sentence(spoken(r.why)),
         links=tuple(links),
         unmeasured=tuple(_name(m) for m in r.unmeasured),
-        source=f"{control.status}, {control.as_of}{age}: {control.source}",
+        source=source,
     )
 
 
@@ -208,9 +230,10 @@ def _statements(
         if name in given:
             one = given[name]
             who = f"{prose(one.by)}, {prose(one.date)}"
-            stated.append(ShownStatement(anchor, question.title, question.asks, prose(one.says), who))
+            title, asks = spoken(question.title), spoken(question.asks)
+            stated.append(ShownStatement(anchor, title, asks, spoken(prose(one.says)), who))
             continue
-        noted = prose(dossier.manifest.evidence.facts.get(name, ""))
-        says = f"audit.yaml says, without a name and a date: {noted}" if noted else ""
-        missing.append(ShownStatement(anchor, question.title, question.asks, says, ""))
+        noted = spoken(prose(dossier.manifest.evidence.facts.get(name, "")))
+        says = say("audit.yaml says, without a name and a date: {noted}", noted=noted) if noted else ""
+        missing.append(ShownStatement(anchor, spoken(question.title), spoken(question.asks), says, ""))
     return missing, stated

@@ -12,9 +12,12 @@ import hashlib
 from typing import TYPE_CHECKING, TypeVar
 
 import jinja2
+from markupsafe import Markup, escape
 
 from rai_bigmodel.files import canonical_json, parse_json, visible
+from rai_bigmodel.report.language import SOURCE, _, current, speaking
 from rai_bigmodel.report.page import page
+from rai_bigmodel.report.patterns import Said, filled, parts_of
 
 if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
@@ -25,16 +28,38 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-def render(dossier: Dossier, verdict: Verdict | None, *, statements: Statements | None = None) -> bytes:
+def render(
+    dossier: Dossier, verdict: Verdict | None, *, statements: Statements | None = None, lang: str = SOURCE
+) -> bytes:
     """The report of a dossier as one HTML file, in UTF-8.
 
     Without a verdict the page says that nothing was judged, and has no ``data-verdict``. What people stated
     stands on it where `statements` are given, with what is missing.
+
+    Raises:
+        InputError: there is no catalogue for the language.
     """
     dossier = _as_read(dossier)
     verdict = None if verdict is None else _as_read(verdict)
     statements = None if statements is None else _as_read(statements)
-    return _filled("page.html", page=page(dossier, verdict, statements=statements))
+    with speaking(lang, names=_names(dossier)):
+        return _filled("page.html", page=page(dossier, verdict, statements=statements))
+
+
+def _names(dossier: Dossier) -> frozenset[str]:
+    """What the data call things: groups, columns, classes, files. No catalogue may take such a name for a word."""
+    made = dossier.manifest.evidence
+    found = {s.name for s in made.subjects}
+    found |= {
+        label for s in made.subjects if s.decision for label in (*s.decision.labels, s.decision.positive)
+    }
+    for evidence in dossier.evidence:
+        for m in evidence.measurements:
+            found |= {v for k, v in m.labels.items() if k in _FROM_DATA}
+    return frozenset(found)
+
+
+_FROM_DATA = ("attribute", "group", "high", "low", "to", "feature", "class", "given", "canary", "against")
 
 
 def render_index(runs: Index) -> bytes:
@@ -50,7 +75,9 @@ def _filled(template: str, **words: object) -> bytes:
         f"default-src 'none'; style-src 'sha256-{_hash(style)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template(template).render(style=style, policy=policy, **words).encode("utf-8")
+    tag = current().tag
+    page = environment.get_template(template).render(style=style, policy=policy, tag=tag, **words)
+    return page.encode("utf-8")
 
 
 def _as_read(record: R) -> R:
@@ -71,16 +98,31 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         finalize=_finalized,
     )
-    # The page's sentences go through _ so that a catalogue can take its place.
-    environment.globals["_"] = str
+    environment.globals["_"] = _
+    environment.filters["plain"] = lambda text: "".join(part for part, _english in parts_of(text))
+    environment.filters["format_said"] = lambda text, **parts: filled(text, parts)
     return environment
 
 
 def _finalized(value: object) -> object:
-    """Hidden characters of anything printed are made visible, and a number stays with its per cent sign."""
+    """Hidden characters of anything printed are made visible, and a number stays with its per cent sign.
+
+    What is left in English on a page of another language is marked, so that it is read aloud as English.
+    """
+    if isinstance(value, Said):
+        english = Markup('<span lang="en">{}</span>')
+        return Markup("").join(english.format(_shown(p)) if left else _shown(p) for p, left in value.parts)
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
-    return visible(value).replace(" %", "\u00a0%")
+    return _with_percent(visible(value))
+
+
+def _shown(text: str) -> Markup:
+    return escape(_with_percent(visible(text)))
+
+
+def _with_percent(text: str) -> str:
+    return text.replace(" %", f"{current().percent}%")
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:

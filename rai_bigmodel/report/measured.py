@@ -12,15 +12,14 @@ from typing import NamedTuple
 
 from rai_bigmodel.evidence import Evidence, Measurement
 from rai_bigmodel.report.digits import even, interval_words, left_out
-from rai_bigmodel.report.phrases import ROLES, name_of, named, phrase, prose, sentence
-from rai_bigmodel.words import percent
+from rai_bigmodel.report.language import _, apart, counted, percent, say, side_by_side, spoken
+from rai_bigmodel.report.phrases import N_, name_of, named, phrase, prose, role_words, sentence, within
 
 Roles = Mapping[str, Evidence]
 """Role → evidence of one audit on the same rows; the primary first."""
 
 MOST_COLUMNS = 6
 _SIDES = ("high", "low")
-_WITH_SMALL = "small groups among them"
 _ASIDE = {*_SIDES, "to", "rate", "scope", "against", "given"}
 """Labels that tell more about a number, and do not say where it stands."""
 
@@ -88,11 +87,16 @@ def shown(roles: Roles) -> Shown:
     """All measurements of one audit as tables."""
     notes = _Notes(usual_level(roles.values()))
     first = next(iter(roles.values()))
-    overall = _beside({r: _of(e, "flat") for r, e in roles.items()}, notes, title="Overall")
+    overall = _beside({r: _of(e, "flat") for r, e in roles.items()}, notes, title=_("Overall"))
     attributes = []
     for attribute in _attributes(roles.values()):
         gaps = {r: _of(e, "gap", attribute) for r, e in roles.items()}
-        tables = _beside(gaps, notes, title=f"{named(attribute)}: between groups", caption="Between groups")
+        tables = _beside(
+            gaps,
+            notes,
+            title=say("{name}: between groups", name=named(attribute)),
+            caption=_("Between groups"),
+        )
         each = _groups(first, attribute, notes)
         if tables or each:
             attributes.append((named(attribute), tuple(tables), tuple(each)))
@@ -139,18 +143,18 @@ def _attributes(evidence: Iterable[Evidence]) -> list[str]:
 
 def _about(m: Measurement) -> str:
     """What a measurement is about besides its own place in the table."""
-    parts = [_WITH_SMALL] if m.labels.get("scope") == "all" else []
+    parts = [_("small groups among them")] if m.labels.get("scope") == "all" else []
     if "against" in m.labels:
-        parts.append(f"change against {named(m.labels['against'])}")
+        parts.append(say("change against {name}", name=named(m.labels["against"])))
     if "given" in m.labels and "{given}" not in phrase(m.metric).name:
-        parts.append(f"given {named(m.labels['given'])}")
-    return ", ".join(parts)
+        parts.append(say("given {name}", name=named(m.labels["given"])))
+    return apart(parts)
 
 
 def _between(m: Measurement) -> str:
-    sides = " and ".join(named(m.labels[key]) for key in _SIDES if key in m.labels)
-    rate = named(m.labels["rate"]).replace("_", " ") if "rate" in m.labels else ""
-    return ", ".join(part for part in (sides, rate) if part)
+    sides = side_by_side([named(m.labels[key]) for key in _SIDES if key in m.labels])
+    rate = spoken(named(m.labels["rate"]).replace("_", " ")) if "rate" in m.labels else ""
+    return apart([part for part in (sides, rate) if part])
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -172,11 +176,12 @@ def _beside(
     for row in found.values():
         some = next(iter(row.values()))
         sides = {_between(m) for m in row.values()}
-        small = ", ".join(x for x in (_about(some), *(sides if len(sides) == 1 else ())) if x)
+        small = apart([x for x in (_about(some), *(sides if len(sides) == 1 else ())) if x])
         lines.append(_Line(name_of(some.metric, some.labels), small, tuple(row.get(role) for role in roles)))
-    lines.sort(key=lambda line: line.small.startswith(_WITH_SMALL))
-    columns = [(named(role), ROLES.get(role, "")) for role in roles]
-    return [_table(title, caption, "Measure", columns, lines, notes=notes)] if lines else []
+    with_small = _("small groups among them")
+    lines.sort(key=lambda line: line.small.startswith(with_small))
+    columns = [(named(role), role_words(role)) for role in roles]
+    return [_table(title, caption, _("Measure"), columns, lines, notes=notes)] if lines else []
 
 
 def _groups(evidence: Evidence, attribute: str, notes: _Notes, *, whole: bool = False) -> list[ShownTable]:
@@ -186,16 +191,16 @@ def _groups(evidence: Evidence, attribute: str, notes: _Notes, *, whole: bool = 
     metrics = list(dict.fromkeys((m.metric, _about(m)) for m in measurements))
     by = {(m.labels["group"], m.metric, _about(m)): m for m in measurements}
     rows = {m.labels["group"]: m.n for m in reversed(measurements) if m.n is not None}
-    title = f"{named(attribute)}: each group"
+    title = say("{name}: each group", name=named(attribute))
     tables = []
     for part in _parts(metrics):
         lines = [
             _Line(named(g), "", tuple(by.get((g, *metric)) for metric in part), rows.get(g)) for g in groups
         ]
         columns = [(name_of(metric, {}), about) for metric, about in part]
-        more = "" if len(part) == len(metrics) else f": {columns[0][0].lower()} …"
-        caption = title if whole else "Each group"
-        tables.append(_table(title + more, caption, "Group", columns, lines, notes=notes))
+        more = "" if len(part) == len(metrics) else f": {within(columns[0][0])} …"
+        caption = title if whole else _("Each group")
+        tables.append(_table(title + more, caption, _("Group"), columns, lines, notes=notes))
     return tables
 
 
@@ -218,28 +223,29 @@ def _family(keys: Sequence[str], family: Sequence[Measurement], notes: _Notes) -
     """Labels that are the same everywhere go to the caption, the others to the rows, or one to the columns."""
     same = [k for k in keys if len({m.labels[k] for m in family}) == 1]
     vary = [k for k in keys if k not in same] or [same.pop()]
-    fixed = ", ".join(f"{_key(k)} {named(family[0].labels[k])}" for k in same)
-    title = " and ".join(_key(k) for k in vary)
-    title = f"By {title}{': ' + fixed if fixed else ''}"
+    fixed = apart([f"{_key(k)} {_value(k, family[0].labels[k])}" for k in same])
+    title = say("By {keys}", keys=side_by_side([_key(k) for k in vary]))
+    title = say("{title}: {parts}", title=title, parts=fixed) if fixed else title
     metrics = list(dict.fromkeys((m.metric, _about(m)) for m in family))
     across = list(dict.fromkeys(m.labels[vary[-1]] for m in family))
     if len(metrics) == 1 and len(vary) > 1 and len(across) <= MOST_COLUMNS:
         down = list(dict.fromkeys(tuple(m.labels[k] for k in vary[:-1]) for m in family))
         at = {(tuple(m.labels[k] for k in vary[:-1]), m.labels[vary[-1]]): m for m in family}
-        heads = {d: ", ".join(f"{_key(k)} {named(v)}" for k, v in zip(vary, d, strict=False)) for d in down}
+        heads = {d: apart([f"{_key(k)} {_value(k, v)}" for k, v in zip(vary, d, strict=False)]) for d in down}
         lines = [_Line(heads[d], "", tuple(at.get((d, a)) for a in across)) for d in down]
-        columns = [(f"{_key(vary[-1])} {named(a)}", "") for a in across]
+        columns = [(f"{_key(vary[-1])} {_value(vary[-1], a)}", "") for a in across]
         name = name_of(metrics[0][0], {})
-        return [_table(f"{name}. {title}", f"{name}. {title}", name, columns, lines, notes=notes)]
+        both = say("{name}. {title}", name=name, title=title)
+        return [_table(both, both, name, columns, lines, notes=notes)]
     cases = list(dict.fromkeys(tuple(m.labels[k] for k in vary) for m in family))
     by = {(m.metric, _about(m), *(m.labels[k] for k in vary)): m for m in family}
-    heads = {case: ", ".join(named(value) for value in case) for case in cases}
+    heads = {case: apart([_value(k, v) for k, v in zip(vary, case, strict=True)]) for case in cases}
     if len(cases) <= min(len(metrics), MOST_COLUMNS):
         lines = [
             _Line(name_of(x, {}), about, tuple(by.get((x, about, *c)) for c in cases)) for x, about in metrics
         ]
-        return [_table(title, title, "Measure", [(heads[c], "") for c in cases], lines, notes=notes)]
-    corner = " and ".join(_key(k) for k in vary)
+        return [_table(title, title, _("Measure"), [(heads[c], "") for c in cases], lines, notes=notes)]
+    corner = side_by_side([_key(k) for k in vary])
     tables = []
     for part in _parts(metrics):
         lines = [_Line(heads[c], "", tuple(by.get((*metric, *c)) for metric in part)) for c in cases]
@@ -248,8 +254,43 @@ def _family(keys: Sequence[str], family: Sequence[Measurement], notes: _Notes) -
     return tables
 
 
+_NAMES = {"attribute", "group", "feature", "class", "given", "canary", "against"}
+"""Labels whose values the data name; those of the others are words of ours."""
+
+
+_KEYS = {
+    "attribute": N_("attribute"),
+    "group": N_("group"),
+    "feature": N_("feature"),
+    "class": N_("class"),
+    "given": N_("given"),
+    "variant": N_("variant"),
+    "batch": N_("batch"),
+    "quantile": N_("quantile"),
+    "check": N_("check"),
+    "method": N_("method"),
+    "attack": N_("attack"),
+    "fpr": N_("FPR"),
+    "slice": N_("slice"),
+    "canary": N_("canary"),
+    "start": N_("start"),
+    "epoch": N_("epoch"),
+    "kind": N_("kind"),
+    "corruption": N_("corruption"),
+    "severity": N_("severity"),
+    "epsilon": N_("epsilon"),
+    "category": N_("category"),
+    "spread": N_("spread"),
+}
+
+
 def _key(key: str) -> str:
-    return prose(key).replace("_", " ")
+    """The word for a label's key; that of a plugin is its own."""
+    return _(_KEYS[key]) if key in _KEYS else prose(key).replace("_", " ")
+
+
+def _value(key: str, value: str) -> str:
+    return named(value) if key in _NAMES else spoken(named(value))
 
 
 def _table(
@@ -271,10 +312,10 @@ def _table(
         cells = [Cell() if m is None else _cell(m, notes, line, most) for m in line.found]
         if alone:
             cells = [cells[0]._replace(interval=""), Cell(cells[0].interval)]
-        rows.append(Row(line.head, line.small, (*cells, Cell("" if most is None else f"{most:,}"))))
-    heads = [*columns, *([("Interval", "")] if alone else []), ("Rows", "")]
-    if list(columns) == [("primary", ROLES["primary"])]:
-        heads[0] = ("Value", "")
+        rows.append(Row(line.head, line.small, (*cells, Cell("" if most is None else counted(most)))))
+    heads = [*columns, *([(_("Interval"), "")] if alone else []), (_("Rows"), "")]
+    if list(columns) == [("primary", role_words("primary"))]:
+        heads[0] = (_("Value"), "")
     kept = [i for i in range(len(heads)) if i < len(columns) or any(row.cells[i].value for row in rows)]
     return ShownTable(
         title,
@@ -287,12 +328,12 @@ def _table(
 
 def _cell(m: Measurement, notes: _Notes, line: _Line, most: int | None) -> Cell:
     told = notes.of(
-        sentence(prose(m.why)),
-        f"Compared with {named(m.labels['to'])}." if "to" in m.labels else "",
-        "Declared, not measured." if m.origin == "declared" else "",
+        sentence(spoken(prose(m.why))),
+        say("Compared with {name}.", name=named(m.labels["to"])) if "to" in m.labels else "",
+        _("Declared, not measured.") if m.origin == "declared" else "",
     )
     if m.value is None:
-        return Cell("not measured", notes=told, missing=True)
+        return Cell(_("not measured"), notes=told, missing=True)
     interval = ""
     if m.interval is not None:
         interval = interval_words(m.interval.low, m.interval.high)
@@ -301,7 +342,7 @@ def _cell(m: Measurement, notes: _Notes, line: _Line, most: int | None) -> Cell:
     between = _between(m)
     small = [] if not between or between in line.small else [between]
     if m.n is not None and m.n != most:
-        small.append(f"n {m.n:,}")
+        small.append(f"n {counted(m.n)}")
     if m.excluded:
         small.append(left_out(m.excluded))
-    return Cell(even(m.value, unit=phrase(m.metric).unit), interval, ", ".join(small), told)
+    return Cell(even(m.value, unit=phrase(m.metric).unit), interval, apart(small), told)

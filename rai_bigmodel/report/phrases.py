@@ -9,11 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.files import visible
+from rai_bigmodel.report.language import _, number, say
+from rai_bigmodel.report.patterns import Said
 from rai_bigmodel.rules import Limit, Rule, label_text
-from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def N_(message: str) -> str:  # noqa: N802 - gettext's own name for a message that is said later
+    """Marks a message for the catalogue."""
+    return message
 
 
 class Phrase(NamedTuple):
@@ -38,6 +44,8 @@ def _share(name: str, title: str = "", **more: str) -> Phrase:
 def _amount(name: str, title: str = "", **more: str) -> Phrase:
     return Phrase(name, title, 0.0, None, **more)
 
+
+_BYTES = N_("bytes")
 
 _KNOWN: dict[str, Phrase] = {
     "performance.accuracy": _share("Accuracy", "Share of decisions that agree with the label: {limit}"),
@@ -186,6 +194,8 @@ _KNOWN: dict[str, Phrase] = {
         "Flips by the {variant} file differ by {limit} between groups of {attribute}",
     ),
     "deployment.accuracy_drop": Phrase("Accuracy lost", "The {variant} file loses {limit} of accuracy"),
+    "deployment.error_change": Phrase("Error changed", "The {variant} file's error grows by {limit}"),
+    "deployment.recommended": _amount("Recommended to ship", "The {variant} file is recommended"),
     "deployment.calibration_change": Phrase(
         "Calibration changed", "The {variant} file changes calibration by {limit}"
     ),
@@ -197,11 +207,11 @@ _KNOWN: dict[str, Phrase] = {
     ),
     "deployment.load_ms": _amount("Loading", "The {variant} file loads in {limit} ms", unit="ms"),
     "deployment.peak_bytes": _amount(
-        "Peak memory", "The {variant} file needs {limit} bytes at its peak", unit="bytes"
+        "Peak memory", "The {variant} file needs {limit} bytes at its peak", unit=_BYTES
     ),
     "deployment.latency_ms": _amount("Latency", "The {variant} file answers in {limit} ms", unit="ms"),
     "deployment.speedup": _amount("Speed-up", "The {variant} file is {limit} times as fast", unit="×"),
-    "deployment.size_bytes": _amount("Size", "The {variant} file has {limit} bytes", unit="bytes"),
+    "deployment.size_bytes": _amount("Size", "The {variant} file has {limit} bytes", unit=_BYTES),
     "data.duplicate_rate": _share("Exact duplicates", "Share of rows that are exact duplicates: {limit}"),
     "data.train_test_overlap": _share(
         "Held-out rows seen in training", "Share of held-out rows that were in training: {limit}"
@@ -223,23 +233,38 @@ _KNOWN: dict[str, Phrase] = {
     "sustainability.energy_per_1000_decisions": _amount("Energy of 1,000 decisions", unit="kWh"),
 }
 
-ROLES = {
-    "primary": "audited",
-    "plain": "same net, no privacy",
-    "reference": "simple yardstick",
-    "baseline": "what runs today",
-    "recipe": "the procedure, cross-fitted",
+_ROLES = {
+    "primary": N_("audited"),
+    "plain": N_("same net, no privacy"),
+    "reference": N_("simple yardstick"),
+    "baseline": N_("what runs today"),
+    "recipe": N_("the procedure, cross-fitted"),
 }
-"""What each role means, in a few words."""
 
-OUTCOMES = {"fail": "fails", "inconclusive": "inconclusive", "waived": "waived", "pass": "passes"}
-"""The one word for each outcome; the order is that of the page."""
+
+def role_words(role: str) -> str:
+    """What a role means, in a few words; nothing for one that a plugin named."""
+    return _(_ROLES.get(role, ""))
+
+
+OUTCOMES = {
+    "fail": N_("fails"),
+    "inconclusive": N_("inconclusive"),
+    "waived": N_("waived"),
+    "pass": N_("passes"),
+}
+"""The one word for each outcome, in English; the order is that of the page."""
+
+
+def outcome_word(outcome: str) -> str:
+    """The one word for an outcome."""
+    return _(OUTCOMES[outcome])
 
 
 def phrase(metric: str) -> Phrase:
     """The words for a metric; made from its own name where it is not a documented one."""
     if known := _KNOWN.get(metric):
-        return known
+        return known._replace(name=_(known.name), title=_(known.title), unit=_(known.unit))
     name = metric.partition(".")[2].replace(".", ", ").replace("_", " ")
     if name.endswith(" p"):
         return _share(name[:1].upper() + name[1:-2] + ", p")
@@ -251,10 +276,15 @@ def name_of(metric: str, labels: Mapping[str, str]) -> str:
     return _fill(phrase(metric).name, labels)[0]
 
 
+def within(text: str) -> str:
+    """A name inside a sentence: a small letter at its beginning, unless it is a short form like ROC."""
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
+
+
 def named(text: str) -> str:
     """A name from the data as a person can see it: empty, blank and padded names are made plain."""
     if not text:
-        return "(empty)"
+        return _("(empty)")
     return visible(text) if text == text.strip() else f"“{visible(text)}”"
 
 
@@ -265,47 +295,61 @@ def prose(text: str) -> str:
 
 def sentence(text: str) -> str:
     """A text with a capital at its beginning; what is not a Latin letter, like ε, is left as it is."""
-    return text[:1].upper() + text[1:] if text[:1].isascii() else text
+    if not text[:1].isascii() or not text[:1].islower():
+        return text
+    if isinstance(text, Said):
+        (first, english), *rest = text.parts
+        return Said.made([(first[:1].upper() + first[1:], english), *rest])
+    return text[:1].upper() + text[1:]
 
 
 def limit_words(limit: Limit) -> str:
     """``at most 0.05``."""
-    return f"{'at most' if limit.at_most is not None else 'at least'} {number(limit.value)}"
+    side = _("at most {number}") if limit.at_most is not None else _("at least {number}")
+    return side.format(number=number(limit.value))
 
 
 def rule_title(rule: Rule) -> str:
     """A rule read aloud."""
     titles = [_limit_title(limit) for limit in rule.limits]
-    title = titles[0] if len(titles) == 1 else "One of these is kept: " + "; or ".join(titles)
-    return title if rule.role == "primary" else f"{title}, for the {named(rule.role)} model"
+    title = titles[0]
+    if len(titles) > 1:
+        title = say("One of these is kept: {titles}", titles=Said.of(_("; or "), titles))
+    return (
+        title
+        if rule.role == "primary"
+        else say("{title}, for the {role} model", title=title, role=named(rule.role))
+    )
 
 
 def _limit_title(limit: Limit) -> str:
     labels = {key: label_text(value) for key, value in limit.where.items()}
     said = limit_words(limit)
     words = phrase(limit.metric)
-    text, used = _fill(words.title or f"{words.name}: {{limit}}", labels, limit=said)
+    text, used = _fill(
+        words.title or say("{name}: {limit}", name=words.name, limit="{limit}"), labels, limit=said
+    )
     if "scope" not in used and labels.get("scope") == "all":
-        text += ", small groups among them"
+        text = say("{title}, small groups among them", title=text)
         used.add("scope")
     rest = [f"{key} {named(value)}" for key, value in labels.items() if key not in used and key != "scope"]
-    return f"{text} ({', '.join(rest)})" if rest else text
+    return say("{title} ({rest})", title=text, rest=_(", ").join(rest)) if rest else text
 
 
 def _fill(text: str, labels: Mapping[str, str], *, limit: str = "") -> tuple[str, set[str]]:
     """A phrase with its braces filled, and which labels went into it."""
     out, used = text.replace("{limit}", limit), set()
     parts = out.split("{")
-    filled = [parts[0]]
+    pieces = [parts[0]]
     for part in parts[1:]:
-        key, _, rest = part.partition("}")
+        key, _brace, rest = part.partition("}")
         if key in labels:
             used.add(key)
-            filled.append(named(labels[key]) + rest)
+            pieces.append(named(labels[key]) + rest)
         else:
-            filled.append(_unnamed(key, labels) + rest)
+            pieces.append(_unnamed(key, labels) + rest)
             used.update({"attribute"} if key == "group" else ())
-    said = "".join(filled)
+    said = "".join(pieces)
     opens_with_a_name = text.startswith("{") and text[1:].partition("}")[0] in labels
     return (said if opens_with_a_name else sentence(said)), used
 
@@ -313,7 +357,16 @@ def _fill(text: str, labels: Mapping[str, str], *, limit: str = "") -> tuple[str
 def _unnamed(key: str, labels: Mapping[str, str]) -> str:
     """What a rule speaks of when it names none: every one there is."""
     if key == "given":
-        return "strata"
+        return _("strata")
     if key == "group" and "attribute" in labels:
-        return f"each group of {named(labels['attribute'])}"
-    return f"each {key}"
+        return _("each group of {attribute}").format(attribute=named(labels["attribute"]))
+    known = {
+        "group": _("each group"),
+        "attribute": _("each attribute"),
+        "feature": _("each feature"),
+        "variant": _("each variant"),
+        "check": _("each check"),
+        "fpr": _("each FPR"),
+        "canary": _("each canary"),
+    }
+    return known.get(key) or _("each {key}").format(key=key)

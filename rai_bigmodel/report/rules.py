@@ -6,8 +6,29 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.report import charts
 from rai_bigmodel.report.digits import interval_words, left_out
-from rai_bigmodel.report.phrases import OUTCOMES, limit_words, name_of, named, phrase, prose, rule_title
-from rai_bigmodel.words import number, plural
+from rai_bigmodel.report.language import (
+    _,
+    counted,
+    figure,
+    listed,
+    n_,
+    number,
+    rows_said,
+    say,
+    side_by_side,
+    spoken,
+)
+from rai_bigmodel.report.phrases import (
+    OUTCOMES,
+    limit_words,
+    name_of,
+    named,
+    outcome_word,
+    phrase,
+    prose,
+    rule_title,
+    within,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +77,12 @@ def _shown(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) -> Sho
         metrics=metrics,
         audits=tuple(dict.fromkeys(metric.partition(".")[0] for metric in metrics)),
         outcome=ruling.outcome,
-        word=OUTCOMES[ruling.outcome],
+        word=outcome_word(ruling.outcome),
         mark=MARKS[ruling.outcome],
         warning=rule.severity == "warn",
         title=rule_title(rule),
-        words=prose(ruling.words),
-        because=prose(rule.because),
+        words=spoken(prose(ruling.words)),
+        because=spoken(prose(rule.because)),
         control=tuple(prose(c) for c in rule.control),
         value=value_words(m, limit),
         interval=interval_said(m, policy, limit),
@@ -73,7 +94,7 @@ def _shown(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) -> Sho
 def value_words(m: Measurement | None, limit: Limit) -> str:
     """The measured number with its unit, never written so that it looks equal to a limit it is not."""
     if m is None or m.value is None:
-        return "not measured"
+        return _("not measured")
     unit = phrase(m.metric).unit
     return number(m.value, beside=limit.value) + (f" {unit}" if unit else "")
 
@@ -103,12 +124,12 @@ def interval_said(m: Measurement | None, policy: Policy, limit: Limit) -> str:
     if ends is not None:
         return interval_words(*ends, beside=limit.value)
     if m.origin == "declared":
-        return "declared, not measured"
+        return _("declared, not measured")
     return {
-        "exact": "an exact number",
-        "p_value": "a p-value",
-        "clock": "a timing",
-    }.get(m.kind, "no interval")
+        "exact": _("an exact number"),
+        "p_value": _("a p-value"),
+        "clock": _("a timing"),
+    }.get(m.kind, _("no interval"))
 
 
 def group_rows(m: Measurement, role: str, dossier: Dossier) -> dict[str, Measurement]:
@@ -145,11 +166,12 @@ def _rows(m: Measurement | None, limit: Limit, role: str, dossier: Dossier) -> t
     names = [m.labels[key] for key in ("high", "low") if key in m.labels]
     out: tuple[str, ...] = ()
     if len(names) == 2 and all(name in rates and rates[name].n is not None for name in names):
-        out = tuple(f"{named(name)} {rates[name].n:,}" for name in names)
+        out = tuple(f"{named(name)} {counted(rates[name].n or 0)}" for name in names)
     elif len(names) == 2:
-        out = (f"{named(names[0])} and {named(names[1])}",) + ((f"n {m.n:,}",) if m.n is not None else ())
+        both = side_by_side([named(name) for name in names])
+        out = (both,) + ((f"n {counted(m.n)}",) if m.n is not None else ())
     elif m.n is not None:
-        out = (f"n {m.n:,}",)
+        out = (f"n {counted(m.n)}",)
     return _which(m, limit) + out + ((left_out(m.excluded),) if m.excluded else ())
 
 
@@ -172,69 +194,92 @@ def sentences(verdict: Verdict, dossier: Dossier) -> list[str]:
     told = fails[:2]
     out = [_failing(r, verdict.policy, dossier) for r in told]
     told += open_[: 1 if fails else 2]
-    out += [f"Undecided: {rule_title(r.rule)}. {prose(r.words)}" for r in told[len(out) :]]
+    out += [
+        say("Undecided: {title}. {words}", title=rule_title(r.rule), words=spoken(prose(r.words)))
+        for r in told[len(out) :]
+    ]
     if told:
         left = [len(rs) - sum(r in told for r in rs) for rs in (fails, open_, passes)]
         out += _others(left)
     elif passes:
-        out += ["Every rule that counts is shown to be kept, at the policy's confidence."]
+        out += [_("Every rule that counts is shown to be kept, at the policy's confidence.")]
         out += _nearest(passes, verdict.policy)
     if waived:
-        count = len(waived)
         out.append(
-            f"{plural(count, 'rule')} {'is waived and does' if count == 1 else 'are waived and do'} not count."
+            n_(
+                "{count} rule is waived and does not count.",
+                "{count} rules are waived and do not count.",
+                len(waived),
+            )
         )
     return out
 
 
 def _others(left: Sequence[int]) -> list[str]:
     """How the rules ended that no sentence is about: those that fail, are inconclusive, pass."""
-    one = ("fails", "is inconclusive", "passes")
-    many = ("fail", "are inconclusive", "pass")
-    ends = [(n, one[i] if n == 1 else many[i]) for i, n in enumerate(left) if n]
-    if not ends:
+    fails, undecided, passes = left
+    ends = [
+        (fails, n_("{count} fails", "{count} fail", fails)),
+        (undecided, n_("{count} is inconclusive", "{count} are inconclusive", undecided)),
+        (passes, n_("{count} passes", "{count} pass", passes)),
+    ]
+    parts = [words for n, words in ends if n]
+    if not parts:
         return []
-    if len(ends) == 1:
-        n, ending = ends[0]
-        return [f"The other rule {ending}." if n == 1 else f"The other {n:,} rules {ending}."]
-    parts = [f"{n:,} {ending}" for n, ending in ends]
-    return [f"Of the other {sum(left):,} rules, {', '.join(parts[:-1])} and {parts[-1]}."]
+    if len(parts) > 1:
+        return [say("Of the other {count} rules, {parts}.", count=counted(sum(left)), parts=listed(parts))]
+    if fails:
+        return [n_("The other rule fails.", "The other {count} rules fail.", fails)]
+    if undecided:
+        return [n_("The other rule is inconclusive.", "The other {count} rules are inconclusive.", undecided)]
+    return [n_("The other rule passes.", "The other {count} rules pass.", passes)]
 
 
 def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
     m, limit = ruling.measurement, limit_of(ruling)
     if m is None or m.value is None:
-        return f"{rule_title(ruling.rule)}: {prose(ruling.words)}"
+        return say("{title}: {words}", title=rule_title(ruling.rule), words=spoken(prose(ruling.words)))
     rates = group_rows(m, ruling.rule.role, dossier)
     ends = ends_at(m, policy)
     end = None if ends is None else ends[0 if limit.at_most is not None else 1]
     if len(rates) == 2 and m.metric.endswith("_difference"):
         (high, a), (low, b) = rates.items()
         if a.value is not None and b.value is not None:
-            what = phrase(a.metric).name.lower()
-            text = (
-                f"By {named(m.labels.get('attribute', 'group'))}, {named(low)} has the lowest {what}, "
-                f"{_percentage(b)}, and {named(high)} the highest, {_percentage(a)}: "
-                f"{_points(m.value, limit.value)} points apart."
+            text = say(
+                "By {attribute}, {low} has the lowest {rate}, {least}, and {high} the highest, {most}: "
+                "{points} points apart.",
+                attribute=named(m.labels.get("attribute", "group")),
+                low=named(low),
+                rate=within(phrase(a.metric).name),
+                least=_percentage(b),
+                high=named(high),
+                most=_percentage(a),
+                points=_points(m.value, limit.value),
             )
             if end is None:
                 return text
-            return (
-                f"{text} Even the cautious end of the interval is {_points(end, limit.value)} points; "
-                f"the limit is {_points(limit.value)}."
+            more = say(
+                "Even the cautious end of the interval is {end} points; the limit is {limit}.",
+                end=_points(end, limit.value),
+                limit=_points(limit.value),
             )
-    value = number(m.value, beside=limit.value)
-    which = "".join(f" ({name})" for name in _which(m, limit))
-    text = f"{name_of(m.metric, m.labels)}{which} is {value}; the rule asks for {limit_words(limit)}."
+            return say("{first} {second}", first=text, second=more)
+    text = say(
+        "{name} is {value}; the rule asks for {limit}.",
+        name=name_of(m.metric, m.labels) + "".join(f" ({name})" for name in _which(m, limit)),
+        value=number(m.value, beside=limit.value),
+        limit=limit_words(limit),
+    )
     if end is None:
         return text
-    return f"{text} Even the cautious end of the interval is {number(end, beside=limit.value)}."
+    more = say("Even the cautious end of the interval is {end}.", end=number(end, beside=limit.value))
+    return say("{first} {second}", first=text, second=more)
 
 
 def _percentage(m: Measurement) -> str:
     assert m.value is not None
-    rows = f" ({plural(m.n, 'row')})" if m.n is not None else ""
-    return f"{100 * m.value:.1f} %{rows}"
+    share = f"{figure(f'{100 * m.value:.1f}')} %"
+    return share if m.n is None else say("{share} ({rows})", share=share, rows=rows_said(m.n))
 
 
 def _points(value: float, beside: float | None = None) -> str:
@@ -254,4 +299,5 @@ def _nearest(passing: Sequence[Ruling], policy: Policy) -> list[str]:
     if not rooms:
         return []
     ruling = min(rooms, key=lambda item: item[0])[1]
-    return [f"Closest to its limit: {rule_title(ruling.rule)}. {prose(ruling.words)}"]
+    title, words = rule_title(ruling.rule), spoken(prose(ruling.words))
+    return [say("Closest to its limit: {title}. {words}", title=title, words=words)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from rai_bigmodel.words import number
+from rai_bigmodel.report.language import number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -380,32 +380,46 @@ def paired_difference(only_first: int, only_second: int, rows: int) -> Interval 
     """
     if rows == 0:
         return None
-    b, c, n = only_first, only_second, rows
+    gained, lost, n = (np.array([v]) for v in (only_first, only_second, rows))
 
-    def score(delta: float) -> float:
-        big = 2 * n
+    def ends(alphas: Array) -> tuple[Array, Array]:
+        low, high = tango(gained, lost, n, _z_of(np.minimum(alphas, 1.0)))
+        return low[:, 0], high[:, 0]
+
+    return climb_at_once(ends, method="tango")
+
+
+def tango(only_first: Array, only_second: Array, rows: Array, z: Array) -> tuple[Array, Array]:
+    """Tango's limits of several paired differences at several z, each ``(rungs, pairs)``.
+
+    Args:
+        only_first, only_second, rows: as in `paired_difference`, each ``(pairs,)``, with one row at least.
+        z: of the limits ``(rungs,)``.
+    """
+    b, c, n = (np.asarray(v, dtype=float) for v in (only_first, only_second, rows))
+
+    def score(delta: Array) -> Array:
         middle = -b - c + (2 * n - b + c) * delta
         last = -c * delta * (1 - delta)
-        q = (np.sqrt(max(middle * middle - 4 * big * last, 0.0)) - middle) / (2 * big)
+        q = (np.sqrt(np.maximum(middle * middle - 8 * n * last, 0.0)) - middle) / (4 * n)
         variance = n * (2 * q + delta * (1 - delta))
         lead = b - c - n * delta
-        if variance <= 0:
-            return 0.0 if lead == 0 else np.copysign(np.inf, lead)
-        return float(lead / np.sqrt(variance))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sure = np.where(lead == 0, 0.0, np.copysign(np.inf, lead))
+            found: Array = np.where(variance > 0, lead / np.sqrt(variance), sure)
+        return found
 
-    def solve(target: float, lower: float, upper: float) -> float:
-        for _ in range(70):
+    seen = np.broadcast_to((b - c) / n, (len(z), len(n)))
+
+    def solve(target: Array, lower: Array, upper: Array) -> Array:
+        for _ in range(60):
             middle = (lower + upper) / 2
-            lower, upper = (middle, upper) if score(middle) > target else (lower, middle)
+            above = score(middle) > target
+            lower, upper = np.where(above, middle, lower), np.where(above, upper, middle)
         return (lower + upper) / 2
 
-    seen = (b - c) / n
-
-    def ends(alpha: float) -> Ends:
-        z = z_two_sided(min(alpha, 1.0))
-        return solve(z, -1.0, seen), solve(-z, seen, 1.0)
-
-    return climb(ends, method="tango")
+    target = np.asarray(z)[:, None]
+    return solve(target, -np.ones(seen.shape), seen), solve(-target, seen, np.ones(seen.shape))
 
 
 def rate_difference(first: tuple[int, int], second: tuple[int, int]) -> Interval:

@@ -6,6 +6,7 @@ Looking everywhere finds something always; so what is found here is a candidate,
 
 from __future__ import annotations
 
+import functools
 import math
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,6 +25,11 @@ PAIRED, TRIPLED = 60, 24
 BEST_EACH = 5
 MOST_ALIKE = 0.5
 LOOKED_AT = 2_000
+AT_ONCE = 256
+"""Sets of columns whose slices are compared together: few enough to stay in the processor's cache."""
+
+_ONES = np.array([byte.bit_count() for byte in range(256)])
+"""How many bits of each byte are set."""
 
 
 class Column(NamedTuple):
@@ -96,12 +102,13 @@ def _of_size(
     which: list[tuple[int, ...]], columns: Sequence[Column], happened: Array, *, least: int
 ) -> list[Slice]:
     """The best slices over each of these sets of columns."""
-    cells = sum(int(np.prod([len(columns[i].words) - 1 for i in some])) for some in which)
+    cells = sum(math.prod(len(columns[i].words) - 1 for i in some) for some in which)
     z = float(np.sqrt(2 * np.log(max(cells, 2))))
-    codes = {i: columns[i].codes.astype(np.int64) for some in which for i in some}
-    found: list[Slice] = []
+    codes = {i: columns[i].codes.astype(np.int64) for i in {i for some in which for i in some}}
+    counted: dict[tuple[int, ...], list[tuple[tuple[int, ...], Array]]] = {}
     known: tuple[int, ...] = (-1,)
     prefix = happened
+    cell = np.empty(len(happened), dtype=np.int64)
     for some in which:
         if known != some[:-1]:
             # What happened is the first digit of a cell; sets that differ in their last column share all digits before.
@@ -109,39 +116,46 @@ def _of_size(
             for i in known:
                 prefix *= len(columns[i].words)
                 prefix += codes[i]
-        cell = prefix * len(columns[some[-1]].words)
+        np.multiply(prefix, len(columns[some[-1]].words), out=cell)
         cell += codes[some[-1]]
         shape = tuple(len(columns[i].words) for i in some)
         both = np.bincount(cell, minlength=2 * math.prod(shape)).reshape(2, -1)
-        found += _best(some, shape, both, least=least, z=z)
+        counted.setdefault(shape, []).append((some, both))
+    found: list[Slice] = []
+    for shape, sets in counted.items():
+        for start in range(0, len(sets), AT_ONCE):
+            found += _best(sets[start : start + AT_ONCE], shape, least=least, z=z)
     return found
 
 
 def _best(
-    which: tuple[int, ...], shape: tuple[int, ...], both: Array, *, least: int, z: float
+    sets: list[tuple[tuple[int, ...], Array]], shape: tuple[int, ...], *, least: int, z: float
 ) -> list[Slice]:
-    """The best slices with one code of each of these columns.
+    """The best slices of each of several sets of columns that have as many codes each.
 
     Args:
-        shape: how many codes each column has.
-        both: rows in which it did not happen and in which it did, of each combination of codes ``(2, combinations)``.
+        sets: the columns, and rows in which it did not happen and in which it did, of each combination of their
+            codes ``(2, combinations)``.
+        shape: how many codes each of the columns has.
     """
-    rows, hits = both[0] + both[1], both[1]
-    whole, all_hits = int(rows.sum()), int(hits.sum())
+    both = np.stack([counts for _, counts in sets])
+    rows, hits = both.sum(axis=1), both[:, 1]
+    whole, all_hits = int(rows[0].sum()), int(hits[0].sum())
     strength = _strength(rows, hits, whole, all_hits, z=z)
     # What holds most of the rows is not a subgroup; its complement is, and is looked at by itself.
     strength[(rows < least) | (2 * rows > whole)] = -np.inf
-    strength = strength.reshape(shape)
-    for axis in range(len(which)):
-        strength[(slice(None),) * axis + (0,)] = -np.inf
-    strength = strength.ravel()
-    good = np.flatnonzero(strength > -np.inf)
-    good = good[np.argsort(-strength[good], kind="stable")][:BEST_EACH]
+    unnamed = np.zeros(shape, dtype=bool)
+    for axis in range(len(shape)):
+        unnamed[(slice(None),) * axis + (0,)] = True
+    strength[:, unnamed.ravel()] = -np.inf
+    order = np.argsort(-strength, axis=1, kind="stable")[:, :BEST_EACH]
     out = []
-    for c in good.tolist():
-        codes = [int(v) for v in np.unravel_index(c, shape)]
-        conditions = tuple(zip(which, codes, strict=True))
-        out.append(Slice(conditions, int(rows[c]), int(hits[c]), float(strength[c])))
+    for i, (which, _) in enumerate(sets):
+        for c in order[i].tolist():
+            if strength[i, c] > -np.inf:
+                codes = [int(v) for v in np.unravel_index(c, shape)]
+                conditions = tuple(zip(which, codes, strict=True))
+                out.append(Slice(conditions, int(rows[i, c]), int(hits[i, c]), float(strength[i, c])))
     return out
 
 
@@ -161,12 +175,18 @@ def _strength(rows: Array, hits: Array, whole: int, all_hits: int, *, z: float) 
 
 def _unlike(found: list[Slice], columns: Sequence[Column], most: int) -> list[Slice]:
     kept: list[Slice] = []
-    covered = np.zeros(len(columns[0].codes), dtype=bool)
+    rows = len(columns[0].codes)
+    # Rows as bits, eight in a byte: what two slices share is counted eight times as fast.
+    covered = np.zeros((rows + 7) // 8, dtype=np.uint8)
+    bits: dict[tuple[int, int], Array] = {}
     for one in found[:LOOKED_AT]:
-        mask = one.mask(columns)
-        if np.count_nonzero(mask & covered) <= MOST_ALIKE * one.rows:
+        for i, code in one.conditions:
+            if (i, code) not in bits:
+                bits[i, code] = np.packbits(columns[i].codes == code)
+        inside = functools.reduce(np.bitwise_and, [bits[condition] for condition in one.conditions])
+        if int(_ONES[inside & covered].sum()) <= MOST_ALIKE * one.rows:
             kept.append(one)
-            covered |= mask
+            covered |= inside
             if len(kept) == most:
                 break
     return kept

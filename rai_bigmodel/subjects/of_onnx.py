@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_bigmodel import files
-from rai_bigmodel.deploy.session import open_session
+from rai_bigmodel.deploy.session import NotOurs, open_session
+from rai_bigmodel.deploy.weigh import weigh
 from rai_bigmodel.scan import refuse_unsafe
 from rai_bigmodel.subject import Subject
 
 if TYPE_CHECKING:
     import os
+
+__all__ = ["NotOurs", "of_onnx"]
 
 
 def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: int = 1) -> Subject:
@@ -38,10 +41,12 @@ def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: i
         digest=session.digest,
         decision=session.decision,
         predict=session.score,
+        weigh=lambda rows: weigh(content, session, rows),
         card={
             "exported_from": session.trained,
             "features": list(session.features),
             "size_bytes": len(content),
             "outcome": session.outcome,
+            "variant": session.variant,
         },
     )

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.subject import Subject
+from rai_bigmodel.subject import Refit, Subject, column_of
 from rai_bigmodel.subjects.of_callable import answered, decided
 from rai_bigmodel.tables import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from rai_bigmodel.subject import Array, Inputs
+    from rai_bigmodel.subject import Array, Cohort, Inputs
 
 
 def of_sklearn(
@@ -31,7 +31,7 @@ def of_sklearn(
 
     A classifier answers with ``predict_proba``; where it has none with ``decision_function``, which are scores but no
     probabilities; a regressor with ``predict``. The digest is that of the estimator's pickle and its decision: it is
-    made, never loaded.
+    made, never loaded. It can be fitted again on other rows (`refit`).
 
     Args:
         features: the columns in the order it was fitted on; where it was fitted on a dataframe its own names are used.
@@ -82,8 +82,36 @@ def of_sklearn(
         digest=f"sha256:{whole.hexdigest()}",
         decision=decision,
         predict=predict,
+        refit=_refit(estimator, tuple(features), positive=decision.positive, threshold=threshold, name=name),
         card={"features": list(named or features), "answers_with": method},
     )
+
+
+def _refit(
+    estimator: Any, features: tuple[str, ...], *, positive: str, threshold: float | None, name: str
+) -> Callable[[Cohort, np.random.Generator, Refit], Subject]:
+    """The same estimator, unfitted, on other rows; every ``random_state`` in it is the seed."""
+
+    def refit(cohort: Cohort, rng: np.random.Generator, how: Refit) -> Subject:  # noqa: ARG001 - the seed says it all
+        from sklearn.base import clone
+
+        if how.probes or how.weights is not None:
+            msg = f"{name}: an estimator of scikit-learn is fitted again without weights and without probes"
+            raise InputError(msg)
+        again = clone(estimator)
+        seeded = {
+            k: how.seed for k in again.get_params() if k == "random_state" or k.endswith("__random_state")
+        }
+        again.set_params(**seeded)
+        named = hasattr(estimator, "feature_names_in_")
+        columns = tuple(map(str, estimator.feature_names_in_)) if named else features
+        truth = column_of(cohort, "truth")
+        again.fit(_rows(cohort.arrays(*columns), columns, named=named), cohort.arrays(truth)[truth])
+        return of_sklearn(
+            again, features=features, positive=positive, threshold=threshold, name=f"{name} again"
+        )
+
+    return refit
 
 
 def _answers(estimator: Any, name: str) -> tuple[tuple[str, ...], str]:

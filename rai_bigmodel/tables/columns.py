@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rai_bigmodel.tables.arrow import Fetched, fetch_numbers
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     Array = np.ndarray
 
-LOOKED_AT = 20_000
+LOOKED_AT = 8_000
 MOST_VALUES = 2_000
 """Text of more different values than that, among the first rows, is read as it stands."""
 _NUMBER = re.compile(r"(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(.*\))$")
@@ -40,6 +42,7 @@ def columns_of(
     named: Collection[str],
     kept: Collection[str],
     odd: bool,
+    rows: int = 0,
     typed: Callable[[Collection[str]], str] | None = None,
 ) -> tuple[dict[str, Array], dict[str, Dictionary]]:
     """Columns as a table keeps them: float64 with NaN for missing, or objects with None for missing.
@@ -52,6 +55,7 @@ def columns_of(
             (``1`` and ``1.0`` are, ``01`` and ``1e3`` are not).
         kept: of those, the ones whose text stays text whatever it looks like.
         odd: whether the source may hold ``_`` or ``+-``, which DuckDB reads as parts of numbers.
+        rows: about how many there are.
         typed: of a csv, columns → the same source with these read as numbers at once; an error where one is not.
 
     Returns:
@@ -61,48 +65,52 @@ def columns_of(
     words = [c for c in types if text[c] is not None]
     # Of everything that is not a number already: does it look like numbers, or which values does it have?
     numbers, values, holes = _look(engine, source, {c: str(text[c]) for c in words}, named=named)
-    asked = []
+    asked = {}
     for c, expression in text.items():
         if expression is None:
-            asked.append(f"{_as_number(c, types[c])} AS {quoted_name(c)}")
+            asked[c] = _as_number(c, types[c])
         elif c in numbers:
-            asked.append(f"{_told(expression, odd=odd)} AS {quoted_name(c)}")
+            asked[c] = _told(expression, odd=odd)
         elif c in values:
-            asked.append(f"{_coded(expression, values[c], holes=c in holes)} AS {quoted_name(c)}")
-        else:
-            asked.append(f"{expression} AS {quoted_name(c)}")
+            asked[c] = _coded(expression, values[c], holes=c in holes)
     found = None
     if typed and numbers and not odd:
         # No text is made of what is a number: a third of the time that reading takes.
-        at_once = [quoted_name(c) if c in numbers else a for c, a in zip(text, asked, strict=True)]
-        found = _fetch_typed(engine, typed(numbers), at_once)
+        at_once = asked | {c: quoted_name(c) for c in numbers}
+        found = _fetch_typed(engine, typed(numbers), at_once, rows=rows)
     if found is None:
-        found = _fetch(engine, source, asked)
+        found = _fetch(engine, source, asked, rows=rows)
     # What the first rows did not show: no number after all, or a value that was not seen yet.
-    plain = {c: np.ma.getdata(found[c]) for c in types}
-    gone = {c: np.ma.getmaskarray(found[c]) for c in types}
-    wrong = [c for c in numbers if not (np.isfinite(plain[c]) | gone[c]).all()]
-    wrong += [c for c in values if (((plain[c] < 0) & ~gone[c]) if c in holes else gone[c]).any()]
-    if wrong:
-        again = _fetch(engine, source, [f"{text[c]} AS {quoted_name(c)}" for c in wrong])
-        plain |= {c: np.ma.getdata(again[c]) for c in wrong}
-        gone |= {c: np.ma.getmaskarray(again[c]) for c in wrong}
+    wrong = [c for c in numbers if not _all(np.isfinite(found[c].values), found[c].gone)]
+    wrong += [
+        c
+        for c in values
+        if (not _all(found[c].values >= 0, found[c].gone) if c in holes else found[c].gone is not None)
+    ]
+    as_it_is = [c for c in types if c not in asked or c in wrong]
+    texts = _fetch_texts(engine, source, {c: str(text[c]) for c in as_it_is})
     columns: dict[str, Array] = {}
     dictionaries: dict[str, Dictionary] = {}
     for c in types:
-        if c in values and c not in wrong:
-            codes = np.where(gone[c], len(values[c]), plain[c]).astype(np.int32)
-            levels = _array(
-                [*values[c], *([None] if gone[c].any() else [])], named=c in named, kept=c in kept
-            )
+        if c in texts:
+            columns[c] = _array(texts[c], named=c in named, kept=c in kept)
+        elif c in values:
+            codes, gone = found[c].values.astype(np.int32), found[c].gone
+            if gone is not None:
+                codes[gone] = len(values[c])
+            levels = _array([*values[c], *([] if gone is None else [None])], named=c in named, kept=c in kept)
             columns[c] = levels[codes]
             dictionaries[c] = Dictionary(columns[c], codes, levels.tolist())
-        elif plain[c].dtype.kind == "f":
-            columns[c] = np.where(gone[c], np.nan, plain[c]) if gone[c].any() else plain[c]
         else:
-            texts = [None if out else v for v, out in zip(plain[c].tolist(), gone[c].tolist(), strict=True)]
-            columns[c] = _array(texts, named=c in named, kept=c in kept)
+            columns[c], gone = found[c]
+            if gone is not None:
+                columns[c][gone] = np.nan
     return columns, dictionaries
+
+
+def _all(fine: Array, gone: Array | None) -> bool:
+    """Whether every row is fine that has a value."""
+    return bool((fine if gone is None else fine | gone).all())
 
 
 def quoted(text: str) -> str:
@@ -115,19 +123,39 @@ def quoted_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def _fetch(engine: Any, source: str, asked: list[str]) -> dict[str, Array]:
-    found: dict[str, Array] = engine.sql(f"SELECT {', '.join(asked)} FROM {source}").fetchnumpy()  # noqa: S608 - quoted
-    return found
+def _fetch(engine: Any, source: str, asked: Mapping[str, str], *, rows: int) -> dict[str, Fetched]:
+    """Expressions that are numbers, by name."""
+    if not asked:
+        return {}
+    select = ", ".join(f"{expression} AS {quoted_name(c)}" for c, expression in asked.items())
+    return fetch_numbers(engine.sql(f"SELECT {select} FROM {source}"), rows=rows)  # noqa: S608 - quoted
 
 
-def _fetch_typed(engine: Any, source: str, asked: list[str]) -> dict[str, Array] | None:
+def _fetch_typed(
+    engine: Any, source: str, asked: Mapping[str, str], *, rows: int
+) -> dict[str, Fetched] | None:
     """As `_fetch`; ``None`` where a column that looked like numbers is none further down."""
     import duckdb
 
     try:
-        return _fetch(engine, source, asked)
+        return _fetch(engine, source, asked, rows=rows)
     except duckdb.Error:
         return None  # what is wrong, if anything is, shows when the columns are read as text
+
+
+def _fetch_texts(engine: Any, source: str, asked: Mapping[str, str]) -> dict[str, list[str | None]]:
+    """Expressions that are texts, by name."""
+    if not asked:
+        return {}
+    select = ", ".join(f"{expression} AS {quoted_name(c)}" for c, expression in asked.items())
+    found = engine.sql(f"SELECT {select} FROM {source}").fetchnumpy()  # noqa: S608 - quoted
+    out = {}
+    for c, each in found.items():
+        gone = np.ma.getmaskarray(each).tolist()
+        out[c] = [
+            None if missing else v for v, missing in zip(np.ma.getdata(each).tolist(), gone, strict=True)
+        ]
+    return out
 
 
 def _as_text(name: str, kind: str, *, named: bool) -> str | None:
@@ -149,10 +177,14 @@ def _look(
     """Columns whose first rows are numbers, the values of those that have few, and which of these have holes."""
     if not text:
         return set(), {}, set()
+    # The first rows are read once, and asked twice.
+    first = "_rai_first_rows"
+    columns = ", ".join(f"{e} AS {quoted_name(c)}" for c, e in text.items())
+    engine.execute(f"CREATE TEMP TABLE {first} AS SELECT {columns} FROM {source} LIMIT {LOOKED_AT}")  # noqa: S608 - quoted
+    names = [quoted_name(c) for c in text]
     asked = ", ".join(
-        f"count({e}), count(TRY_CAST({e} AS DOUBLE)), approx_count_distinct({e})" for e in text.values()
+        f"count({c}), count(TRY_CAST({c} AS DOUBLE)), approx_count_distinct({c})" for c in names
     )
-    first = f"(SELECT * FROM {source} LIMIT {LOOKED_AT})"  # noqa: S608 - quoted
     rows, *counts = engine.sql(f"SELECT count(*), {asked} FROM {first}").fetchall()[0]  # noqa: S608 - quoted
     numbers, few, holes = set(), [], set()
     for i, c in enumerate(text):
@@ -164,7 +196,7 @@ def _look(
             holes |= {c} if there < rows else set()
     if not few:
         return numbers, {}, set()
-    lists = ", ".join(f"list(DISTINCT {text[c]})" for c in few)
+    lists = ", ".join(f"list(DISTINCT {quoted_name(c)})" for c in few)
     found = engine.sql(f"SELECT {lists} FROM {first}").fetchall()[0]  # noqa: S608 - quoted
     values = {c: sorted(v for v in each if v is not None) for c, each in zip(few, found, strict=True)}
     return numbers, values, holes

@@ -51,8 +51,8 @@ def read_table(
 
     path = Path(path)
     source = _source(path)
-    digest, odd = _digest_and_odd(path)
-    with duckdb.connect(":memory:") as engine:
+    digest, odd, rows = _looked_through(path)
+    with _connected() as engine:
         types, roles, wanted = _described(engine, source, path, roles)
         named = {*text, *(c for role in NAMES for c in roles.get(role, ()))}
         # A text of a parquet file is meant as text; a csv has nothing else.
@@ -65,6 +65,7 @@ def read_table(
                 named=named,
                 kept=kept,
                 odd=odd,
+                rows=rows,
                 typed=(lambda numbers: _source(path, numbers)) if _kind(path) == "csv" else None,
             )
         except duckdb.Error as error:
@@ -105,17 +106,20 @@ def open_table(
 
     path = Path(path)
     source = _source(path)
-    engine = duckdb.connect(":memory:")
+    small = IN_MEMORY if memory is None else memory
+    if _kind(path) == "csv" and path.stat().st_size <= small:
+        return read_table(path, roles=roles, positive=positive, name=name)
+    engine = _connected()
     _, spread_roles, wanted = _described(engine, source, path, roles)
     try:
-        rows = 0 if _kind(path) == "csv" else engine.sql(f"SELECT count(*) FROM {source}").fetchall()[0][0]  # noqa: S608 - quoted
-        size = path.stat().st_size if _kind(path) == "csv" else rows * len(wanted) * 8
-        if size <= (IN_MEMORY if memory is None else memory):
-            engine.close()
-            return read_table(path, roles=roles, positive=positive, name=name)
-        if _kind(path) != "csv" and not rows:
-            msg = f"{path}: has no rows"
-            raise InputError(msg)
+        if _kind(path) != "csv":
+            rows = engine.sql(f"SELECT count(*) FROM {source}").fetchall()[0][0]  # noqa: S608 - quoted
+            if rows * len(wanted) * 8 <= small:
+                engine.close()
+                return read_table(path, roles=roles, positive=positive, name=name)
+            if not rows:
+                msg = f"{path}: has no rows"
+                raise InputError(msg)
         numbers = {c for role in ("score", "weight") for c in spread_roles.get(role, ())}
         select = ", ".join(
             f"TRY_CAST({quoted_name(c)} AS DOUBLE) AS {quoted_name(c)}" if c in numbers else quoted_name(c)
@@ -136,6 +140,17 @@ def open_table(
         file_digest=_digest(path),
         untyped=_kind(path) == "csv",
     )
+
+
+def digest_of(path: str | os.PathLike[str]) -> str:
+    """The digest of a file of rows, or of a folder's shards.
+
+    Raises:
+        InputError: it is not there, or is no such file.
+    """
+    path = Path(path)
+    _source(path)
+    return _digest(path)
 
 
 def _described(
@@ -229,14 +244,30 @@ def _header(path: Path) -> tuple[list[str], str]:
     return [name or f"column{i}" for i, name in enumerate(header)] or ["column0"], separator
 
 
-def _digest_and_odd(path: Path) -> tuple[str, bool]:
-    """The digest, and whether a csv may hold what only DuckDB takes for a number: ``1_000``, ``+-1``."""
+def _looked_through(path: Path) -> tuple[str, bool, int]:
+    """The digest, and of a csv whether it may hold what only DuckDB takes for a number (``1_000``, ``+-1``), and lines.
+
+    The lines are no fewer than its rows; of other files they are not counted.
+    """
     if _kind(path) != "csv":
-        return _digest(path), False
-    odd, whole = False, hashlib.sha256()
+        return _digest(path), False, 0
+    odd, whole, lines = False, hashlib.sha256(), 1
     with path.open("rb") as content:
         whole.update(content.readline())
-        while block := content.read(1 << 22):
+        while block := content.read(1 << 20):
             whole.update(block)
             odd = odd or b"_" in block or b"+" in block
-    return f"sha256:{whole.hexdigest()}", odd
+            lines += block.count(b"\n")
+    return f"sha256:{whole.hexdigest()}", odd, lines
+
+
+def _connected() -> Any:
+    """An engine of its own, with as many threads as the environment allows."""
+    import os
+
+    import duckdb
+
+    engine = duckdb.connect(":memory:")
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdecimal() and int(threads):
+        engine.execute(f"SET threads = {int(threads)}")
+    return engine

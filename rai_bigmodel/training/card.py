@@ -6,6 +6,8 @@ import importlib.metadata
 import platform
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET, UnsetType
+
 from rai_bigmodel.accounting import Conformance, Ledger
 from rai_bigmodel.evidence import DataId, Decision, Record
 from rai_bigmodel.nets.reads import Input, Reads
@@ -27,6 +29,28 @@ class Moment(Record):
     step: int
     train: float | None
     calibrate: float | None
+
+
+class Origin(Record, omit_defaults=True):
+    """A run that another was made from, as the other's card keeps it.
+
+    Args:
+        source: the data of ours it was trained on; empty for a file's, or those of a Python program.
+        data: as in its own card.
+        private: whether it has a ledger; `epsilon` and `delta` are that ledger's.
+        public: what was declared about its rows.
+        origins: the runs that it was made from itself.
+    """
+
+    name: str
+    digest: str
+    source: str
+    data: dict[str, DataId]
+    private: bool
+    epsilon: float | None = None
+    delta: float | None = None
+    public: str = ""
+    origins: dict[str, Origin] = {}
 
 
 class Card(Record):
@@ -54,6 +78,7 @@ class Card(Record):
         ledger: what ε depends on; null for a model trained without privacy.
         conformance: what the engine of a private training did when it was looked at.
         notes: what a reader must know, in words.
+        origins: ``from`` and ``distil`` → the run it was made from; unset where it was made from rows alone.
     """
 
     name: str
@@ -80,6 +105,7 @@ class Card(Record):
     ledger: Ledger | None = None
     conformance: Conformance | None = None
     notes: tuple[str, ...] = ()
+    origins: dict[str, Origin] | UnsetType = UNSET
     format: int = FORMAT
 
     @property
@@ -122,9 +148,17 @@ def notes_on(
 
     Args:
         parts: in how many parts a step passed through the network in the end.
-        one_machine: whether it was trained on one; the energy is that of the first.
+        one_machine: whether it was trained on one; of several the energy is that of the first, and what is not yet
+            private goes between them.
     """
     privacy = recipe.privacy
+    planted = (
+        [
+            f"{sum(recipe.canaries.times):,} of the training rows are canaries: sentences with secrets drawn by chance."
+        ]
+        if recipe.canaries
+        else []
+    )
     shrunk = (
         [f"Memory ran out, so the rows of a step passed through the network in {parts} parts."]
         if parts > recipe.train.accumulate
@@ -133,10 +167,14 @@ def notes_on(
     if privacy is None:
         measured = recipe.train.energy_in is not None and not one_machine
         partly = ["The energy is that of the first of several machines."] if measured else []
-        return ("Trained without privacy.", *shrunk, *partly)
+        said = ("Trained without privacy.",) if recipe.train.epochs > 0 else ()
+        return (*said, *planted, *shrunk, *partly)
     also = ", the constants of filling and scaling" if "measured" in constants_from else ""
+    between = [] if one_machine else ["Between the machines went clipped gradients without noise."]
     notes = [
+        *planted,
         *shrunk,
+        *between,
         "ε covers the training rows, not the calibration rows.",
         f"From the calibration rows come the decision threshold{also} and the losses in this card.",
         "The number and the digest of the training rows stand in this card; ε does not cover those either.",

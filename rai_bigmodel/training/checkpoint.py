@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.recipe import Net
 
-__all__ = ["CARD", "MODEL", "Run", "digest_of", "load_run", "save_run", "weights"]
+__all__ = ["CARD", "MODEL", "Run", "bytes_in", "digest_of", "load_run", "save_run", "weights"]
 
 CARD = "card.json"
 
@@ -112,21 +112,8 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     module = card.recipe.net.config.build(card.reads, outputs=card.aim.outputs(card.reads))
     state = shards.read(folder)
     path = folder / MODEL
-    # What they are, not they themselves: what is replaced is to be freed.
-    expected = {name: _kind(tensor) for name, tensor in module.state_dict().items()}
-    found = {name: _kind(tensor) for name, tensor in state.items()}
-    wrong = sorted(
-        [f"{k} is missing" for k in expected.keys() - found.keys()]
-        + [f"{k} is not part of it" for k in found.keys() - expected.keys()]
-        + [
-            f"{k} is {found[k]} instead of {expected[k]}"
-            for k in expected.keys() & found.keys()
-            if found[k] != expected[k]
-        ]
-    )
-    if wrong:
-        listed = files.visible("; ".join(wrong[:8]))
-        msg = f"{path}: belongs to another architecture than {CARD} says: {listed}"
+    if wrong := shards.differences(module.state_dict(), state):
+        msg = f"{path}: belongs to another architecture than {CARD} says: {wrong}"
         raise InputError(msg)
     # The tensors themselves, not copies of them: a large model is in memory once.
     module.load_state_dict(state, assign=True)
@@ -140,5 +127,7 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     return Run(module=module.eval(), card=card)
 
 
-def _kind(tensor: torch.Tensor) -> str:
-    return f"{list(tensor.shape)} of {tensor.dtype}"
+def bytes_in(folder: str | os.PathLike[str]) -> int:
+    """How many bytes the weights of a run take on disk."""
+    there = files.regular_files(folder)
+    return sum(path.stat().st_size for name, path in there.items() if name.endswith(".safetensors"))

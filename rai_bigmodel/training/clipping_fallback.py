@@ -66,4 +66,4 @@ def row_by_row(tape: Watcher, func: Callable[..., Any], args: tuple[Any, ...], k
             read[i] = g if needs[i] else None
         return tuple(read)
 
-    return tape.apply(forward, backward, [leaves[i] for i in rows], owned)
+    return tape.apply(forward, backward, [leaves[i] for i in rows])

@@ -105,7 +105,7 @@ def _one(
             g_c.to(kinds[2]) if needs[2] else None,
         )
 
-    return tape.apply(forward, backward, [x, h0, c0], list(weights))
+    return tape.apply(forward, backward, [x, h0, c0])
 
 
 def _steps(

@@ -1,8 +1,9 @@
 """Which functions of a network have parameters, and what each row's gradient of them is.
 
-A rule runs the function as it is, and says what goes back: the gradient of what was read, formed at once, and for
-each parameter a share (`clipping_shares`), from which the sum of the clipped gradients is formed later. Rules are
-about functions, not layers, so that a weight is found wherever it is used: in a layer, in two layers, or by hand.
+A rule runs the function with its parameters taken for constants, so that autograd passes on the gradient of what was
+read and forms none of theirs. Of the gradient of what was given it makes for each parameter a share
+(`clipping_shares`), from which the sum of the clipped gradients is formed later. Rules are about functions, not
+layers, so that a weight is found wherever it is used: in a layer, in two layers, or by hand.
 
 Shapes: B rows come first in what is read and given.
 """
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
-from rai_bigmodel.training.clipping_shares import Direct, Lookup, Outer, Patches, Share
+from rai_bigmodel.training.clipping_shares import Direct, Lookup, Memo, Outer, Patches, Share, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,10 +38,18 @@ class Watcher(Protocol):
     def give(self, weight: Tensor, share: Share) -> None:
         """Hand over the rows' gradients of one use."""
 
-    def apply(
-        self, forward: Forward, backward: Backward, read: Sequence[Tensor], weights: Sequence[Tensor | None]
-    ) -> Any:
-        """Run `forward` now and `backward` when the gradients of its results are known."""
+    def watch(
+        self, given: Tensor, back: Callable[[Tensor], None], weight: Tensor, read: Tensor | None = None
+    ) -> None:
+        """Call `back` with the gradient of what was given, once it is known.
+
+        Args:
+            weight: whose use it is, for messages.
+            read: what `back` needs as it is now; that it was not changed meanwhile is looked after.
+        """
+
+    def apply(self, forward: Forward, backward: Backward, read: Sequence[Tensor]) -> Any:
+        """Run `forward` now and `backward` when the gradients of its results are known: for what autograd cannot do."""
 
 
 class Unfit(Exception):
@@ -57,15 +66,17 @@ def constant(tape: Watcher, weight: Tensor | None) -> Tensor | None:
     return weight
 
 
+def moving(x: Tensor) -> Tensor:
+    """What is read, such that autograd keeps a place for the gradient of what comes of it."""
+    return x if x.requires_grad else x.detach().requires_grad_()
+
+
 def places(tape: Watcher, x: Tensor) -> Tensor:
-    """``(B, …, N)`` or ``(B · T, N)`` as ``(B, T, N)``."""
-    return x.reshape(tape.rows, -1, x.shape[-1])
-
-
-def _give_bias(tape: Watcher, bias: Tensor | None, g: Tensor) -> None:
-    if bias is not None and tape.wants(bias):
-        g_BTP = places(tape, g)
-        tape.give(bias, Direct(g_BTP[:, 0] if g_BTP.shape[1] == 1 else wide(g_BTP).sum(1)))
+    """``(B, …, N)`` or ``(B · T, N)`` as ``(B, T, N)``, or as it is where there is one place a row."""
+    if x.dim() <= 3 and x.shape[0] == tape.rows and x.dim() > 1:
+        return x
+    x_BTN = x.reshape(tape.rows, -1, x.shape[-1])
+    return x_BTN[:, 0] if x_BTN.shape[1] == 1 else x_BTN
 
 
 def wide(g: Tensor) -> Tensor:
@@ -77,18 +88,9 @@ def linear(tape: Watcher, x: Tensor, weight: Tensor, bias: Tensor | None = None)
     """``F.linear``, with any number of dimensions between row and feature."""
     w, b = constant(tape, weight), constant(tape, bias)
     assert w is not None
-
-    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return F.linear(x, w, b), (x,)
-
-    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None]:
-        (x,), (g,) = saved, grads
-        if tape.wants(weight):
-            tape.give(weight, Outer(places(tape, x), places(tape, g)))
-        _give_bias(tape, bias, g)
-        return ((g @ w.to(g.dtype)).to(x.dtype) if needs[0] else None,)
-
-    return tape.apply(forward, backward, [x], [weight, bias])
+    given = F.linear(moving(x), w, b)
+    tape.watch(given, lambda g: _outer(tape, x, g, weight, bias), weight, x)
+    return given
 
 
 def matmul(tape: Watcher, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
@@ -97,18 +99,22 @@ def matmul(tape: Watcher, x: Tensor, weight: Tensor, bias: Tensor | None = None)
         raise Unfit
     w, b = constant(tape, weight), constant(tape, bias)
     assert w is not None
+    given = torch.matmul(moving(x), w) if b is None else torch.addmm(b, moving(x), w)
+    tape.watch(given, lambda g: _outer(tape, x, g, weight, bias, transposed=True), weight, x)
+    return given
 
-    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return (torch.matmul(x, w) if b is None else torch.addmm(b, x, w)), (x,)
 
-    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None]:
-        (x,), (g,) = saved, grads
-        if tape.wants(weight):
-            tape.give(weight, Outer(places(tape, x), places(tape, g), transposed=True))
-        _give_bias(tape, bias, g)
-        return ((g @ w.to(g.dtype).T).to(x.dtype) if needs[0] else None,)
-
-    return tape.apply(forward, backward, [x], [weight, bias])
+def _outer(
+    tape: Watcher, x: Tensor, g: Tensor, weight: Tensor, bias: Tensor | None, *, transposed: bool = False
+) -> None:
+    x, g = places(tape, x), places(tape, g)
+    if x.dim() != g.dim():
+        # One place a row, which only one of the two has a dimension for.
+        x, g = (x[:, 0], g) if x.dim() > g.dim() else (x, g[:, 0])
+    if tape.wants(weight):
+        tape.give(weight, Outer(x, g, transposed))
+    if bias is not None and tape.wants(bias):
+        tape.give(bias, Direct(g if g.dim() == 2 else wide(g).sum(1)))
 
 
 def addmm(tape: Watcher, bias: Tensor, x: Tensor, weight: Tensor) -> Any:
@@ -166,11 +172,7 @@ def _conv(
     w, b = constant(tape, weight), constant(tape, bias)
     assert w is not None
 
-    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        return torch.convolution(x, w, b, stride, padding, dilation, transposed, beyond, groups), (x,)
-
-    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[Tensor | None]:
-        (x,), (g,) = saved, grads
+    def back(g: Tensor) -> None:
         if tape.wants(weight):
             slid, given = (g, x) if transposed else (x, g)
             shape = tuple(weight.shape)
@@ -182,15 +184,10 @@ def _conv(
             tape.give(weight, _Reshaped(patches, tuple(weight.shape)) if dims == 1 else patches)
         if bias is not None and tape.wants(bias):
             tape.give(bias, Direct(wide(g).flatten(2).sum(2)))
-        if not needs[0]:
-            return (None,)
-        read = torch.ops.aten.convolution_backward(
-            g, x.to(g.dtype), w.to(g.dtype), None, stride, padding, dilation, transposed, beyond, groups,
-            [True, False, False],
-        )[0]  # fmt: skip
-        return (read.to(x.dtype),)
 
-    return tape.apply(forward, backward, [x], [weight, bias])
+    given = torch.convolution(moving(x), w, b, stride, padding, dilation, transposed, beyond, groups)
+    tape.watch(given, back, weight, x)
+    return given
 
 
 class _Reshaped:
@@ -199,8 +196,8 @@ class _Reshaped:
     def __init__(self, share: Share, shape: tuple[int, ...]) -> None:
         self.share, self.shape = share, shape
 
-    def settle(self) -> tuple[Tensor, Share]:
-        squares, share = self.share.settle()
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:
+        squares, share = self.share.settle(memo)
         return squares, _Reshaped(share, self.shape)
 
     def per_row(self) -> Tensor:
@@ -225,20 +222,16 @@ def embedding(
     if max_norm is not None or scale_grad_by_freq:
         raise Unfit
     del norm_type
-    w, anew = weight.detach(), weight
 
-    def forward() -> tuple[Tensor, tuple[Tensor, ...]]:
-        return F.embedding(ids, w), (ids,)
-
-    def backward(saved: tuple[Tensor], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[()]:  # noqa: ARG001
-        (ids,), (g,) = saved, grads
-        ids_BT, g_BTP = ids.reshape(tape.rows, -1), places(tape, g)
+    def back(g: Tensor) -> None:
+        ids_BT, g_BTP = ids.reshape(tape.rows, -1), g.reshape(tape.rows, -1, g.shape[-1])
         if padding_idx is not None:
-            g_BTP = g_BTP.masked_fill((ids_BT == padding_idx % len(w))[:, :, None], 0)
-        tape.give(anew, Lookup(ids_BT, g_BTP, len(w)))
-        return ()
+            g_BTP = g_BTP.masked_fill((ids_BT == padding_idx % len(weight))[:, :, None], 0)
+        tape.give(weight, Lookup(ids_BT, g_BTP, len(weight)))
 
-    return tape.apply(forward, backward, [], [weight])
+    given = F.embedding(ids, moving(weight.detach()))
+    tape.watch(given, back, weight, ids)
+    return given
 
 
 def layer_norm(
@@ -251,29 +244,29 @@ def layer_norm(
 ) -> Any:
     """``F.layer_norm``."""
     w, b, shape = constant(tape, weight), constant(tape, bias), list(normalized_shape)
-    kind = next(t.dtype for t in (w, b) if t is not None)
+    owned = next(t for t in (weight, bias) if t is not None)
+    x = x.to(owned.dtype)
+    given, mean, rstd = torch.native_layer_norm(moving(x), shape, w, b, eps)
 
-    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        out, mean, rstd = torch.native_layer_norm(x.to(kind), shape, w, b, eps)
-        return out, (x, mean, rstd)
-
-    def backward(
-        saved: tuple[Tensor, Tensor, Tensor], grads: tuple[Tensor], needs: Sequence[bool]
-    ) -> tuple[Tensor | None]:
-        (x, mean, rstd), (g,) = saved, grads
+    def back(g: Tensor) -> None:
         flat = (tape.rows, -1, *shape)
         if weight is not None and tape.wants(weight):
-            tape.give(weight, Direct((((x - mean) * rstd) * g).reshape(flat).sum(1)))
+            tape.give(weight, Direct(_normed(x.reshape(flat), mean, rstd, g.reshape(flat))))
         if bias is not None and tape.wants(bias):
             tape.give(bias, Direct(g.reshape(flat).sum(1)))
-        if not needs[0]:
-            return (None,)
-        read = torch.ops.aten.native_layer_norm_backward(
-            g, x.to(kind), shape, mean, rstd, w, b, [True, False, False]
-        )[0]
-        return (read.to(x.dtype),)
 
-    return tape.apply(forward, backward, [x], [weight, bias])
+    tape.watch(given, back, owned, x)
+    return given
+
+
+def _normed(x: Tensor, mean: Tensor, rstd: Tensor, g: Tensor) -> Tensor:
+    """Sums over the places of each row of (x - mean) · rstd · g, a few rows at a time, as the cache holds them."""
+    each = (*x.shape[:2], *(1,) * (x.dim() - 2))
+    mean, rstd = mean.reshape(each), rstd.reshape(each)
+    found = x.new_empty((x.shape[0], *x.shape[2:]))
+    for s in pieces(x.shape[0], x[0].numel()):
+        torch.sum((x[s] - mean[s]).mul_(rstd[s]).mul_(g[s]), 1, out=found[s])
+    return found
 
 
 def group_norm(
@@ -286,20 +279,12 @@ def group_norm(
 ) -> Any:
     """``F.group_norm``: channels normalised in groups, then scaled by the parameters."""
     w, b = constant(tape, weight), constant(tape, bias)
-    kind = next(t.dtype for t in (w, b) if t is not None)
+    owned = next(t for t in (weight, bias) if t is not None)
+    x = x.to(owned.dtype).contiguous()
     B, C = x.shape[:2]
-    places_ = x[0, 0].numel()
+    given, mean, rstd = torch.native_group_norm(moving(x), w, b, B, C, x[0, 0].numel(), num_groups, eps)
 
-    def forward(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        x = x.contiguous()
-        out, mean, rstd = torch.native_group_norm(x.to(kind), w, b, B, C, places_, num_groups, eps)
-        return out, (x, mean, rstd)
-
-    def backward(
-        saved: tuple[Tensor, Tensor, Tensor], grads: tuple[Tensor], needs: Sequence[bool]
-    ) -> tuple[Tensor | None]:
-        (x, mean, rstd), (g,) = saved, grads
-        g = g.contiguous()
+    def back(g: Tensor) -> None:
         g_BCT = g.reshape(B, C, -1)
         if weight is not None and tape.wants(weight):
             each = C // num_groups
@@ -311,14 +296,9 @@ def group_norm(
             )
         if bias is not None and tape.wants(bias):
             tape.give(bias, Direct(g_BCT.sum(2)))
-        if not needs[0]:
-            return (None,)
-        read = torch.ops.aten.native_group_norm_backward(
-            g, x.to(kind), mean, rstd, w, B, C, places_, num_groups, [True, False, False]
-        )[0]
-        return (read.to(x.dtype),)
 
-    return tape.apply(forward, backward, [x], [weight, bias])
+    tape.watch(given, back, owned, x)
+    return given
 
 
 def rms_norm(
@@ -340,16 +320,9 @@ def spread(tape: Watcher, weight: Tensor, dims: int) -> Any:
         w = w[0]
     if w.dim() >= dims:
         raise Unfit
-    shape = (tape.rows, *(1,) * (dims - 1 - w.dim()), *w.shape)
-
-    def forward() -> tuple[Tensor, tuple[()]]:
-        return w.expand(shape), ()
-
-    def backward(saved: tuple[()], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[()]:  # noqa: ARG001
-        tape.give(weight, Direct(wide(grads[0]).reshape(tape.rows, *weight.shape)))
-        return ()
-
-    return tape.apply(forward, backward, [], [weight])
+    given = moving(w).expand(tape.rows, *(1,) * (dims - 1 - w.dim()), *w.shape)
+    tape.watch(given, lambda g: tape.give(weight, Direct(wide(g).reshape(tape.rows, *weight.shape))), weight)
+    return given
 
 
 def broadcast(tape: Watcher, *args: Any, func: Callable[..., Any], **kwargs: Any) -> Any:
@@ -370,19 +343,17 @@ def expand(tape: Watcher, weight: Tensor, *sizes: Any) -> Any:
     if (w.dim() == len(shape) and w.shape[0] != 1) or shape[0] != tape.rows:
         raise Unfit
 
-    def forward() -> tuple[Tensor, tuple[()]]:
-        return w.expand(shape), ()
-
-    def backward(saved: tuple[()], grads: tuple[Tensor], needs: Sequence[bool]) -> tuple[()]:  # noqa: ARG001
+    def back(g: Tensor) -> None:
         full = (1,) * (len(shape) - w.dim()) + tuple(w.shape)
-        g = wide(grads[0])
+        g = wide(g)
         over = [i for i in range(1, len(shape)) if full[i] == 1 and g.shape[i] > 1]
         tape.give(
             weight, Direct((g.sum(over, keepdim=True) if over else g).reshape(tape.rows, *weight.shape))
         )
-        return ()
 
-    return tape.apply(forward, backward, [], [weight])
+    given = moving(w).expand(shape)
+    tape.watch(given, back, weight)
+    return given
 
 
 def _each(n: Any, dims: int) -> list[int]:

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
-CHUNK = 1 << 20
-"""Numbers written out at once where a pass over rows is cut into pieces: 4 MiB, about what a core's cache holds."""
+CHUNK = 1 << 18
+"""Numbers written out at once where a pass over rows is cut into pieces: 1 MiB, which a core's cache holds."""
 
 
 class Share(Protocol):
     """The gradients of B rows with respect to one parameter, from one use of it."""
 
-    def settle(self) -> tuple[Tensor, Share]:
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """The squared length of each row's gradient, ``(B,)``, and the same share as it is best kept."""
 
     def per_row(self) -> Tensor:
@@ -35,15 +35,40 @@ class Share(Protocol):
         """Add Σ_b factors_b · gradient_b to `total`, which has the parameter's shape."""
 
 
+class Memo:
+    """What was computed for the last share, if the next one asks for the same.
+
+    A layer's weight and bias come of one gradient, and its query, key and value of one input.
+    """
+
+    def __init__(self) -> None:
+        self._squared: tuple[Tensor, Tensor] | None = None
+        self._products: tuple[Tensor, Tensor] | None = None
+
+    def squared(self, g: Tensor) -> Tensor:
+        """As `squared`."""
+        if self._squared is None or self._squared[0] is not g:
+            self._squared = (g, squared(g))
+        return self._squared[1]
+
+    def products(self, x: Tensor, rows: slice) -> Tensor:
+        """As `products`, of some rows; remembered where these are all rows."""
+        if rows.start or rows.stop < len(x):
+            return products(x[rows])
+        if self._products is None or self._products[0] is not x:
+            self._products = (x, products(x))
+        return self._products[1]
+
+
 @dataclass(frozen=True)
 class Direct:
     """Gradients that are written out, ``(B, *shape)``."""
 
     g: Tensor
 
-    def settle(self) -> tuple[Tensor, Share]:
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
-        return squared(self.g), self
+        return memo.squared(self.g), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -51,7 +76,7 @@ class Direct:
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
         """The weighted sum."""
-        g_BN = self.g.flatten(1).to(factors.dtype)
+        g_BN = (self.g if self.g.dim() == 2 else self.g.flatten(1)).to(factors.dtype)
         if total.is_contiguous() and total.dtype == factors.dtype:
             total.view(-1).addmv_(g_BN.T, factors)
         else:
@@ -63,8 +88,8 @@ class Outer:
     """A matrix that multiplies: the gradient is Σ_t g_t x_tᵀ, ``(B, P, D)``.
 
     Args:
-        x: what was read, ``(B, T, D)``.
-        g: the gradient of what was given, ``(B, T, P)``.
+        x: what was read, ``(B, T, D)``, or ``(B, D)`` for one place a row.
+        g: the gradient of what was given, ``(B, T, P)`` or ``(B, P)``.
         transposed: whether the parameter is stored as ``(D, P)``.
     """
 
@@ -72,36 +97,44 @@ class Outer:
     g: Tensor
     transposed: bool = False
 
-    def settle(self) -> tuple[Tensor, Share]:
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
+        if self.x.dim() == 2:
+            return squared(self.x) * memo.squared(self.g), self
         B, T, D = self.x.shape
         P = self.g.shape[2]
         if T == 1:
             return squared(self.x) * squared(self.g), self
         if P * D <= T * (P + D):
             # Written out, the gradients are smaller than what they are made of, and cheaper than T x T products.
-            direct = Direct(self.per_row())
-            return squared(direct.g), direct
-        lengths = [(matmul_T(self.x[s]) * matmul_T(self.g[s])).sum((1, 2)) for s in _pieces(B, T * T)]
+            x, g = _floats(self.x), _floats(self.g)
+            left, right = (x, g) if self.transposed else (g, x)
+            found, squares = g.new_empty((B, left.shape[2], right.shape[2])), g.new_empty(B)
+            for s in pieces(B, P * D):
+                torch.bmm(left[s].mT, right[s], out=found[s])
+                squares[s] = squared(found[s])
+            return squares, Direct(found)
+        lengths = [products(self.g[s]).mul_(memo.products(self.x, s)).sum((1, 2)) for s in pieces(B, T * T)]
         # Rounding may leave a length of nothing a little below it.
         return _joined(lengths, self.x).clamp_(min=0), self
 
     def per_row(self) -> Tensor:
         """Written out."""
-        x, g = _floats(self.x), _floats(self.g)
-        return x.transpose(1, 2) @ g if self.transposed else g.transpose(1, 2) @ x
+        x, g = (_floats(t if t.dim() == 3 else t[:, None]) for t in (self.x, self.g))
+        return x.mT @ g if self.transposed else g.mT @ x
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
         """The weighted sum."""
         x, g = _floats(self.x), _floats(self.g)
-        f = factors[:, None, None].to(x.dtype)
-        if not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
+        f = factors.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
+        if x.dim() == 3 and not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
             # Steps first, as an LSTM leaves them: the sum does not care for the order, and nothing is copied.
             x, g, f = x.transpose(0, 1), g.transpose(0, 1), f.transpose(0, 1)
         # The narrower of the two is the cheaper one to scale.
-        x, g = (x * f, g) if x.shape[2] < g.shape[2] else (x, g * f)
+        x, g = (x * f, g) if x.shape[-1] < g.shape[-1] else (x, g * f)
         left, right = (x, g) if self.transposed else (g, x)
-        left, right = left.flatten(0, 1), right.flatten(0, 1)
+        if x.dim() == 3:
+            left, right = left.flatten(0, 1), right.flatten(0, 1)
         if total.dtype == left.dtype:
             total.addmm_(left.T, right)
         else:
@@ -122,16 +155,16 @@ class Lookup:
     g: Tensor
     lines: int
 
-    def settle(self) -> tuple[Tensor, Share]:
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:  # noqa: ARG002 - for shares of one layer
         """Lengths, and what is kept."""
         B, T = self.ids.shape
         if T == 1:
             return squared(self.g), self
         lengths = []
-        for s in _pieces(B, T * T):
+        for s in pieces(B, T * T):
             ids = self.ids[s]
             same = ids[:, :, None] == ids[:, None, :]
-            lengths.append((matmul_T(self.g[s]) * same).sum((1, 2)))
+            lengths.append((products(self.g[s]) * same).sum((1, 2)))
         return _joined(lengths, self.g).clamp_(min=0), self
 
     def per_row(self) -> Tensor:
@@ -170,7 +203,7 @@ class Patches:
     dilation: tuple[int, int]
     groups: int
 
-    def settle(self) -> tuple[Tensor, Share]:
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:  # noqa: ARG002 - for shares of one layer
         """Lengths, and what is kept."""
         B = len(self.x)
         P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
@@ -179,10 +212,10 @@ class Patches:
             direct = Direct(self.per_row())
             return squared(direct.g), direct
         lengths = []
-        for s in _pieces(B, self.groups * (D * T + min(T * T, P * D))):
+        for s in pieces(B, self.groups * (D * T + min(T * T, P * D))):
             x, g = self._unfolded(s)
             if T * (P + D) < P * D:
-                lengths.append((matmul_T(x.mT) * matmul_T(g.mT)).sum((1, 2, 3)))
+                lengths.append((products(x.mT) * products(g.mT)).sum((1, 2, 3)))
             else:
                 lengths.append(squared(g @ x.mT))
         return _joined(lengths, self.x).clamp_(min=0), self
@@ -190,9 +223,14 @@ class Patches:
     def per_row(self) -> Tensor:
         """Written out."""
         B = len(self.x)
+        x, g = _floats(self.x), _floats(self.g)
+        if torch.backends.mkldnn.is_available() and g.dtype == torch.float32 and g.device.type == "cpu" and B:
+            # One picture of all rows' channels, in which every row is a group: the library's own kernel.
+            g, x = g.reshape(1, -1, *g.shape[2:]), x.reshape(1, -1, *x.shape[2:])
+            return self._by_weight(x, g, rows=B).view(B, *self.shape)
         P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
-        found = _floats(self.g).new_empty((B, self.groups, P, D))
-        for s in _pieces(B, self.groups * D * self.g.shape[2] * self.g.shape[3]):
+        found = g.new_empty((B, self.groups, P, D))
+        for s in pieces(B, self.groups * D * g.shape[2] * g.shape[3]):
             x, g = self._unfolded(s)
             torch.matmul(g, x.mT, out=found[s])
         return found.view(B, *self.shape)
@@ -200,20 +238,23 @@ class Patches:
     def add_to(self, total: Tensor, factors: Tensor) -> None:
         """The weighted sum."""
         g = _floats(self.g) * factors[:, None, None, None].to(_floats(self.g).dtype)
-        found = torch.ops.aten.convolution_backward(
+        total.add_(self._by_weight(_floats(self.x), g, rows=1).view(total.shape))
+
+    def _by_weight(self, x: Tensor, g: Tensor, *, rows: int) -> Tensor:
+        """The kernel's gradient, summed over all pictures, of each of the `rows` whose channels lie side by side."""
+        return torch.ops.aten.convolution_backward(
             g,
-            _floats(self.x),
-            g.new_empty(self.shape),
+            x,
+            g.new_empty((rows * self.shape[0], *self.shape[1:])),
             None,
             self.stride,
             self.padding,
             self.dilation,
             False,  # noqa: FBT003 - torch's own order
             [0, 0],
-            self.groups,
+            rows * self.groups,
             [False, True, False],
         )[1]
-        total.add_(found.view(total.shape))
 
     def _unfolded(self, rows: slice) -> tuple[Tensor, Tensor]:
         """Patches ``(b, groups, D, T)`` and gradients ``(b, groups, P, T)`` of some rows."""
@@ -267,13 +308,13 @@ class Tied:
     outer: Outer
     table: Lookup
 
-    def settle(self) -> tuple[Tensor, Share]:
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
-        own, outer = self.outer.settle()
-        read, _ = self.table.settle()
+        own, outer = self.outer.settle(memo)
+        read, _ = self.table.settle(memo)
         crossed = []
         x, g_out, ids, g_in = self.outer.x, self.outer.g, self.table.ids, self.table.g
-        for s in _pieces(len(x), x.shape[1] * ids.shape[1]):
+        for s in pieces(len(x), x.shape[1] * ids.shape[1]):
             picked = _floats(g_out[s]).gather(2, ids[s][:, None, :].expand(-1, x.shape[1], -1))
             crossed.append((picked * (_floats(x[s]) @ _floats(g_in[s]).transpose(1, 2))).sum((1, 2)))
         # |a + b|² = |a|² + |b|² + 2 a·b, which rounding may leave a little below nothing.
@@ -295,7 +336,7 @@ def squared(g: Tensor) -> Tensor:
     return torch.linalg.vector_norm(_floats(g).flatten(1), dim=1).square_()
 
 
-def matmul_T(x: Tensor) -> Tensor:  # noqa: N802 - T is the transpose
+def products(x: Tensor) -> Tensor:
     """Products between the places of each row: ``(..., T, D)`` → ``(..., T, T)``."""
     x = _floats(x)
     return x @ x.transpose(-1, -2)
@@ -303,12 +344,11 @@ def matmul_T(x: Tensor) -> Tensor:  # noqa: N802 - T is the transpose
 
 def _outer(shares: list[Outer]) -> Outer | None:
     """Uses of a matrix as more places of one use; None where they are stored both ways."""
-    if len(shares) == 1:
-        return shares[0]
     if len({share.transposed for share in shares}) > 1:
         return None
-    x = torch.cat([_floats(share.x) for share in shares], 1)
-    return Outer(x, torch.cat([_floats(share.g) for share in shares], 1), shares[0].transposed)
+    placed = [[_floats(t if t.dim() == 3 else t[:, None]) for t in (share.x, share.g)] for share in shares]
+    x, g = (torch.cat(parts, 1) if len(parts) > 1 else parts[0] for parts in zip(*placed, strict=True))
+    return Outer(x, g, shares[0].transposed)
 
 
 def _lookup(shares: list[Lookup]) -> Lookup:
@@ -323,7 +363,7 @@ def _floats(x: Tensor) -> Tensor:
     return x.float() if x.dtype in {torch.float16, torch.bfloat16} else x
 
 
-def _pieces(rows: int, each: int) -> list[slice]:
+def pieces(rows: int, each: int) -> list[slice]:
     """Slices of rows that write out at most `CHUNK` numbers each."""
     step = max(1, CHUNK // max(each, 1))
     return [slice(i, i + step) for i in range(0, rows, step)]

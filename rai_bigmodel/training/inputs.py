@@ -95,15 +95,24 @@ def stack(
     """
     out = []
     for name in features:
-        values = _column(columns, name, where=where)
         if categories and name in categories:
-            out.append(_coded(values, categories[name]))
+            out.append(_coded(_column(columns, name, where=where), categories[name]))
             continue
-        if values.dtype.kind not in "fiub" or values.ndim != 1:
-            msg = f"{where}: the column {name!r} must hold one number a row, got {_kind(values)}"
-            raise InputError(msg)
-        out.append(values.astype(np.float32))
+        out.append(column_of_numbers(columns, name, where=where).astype(np.float32))
     return np.stack(out, axis=1)
+
+
+def column_of_numbers(columns: Mapping[str, Array], name: str, *, where: str) -> Array:
+    """One column of one number a row ``(rows,)``, as it is.
+
+    Raises:
+        InputError: it is missing or is not made of numbers.
+    """
+    values = _column(columns, name, where=where)
+    if values.dtype.kind not in "fiub" or values.ndim != 1:
+        msg = f"{where}: the column {name!r} must hold one number a row, got {_kind(values)}"
+        raise InputError(msg)
+    return values
 
 
 def _coded(values: Array, category: Category) -> Array:

@@ -4,6 +4,9 @@ Two engines do the clipping: our own (`clipping`, the fast one), or Opacus' hook
 used: it derives the sample rate and the divisor of the noise from the exact number of rows, which a single step then
 gives away. Here both are declared (``Privacy``), the rows of a step are drawn by ourselves, and every step counts, an
 empty one too.
+
+Several processes draw the same rows from one key and take a share of them each; their clipped gradients are added, and
+the noise of the first makes the sum private: the mechanism, and so its ε, is that of one process.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.nets.private import private_twin
 from rai_bigmodel.training import noise as noises
 from rai_bigmodel.training.clipping import clipper, obstacles
+from rai_bigmodel.training.distributed import ALONE, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +53,7 @@ class Engine:
         sampling: draws the rows of each step: with the noise the secret of the training.
         rate: the declared chance of each row to be drawn.
         loss: each row's own loss.
+        world: the processes that share each step.
         taken: how many steps were taken.
     """
 
@@ -58,6 +63,7 @@ class Engine:
     sampling: noises.Source
     rate: float
     loss: Loss
+    world: World = ALONE
     taken: int = 0
 
     @property
@@ -66,14 +72,17 @@ class Engine:
         return {"sampling": self.sampling, "noise": self.way.noise}
 
     def draw(self, rows: int) -> Tensor:
-        """The rows of one step, each in with probability `rate`, independently; it may be none."""
-        return torch.nonzero(self.sampling.chances(rows) < self.rate)[:, 0]
+        """This process's share of the rows of one step, each in with probability `rate`, independently.
+
+        It may be none. All processes make the same draw, each of all rows.
+        """
+        return self.world.share(torch.nonzero(self.sampling.chances(rows) < self.rate)[:, 0])
 
     def step(self, x: Tensor | tuple[Tensor, ...], y: Tensor | None, *, most: int | None = None) -> None:
         """Move the weights by the clipped and noisy gradient of these rows; without a row, by noise alone.
 
         Args:
-            x: what the module reads, one tensor or several.
+            x: what the module reads, one tensor or several; of several processes each gives its own rows.
             most: so many rows pass through the module at once; what the step does stays the same.
         """
         self.gradient(x, y, most=most)
@@ -113,6 +122,8 @@ class _Fast:
         views: each weight's part of it.
         scale: one over the declared number of rows a step.
         deviation: of the noise, divided likewise.
+        world: the processes whose clipped gradients are added.
+        noising: whether this process adds the noise: of several one alone.
     """
 
     clipper: Clipper
@@ -122,10 +133,19 @@ class _Fast:
     clip: float
     scale: float
     deviation: float
+    world: World = ALONE
+    noising: bool = True
     generator = accounting.GENERATOR_CIPHER
 
     @classmethod
-    def of(cls, module: nn.Module, noise: noises.Source, multiplier: float, privacy: Privacy) -> _Fast:
+    def of(
+        cls,
+        module: nn.Module,
+        noise: noises.Source,
+        multiplier: float,
+        privacy: Privacy,
+        world: World,
+    ) -> _Fast:
         """The engine of a module.
 
         Raises:
@@ -149,12 +169,14 @@ class _Fast:
             clip=privacy.clip,
             scale=1 / size,
             deviation=multiplier * privacy.clip / size,
+            world=world,
+            noising=world.first,
         )
 
     def begin(self, *, noisy: bool) -> None:
         """Noise, or nothing; also after a step that ran out of memory half-way."""
         for flat in self.flats:
-            if noisy and self.deviation:
+            if noisy and self.deviation and self.noising:
                 self.noise(flat, self.deviation)
             else:
                 flat.zero_()
@@ -170,7 +192,9 @@ class _Fast:
         self.clipper.accumulate(of_each, inputs, y, clip=self.clip, scale=self.scale)
 
     def close(self, *, noisy: bool) -> None:
-        """Nothing is left to do."""
+        """Add what the processes found; of one alone nothing is left to do."""
+        del noisy
+        self.world.add(self.flats)
 
     def end(self) -> None:
         """Leave no gradient behind."""
@@ -252,6 +276,7 @@ def engine(
     noise_multiplier: float,
     loss: Loss = yes_or_no,
     clipping: Clipping = "fast",
+    world: World = ALONE,
 ) -> Iterator[Engine]:
     """Make the steps of `module` private inside the block; afterwards the module is an ordinary one again.
 
@@ -262,18 +287,21 @@ def engine(
     Args:
         loss: the loss of each row, of (what the module gave, its inputs, the outcomes).
         clipping: ``fast``, our own, or ``opacus``, its hooks.
+        world: the processes that share each step; for `fast` alone.
 
     Raises:
         InputError: the module has parts that cannot be trained privately; all are named.
         MissingExtra: Opacus or cryptography is not installed.
     """
     seed = privacy.noise_seed
-    sampling = noises.source(None if seed is None else noises.key_of(seed, "sampling"))
+    key = world.said_by_first(secrets.token_bytes(32)) if seed is None else noises.key_of(seed, "sampling")
+    sampling = noises.source(key)
     way: _Fast | _Hooks
     if clipping == "fast":
         refuse_obstacles(module)
         source = noises.source(None if seed is None else noises.key_of(seed, "noise"))
-        way = _Fast.of(module, source, noise_multiplier, privacy)
+        world.alike(module.parameters())
+        way = _Fast.of(module, source, noise_multiplier, privacy, world)
     else:
         # Where Opacus has no per-row gradients for a layer, one that it knows takes its place, on the same weights.
         twin = private_twin(module)
@@ -292,6 +320,7 @@ def engine(
                 sampling=sampling,
                 rate=privacy.sample_rate,
                 loss=loss,
+                world=world,
             )
     finally:
         way.end()

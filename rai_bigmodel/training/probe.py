@@ -3,6 +3,9 @@
 Steps without a row show the noise alone. Made-up rows with enormous gradients show the clipping, without noise.
 Draws from rows that do not exist show the sampling. Steps are counted. The engine is the one that has just
 trained, its weights are left as they are, and what is found is judged by the `privacy` audit.
+
+Where several processes trained, all of them are looked at at once: each has a share of the made-up rows, and what is
+seen is what their steps move the weights by, and which rows they draw together.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ PART = 200_000
 ROWS, DRAWS = 500, 200
 """Rows that do not exist, and how often they are drawn from: a rate off by 5 % is seen where it is 0.1."""
 PLANTED, HUGE = 4, 1e6
-"""Rows made up, and by what their losses are multiplied."""
+"""Rows made up, at least two for each process, and by what their losses are multiplied."""
 
 
 def conformance_of(
@@ -51,7 +54,7 @@ def conformance_of(
         like: inputs and outcomes of a few rows; only their shapes and types are used, and of whole numbers the largest.
         steps: taken in the whole training, also before it was resumed.
     """
-    some = _planted(like)
+    some = _planted(like, max(PLANTED, 2 * engine.world.size))
     none = tuple(x[:0] for x in some[0]), None if some[1] is None else some[1][:0]
     noise = repeats = None
     if noise_multiplier:
@@ -81,8 +84,10 @@ def conformance_of(
 def _gradients(
     engine: Engine, rows: tuple[tuple[Tensor, ...], Tensor | None], *, noisy: bool
 ) -> dict[str, Array]:
-    """Parameter → what a step on these rows would move it by."""
-    engine.gradient(*rows, noisy=noisy)
+    """Parameter → what a step on these rows would move it by, each process taking its share of them."""
+    inputs, y = rows
+    mine = engine.world.share(torch.arange(len(inputs[0])))
+    engine.gradient(tuple(x[mine] for x in inputs), None if y is None else y[mine], noisy=noisy)
     return {
         name: p.grad.detach().flatten()[:PART].double().cpu().numpy()
         for name, p in engine.plain.named_parameters()
@@ -90,11 +95,13 @@ def _gradients(
     }
 
 
-def _planted(like: tuple[tuple[Tensor, ...], Tensor | None]) -> tuple[tuple[Tensor, ...], Tensor | None]:
+def _planted(
+    like: tuple[tuple[Tensor, ...], Tensor | None], count: int
+) -> tuple[tuple[Tensor, ...], Tensor | None]:
     chance = torch.Generator().manual_seed(0)
     inputs, y = like
-    rows = None if y is None else torch.zeros_like(y[:1]).repeat(PLANTED, *[1] * (y.dim() - 1))
-    return tuple(made_up(x, PLANTED, chance) for x in inputs), rows
+    rows = None if y is None else torch.zeros_like(y[:1]).repeat(count, *[1] * (y.dim() - 1))
+    return tuple(made_up(x, count, chance) for x in inputs), rows
 
 
 def made_up(like: Tensor, rows: int, chance: torch.Generator) -> Tensor:
@@ -114,7 +121,7 @@ def _lengths(engine: Engine, rows: tuple[tuple[Tensor, ...], Tensor | None]) -> 
         part = tuple(x[which] for x in inputs), None if y is None else y[which]
         return np.concatenate(list(_gradients(loud, part, noisy=False).values()))
 
-    everyone = list(range(PLANTED))
+    everyone = list(range(len(inputs[0])))
     whole = taken(everyone)
     for left_out in everyone:
         yield float(np.linalg.norm(taken([left_out])))
@@ -122,9 +129,16 @@ def _lengths(engine: Engine, rows: tuple[tuple[Tensor, ...], Tensor | None]) -> 
 
 
 def _drawn(engine: Engine, rate: float) -> sampling.Sampling:
-    sizes, rows = [], np.zeros(ROWS, dtype=np.int64)
-    for _ in range(DRAWS):
-        drawn = engine.draw(ROWS).numpy()
-        sizes.append(len(drawn))
-        rows[drawn] += 1
-    return sampling.sampler(np.array(sizes), rows, rate)
+    """How rows that do not exist are drawn, by all processes together."""
+    found_DN = torch.zeros((DRAWS, ROWS), dtype=torch.int64)
+    for draw_N in found_DN:
+        draw_N[engine.draw(ROWS)] += 1
+    together_DN = found_DN.to(next(engine.plain.parameters()).device)
+    engine.world.add([together_DN])
+    drawn_DN = together_DN.cpu().numpy()
+    once_DN = np.minimum(drawn_DN, 1)
+    found = sampling.sampler(once_DN.sum(1), once_DN.sum(0), rate)
+    if (drawn_DN == once_DN).all():
+        return found
+    # A row that two processes take in one step moves it by twice the clipping norm.
+    return replace(found, rate=float(drawn_DN.mean()), rate_p=0.0)

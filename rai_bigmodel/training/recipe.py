@@ -5,22 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from rai_bigmodel import files
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
-from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, HuggingFace, Input, Transformer
+from rai_bigmodel.nets import (
+    CNN,
+    LSTM,
+    MLP,
+    Autoencoder,
+    Fusion,
+    HuggingFace,
+    Input,
+    Lora,
+    Transformer,
+    Tuned,
+)
 from rai_bigmodel.training.asked import Data
+from rai_bigmodel.training.planting import Canaries
 
 if TYPE_CHECKING:
     import os
 
 Loss = Literal["bce", "cross_entropy", "mse", "gaussian", "language_model", "reconstruction"]
 Clipping = Literal["fast", "opacus"]
+Parallel = Literal["ddp", "fsdp"]
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 SCHEDULES = ("constant", "cosine", "linear")
 CLIPPINGS = ("fast", "opacus")
+WITHIN = ("net", "layer")
+PARALLELS = ("ddp", "fsdp")
 
 
 class Net(Record, omit_defaults=True):
@@ -37,6 +53,7 @@ class Net(Record, omit_defaults=True):
     autoencoder: Autoencoder | None = None
     fusion: Fusion | None = None
     huggingface: HuggingFace | None = None
+    tuned: Tuned | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +95,8 @@ class Train(Record):
         schedule: how the learning rate goes on after the warm-up: as it is, or down to 0 by half a cosine or
             a straight line.
         warmup: so many steps in which the learning rate rises in a straight line.
-        epochs: how often each row is seen; a private training takes ``epochs / sample_rate`` steps.
+        epochs: how often each row is seen; a private training takes ``epochs / sample_rate`` steps. 0 goes with
+            `prune`: the weights that are left stay as they were.
         batch_size: rows a step of a plain training, of all its processes together; a private one draws its own.
         accumulate: in how many parts the rows of a step pass through the network, when they are too many
             for the memory; what a step does stays the same. Running out of memory doubles it.
@@ -97,6 +115,10 @@ class Train(Record):
             takes its own card for ``cuda``.
         threads: how many compute. One by default: small nets are no faster with more (and far slower beside
             other programs), and the bytes then do not depend on how many cores a machine has.
+        parallel: how several processes share a training: ``ddp`` gives each the whole network, ``fsdp`` a part of
+            every weight, of its gradient and of what the optimizer remembers of it, for networks that are too large.
+        recompute: what the layers of a network gave is not kept for the backward pass but computed again there: less
+            memory, about a third more time, the same gradients.
         every: a resumable checkpoint after every so many steps; ``None`` is at the end of an epoch, where
             ten seconds have passed.
         energy_in: the country (ISO code of three letters) whose electricity is used, for an estimate of
@@ -124,22 +146,29 @@ class Train(Record):
     precision: Literal["float32", "bfloat16"] = "float32"
     device: str = "cpu"
     threads: int = 1
+    parallel: Parallel = "ddp"
+    recompute: bool = False
     every: int | None = None
     energy_in: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, known in (("optimizer", OPTIMIZERS), ("schedule", SCHEDULES), ("clipping", CLIPPINGS)):
+        for name, known in (
+            ("optimizer", OPTIMIZERS),
+            ("schedule", SCHEDULES),
+            ("clipping", CLIPPINGS),
+            ("parallel", PARALLELS),
+        ):
             if getattr(self, name) not in known:
                 what = f"train: {name}"
                 raise InputError.unknown(what, getattr(self, name), known)
-        positive = ("lr", "epochs", "batch_size", "accumulate", "clip", "patience", "threads", "every")
+        positive = ("lr", "batch_size", "accumulate", "clip", "patience", "threads", "every")
         for name in positive:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 msg = f"train: {name} must be positive, got {value}"
                 raise InputError(msg)
-        for name in ("weight_decay", "momentum", "warmup"):
+        for name in ("epochs", "weight_decay", "momentum", "warmup"):
             value = getattr(self, name)
             if value < 0:
                 msg = f"train: {name} must not be negative, got {value}"
@@ -192,6 +221,79 @@ class Scale(Record):
             raise InputError(msg)
 
 
+class From(Record, omit_defaults=True):
+    """The run whose weights a training begins with, in place of drawn ones.
+
+    What it read, with every constant that fills, scales and codes it, is read again; its head goes where the outcome
+    is another.
+
+    Args:
+        run: its folder, relative to the recipe that names it.
+        digest: the run that it must be; empty for whichever lies there. The card keeps the one that was found.
+        freeze: parts that keep their weights, as the net names them: ``body``, ``embedding``, ``blocks.0``.
+        lora: what was taken over stays as it is but for small matrices beside its linear layers, which are added to
+            the weights in the end (`targets`: the last part of their names, ``query``; none for all of them).
+        public: why nobody among the training rows was among those of the run; a private training from a run without
+            privacy needs it.
+    """
+
+    run: str
+    digest: str = ""
+    freeze: tuple[str, ...] = ()
+    lora: Lora | None = None
+    public: str = ""
+
+
+class Prune(Record, omit_defaults=True):
+    """The smallest weights of the run are set to 0 and stay there (Han et al. 2015, arXiv:1506.02626).
+
+    Weights of layers are, biases, norms and embeddings are not. Training goes on with those that are left.
+
+    Args:
+        share: of the weights that are set to 0.
+        within: the smallest of the whole net, or of each layer.
+        keep: parts that are left whole, as the net names them: ``head``.
+    """
+
+    share: float
+    within: Literal["net", "layer"] = "net"
+    keep: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.share < 1:
+            msg = f"prune: share must lie between 0 and 1, got {self.share}"
+            raise InputError(msg)
+        if self.within not in WITHIN:
+            what = "prune: within"
+            raise InputError.unknown(what, self.within, WITHIN)
+
+
+class Distil(Record, omit_defaults=True):
+    """Another run's answers to the training rows are learned too (Hinton et al. 2015, arXiv:1503.02531).
+
+    Args:
+        run: the folder of the teacher, relative to the recipe that names it.
+        digest: the run that it must be; empty for whichever lies there.
+        share: how much of the loss is the teacher's; with 1 the outcomes of the training rows are not looked at.
+        temperature: teacher's and student's logits are divided by it before they are compared.
+    """
+
+    run: str
+    digest: str = ""
+    share: float = 0.5
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.share <= 1:
+            msg = f"distil: share must be above 0 and at most 1, got {self.share}"
+            raise InputError(msg)
+        if self.temperature <= 0:
+            msg = f"distil: temperature must be positive, got {self.temperature}"
+            raise InputError(msg)
+
+
 class Recipe(Record):
     """A whole training: which data, which network, how, with which privacy, from which seed.
 
@@ -204,6 +306,10 @@ class Recipe(Record):
         pixels, series: how pictures and series are scaled; measured like `inputs`.
         text: how texts are cut.
         target: how an outcome that is a number is scaled; measured like `inputs`.
+        canaries: secrets planted into the texts of a language model, for the `privacy` audit.
+        start: ``from`` in the file: the run whose weights are taken over, and with them what it reads.
+        prune: which of its weights are set to 0.
+        distil: whose answers are learned beside the outcomes.
         name: what the model is called; empty for a name made of data and net.
     """
 
@@ -219,8 +325,14 @@ class Recipe(Record):
     series: Scale | None = None
     text: Text = Text()
     target: Scale | None = None
+    canaries: Canaries | None = None
+    # Unset, not null: they then stand in no JSON, and cards and checkpoints of other recipes hold.
+    start: From | UnsetType = msgspec.field(default=UNSET, name="from")
+    prune: Prune | UnsetType = UNSET
+    distil: Distil | UnsetType = UNSET
 
     def __post_init__(self) -> None:
+        self._refuse_odd_descent()
         if self.privacy is not None:
             for name, why in (
                 ("patience", "a private training takes a fixed number of steps"),
@@ -233,6 +345,18 @@ class Recipe(Record):
             if self.net.huggingface is not None:
                 msg = "privacy: a Hugging Face encoder cannot be trained privately yet (leave privacy out)"
                 raise InputError(msg)
+            if self.train.parallel != "ddp":
+                msg = (
+                    "train: parallel fsdp does not go with privacy: a row's gradient is clipped as a whole, and no "
+                    "process would have the whole (leave parallel out: several processes share it by ddp)"
+                )
+                raise InputError(msg)
+            if self.train.recompute:
+                msg = (
+                    "train: recompute does not go with privacy: gradients that are formed within a layer computed "
+                    "again cannot be clipped row by row (leave recompute out; accumulate saves memory too)"
+                )
+                raise InputError(msg)
             if self.train.precision != "float32":
                 msg = "train: precision bfloat16 does not go with privacy: gradients of single rows need float32"
                 raise InputError(msg)
@@ -242,6 +366,48 @@ class Recipe(Record):
         if not 0 <= self.seed < 2**63:
             msg = f"seed must lie between 0 and 2^63, got {self.seed}"
             raise InputError(msg)
+
+    def _refuse_odd_descent(self) -> None:
+        """What goes with ``from``, ``prune`` and ``distil``, and what does not."""
+        if self.train.epochs == 0 and self.prune is UNSET:
+            msg = "train: epochs must be positive, got 0 (without a training only prune makes another model)"
+            raise InputError(msg)
+        if self.prune is not UNSET and self.start is UNSET:
+            msg = "prune: needs the run whose weights are pruned (from: {run: …})"
+            raise InputError(msg)
+        adapted = self.start is not UNSET and self.start.lora is not None
+        if self.train.parallel != "ddp" and (adapted or self.prune is not UNSET):
+            name = "lora" if adapted else "prune"
+            msg = f"train: parallel fsdp does not go with {name}, which needs whole weights (leave it out)"
+            raise InputError(msg)
+        if self.start is not UNSET:
+            for key in ("inputs", "categories", "pixels", "series"):
+                if getattr(self, key) is not None:
+                    msg = f"{key} does not go with from: the run's own constants are used (leave {key} out)"
+                    raise InputError(msg)
+            if self.text.words is not None:
+                msg = "text: words does not go with from: the run's own vocabulary is used (leave words out)"
+                raise InputError(msg)
+            if self.start.lora is not None and self.net.huggingface is not None:
+                msg = "from: lora goes with our own nets; a Hugging Face encoder names its own (net.huggingface.lora)"
+                raise InputError(msg)
+            if self.prune is not UNSET and self.start.lora is not None:
+                msg = "from: lora does not go with prune: what it adds in the end would fill what is 0 again"
+                raise InputError(msg)
+        if self.privacy is None:
+            return
+        for name, why in (
+            ("prune", "prune a private run with epochs: 0 and without privacy: its ε then still holds"),
+            ("distil", "the teacher's answers carry what it learned from other rows past the noise"),
+        ):
+            if getattr(self, name) is not UNSET:
+                msg = f"{name} does not go with privacy: {why}"
+                raise InputError(msg)
+
+    @property
+    def descends(self) -> bool:
+        """Whether another run had a part in it, so that it cannot be trained again from its own rows alone."""
+        return self.start is not UNSET or self.distil is not UNSET
 
 
 def shortened(recipe: Recipe, *, epochs: int = 1) -> Recipe:

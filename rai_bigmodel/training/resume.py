@@ -2,8 +2,11 @@
 
 ``RUN/resume/STEP.safetensors`` holds weights, the best weights so far, the optimizer's memory and the states of the
 random generators; ``state.json`` everything else. It is written last and names the other file with its digest, so a
-half-written checkpoint is never loaded. That of a private training holds the state of the noise: who reads it can
-subtract the noise. Its file is called ``secret-…``, only its owner may read it, and it goes when the training ends.
+half-written checkpoint is never loaded. Of a training with ``parallel: fsdp`` ``RUN/resume/STEP/`` holds the pieces
+that each process has of the same (`pieces`), which any number of processes can read.
+
+That of a private training holds the state of the noise: who reads it can subtract the noise. Its file is called
+``secret-…``, only its owner may read it, and it goes when the training ends.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import safetensors.torch
@@ -20,7 +24,9 @@ from torch import Tensor
 from rai_bigmodel import files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import DataId, Record
+from rai_bigmodel.training import shards
 from rai_bigmodel.training.card import Moment
+from rai_bigmodel.training.distributed import ALONE, World
 
 if TYPE_CHECKING:
     import os
@@ -30,7 +36,7 @@ if TYPE_CHECKING:
 
 FOLDER = "resume"
 STATE = "state.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(kw_only=True)
@@ -81,6 +87,7 @@ class State(Record):
     data: dict[str, DataId]
     file: str
     file_digest: str
+    pieces: dict[str, str] = {}
     format: int = FORMAT
 
 
@@ -104,6 +111,7 @@ class Keeper:
         folder: of the run.
         generators: name → a source of randomness whose state decides how the training goes on.
         secret: whether the generators' states must stay unknown.
+        world: the processes that train; the first writes, or each of them its own pieces.
     """
 
     folder: Path
@@ -113,15 +121,26 @@ class Keeper:
     optimizer: torch.optim.Optimizer
     generators: Mapping[str, Randomness]
     secret: bool
+    world: World = ALONE
 
     def save(self, place: Place) -> None:
-        """Write the place, whole or not at all.
+        """Write the place, whole or not at all; where each process writes pieces, all of them are to call it.
 
         Raises:
             InputError: the folder cannot be written, or the disk is full.
         """
-        folder = files.make_folder(self.folder / FOLDER)
+        folder = self.folder / FOLDER
+        if self.world.first:
+            files.make_folder(folder)
         tensors = self._tensors(place)
+        if self.recipe.train.parallel == "fsdp":
+            from rai_bigmodel.training import pieces
+
+            name = f"{place.step:09d}"
+            written = pieces.write(tensors, folder / name, self.world)
+            if self.world.first:
+                self._close(place, folder, name=name, pieces=written)
+            return
         name = f"{'secret-' if self.secret else ''}{place.step:09d}.safetensors"
         files.refuse_full(folder, sum(t.nbytes for t in tensors.values()) + 1_000_000)
         with files.writing(folder / name, secret=self.secret) as temporary:
@@ -131,6 +150,18 @@ class Keeper:
                 msg = f"{folder / name}: cannot be written ({files.visible(str(error))})"
                 raise InputError(msg) from None
             digest = files.digest_of_file(temporary)
+        self._close(place, folder, name=name, digest=digest)
+
+    def _close(
+        self,
+        place: Place,
+        folder: Path,
+        *,
+        name: str,
+        digest: str = "",
+        pieces: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Say that a checkpoint is whole, and take the one before it away."""
         state = State(
             **{key: getattr(place, key) for key in _PLAIN},
             history=tuple(place.history),
@@ -139,11 +170,10 @@ class Keeper:
             data=dict(self.data),
             file=name,
             file_digest=digest,
+            pieces=dict(pieces),
         )
         files.write_bytes(folder / STATE, files.canonical_json(state))
-        for older, path in files.regular_files(folder).items():
-            if older not in {STATE, name} and older.endswith(".safetensors"):
-                files.remove(path)
+        _sweep(folder, keeping={STATE, name})
 
     def load(self) -> Place:
         """The place that was written last, with module, optimizer and generators as they were there.
@@ -167,13 +197,39 @@ class Keeper:
             msg = f"{folder}: is a checkpoint of a training on other rows ({', '.join(differ)})"
             raise InputError(msg)
         path = folder / files.slug(state.file)
+        place = Place(**{key: getattr(state, key) for key in _PLAIN})
+        place.history, place.resumed_at = list(state.history), [*state.resumed_at, state.step]
+        if state.pieces:
+            from rai_bigmodel.training import pieces
+
+            pieces.refuse_changed(path, state.pieces, self.world)
+            tensors = self._room_for(path)
+            pieces.read(tensors, path, self.world)
+            self._restore(place, tensors)
+            return place
         if files.digest_of_file(path) != state.file_digest:
             msg = f"{path}: is not the checkpoint that {STATE} describes"
             raise InputError(msg)
-        place = Place(**{key: getattr(state, key) for key in _PLAIN})
-        place.history, place.resumed_at = list(state.history), [*state.resumed_at, state.step]
         self._restore(place, safetensors.torch.load_file(path))
         return place
+
+    def _room_for(self, path: Path) -> dict[str, Tensor]:
+        """Name → room for each tensor in a folder of pieces, of weights and what goes with them for our piece."""
+        from rai_bigmodel.training import pieces
+
+        module = self.module.state_dict()
+        weights = [weight for group in self.optimizer.param_groups for weight in group["params"]]
+        out: dict[str, Tensor] = {}
+        for name, (shape, kind) in pieces.shapes(path).items():
+            part, _, rest = name.partition(".")
+            like = module.get(rest) if part in {"module", "best"} else None
+            if part == "optimizer":
+                like = weights[int(rest.partition(".")[0])]
+            if like is not None and like.shape == shape:
+                out[name] = torch.zeros_like(like, dtype=kind, requires_grad=False)
+            else:
+                out[name] = torch.zeros(shape, dtype=kind)
+        return out
 
     def _tensors(self, place: Place) -> dict[str, Tensor]:
         out = {f"module.{k}": v for k, v in self.module.state_dict().items()}
@@ -186,11 +242,17 @@ class Keeper:
             out["generator-cuda"] = torch.cuda.get_rng_state()
         if place.epoch_began is not None:
             out["epoch"] = place.epoch_began
+        if self.recipe.train.parallel == "fsdp":
+            return {k: v.detach() for k, v in out.items()}
         # Tied weights are one tensor under two names, which safetensors refuses: each is written by itself.
         return {k: v.detach().cpu().clone().contiguous() for k, v in out.items()}
 
     def _restore(self, place: Place, tensors: dict[str, Tensor]) -> None:
-        self.module.load_state_dict(_under("module.", tensors))
+        state = _under("module.", tensors)
+        if wrong := shards.differences(self.module.state_dict(), state):
+            msg = f"{self.folder / FOLDER}: belongs to another architecture than the recipe says: {wrong}"
+            raise InputError(msg)
+        self.module.load_state_dict(state)
         place.best_state = _under("best.", tensors) or None
         memory: dict[int, dict[str, Any]] = {}
         for key, tensor in _under("optimizer.", tensors).items():
@@ -212,9 +274,19 @@ def clear(run: str | os.PathLike[str]) -> None:
     if folder.is_dir():
         # state.json first: what it names may then go in any order.
         files.remove(folder / STATE)
-        for path in files.regular_files(folder).values():
-            files.remove(path)
+        _sweep(folder, keeping=set())
         files.remove_folder(folder)
+
+
+def _sweep(folder: Path, *, keeping: set[str]) -> None:
+    """Remove what else lies in a folder of checkpoints: older ones, and what a stopped process had begun."""
+    for path in folder.iterdir():
+        if path.name in keeping:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            files.remove_with_files(path)
+        else:
+            files.remove(path)
 
 
 _PLAIN = ("step", "epoch", "done", "total", "counted", "best", "best_step", "waited", "parts", "seconds")

@@ -5,7 +5,7 @@ Shapes: N rows; a tensor for each kind of thing that is read, in the order in wh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +28,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Rows:
-    """Raw tensors ``(N, …)``, outcomes ``(N, 1)`` or ``(N,)`` or none, and what each row counts, mean 1 ``(N,)``."""
+    """Raw tensors ``(N, …)``, and what there is beside them.
+
+    Args:
+        y: outcomes ``(N, 1)`` or ``(N,)``.
+        w_N: what each row counts, mean 1.
+        taught_NK: what a teacher says of each row (`teaching`).
+    """
 
     inputs: tuple[Tensor, ...]
     y: Tensor | None
     w_N: Tensor | None = None
+    taught_NK: Tensor | None = None
 
     @classmethod
     def of(cls, cohort: Cohort, reads: Reads, aim: Aim) -> Rows:
@@ -51,17 +58,14 @@ class Rows:
 
     def take(self, which: Tensor | slice, device: torch.device) -> Rows:
         """Some of the rows, where they are computed with."""
-        y, w_N = self.y, self.w_N
+        beside = (self.y, self.w_N, self.taught_NK)
         if device.type == "cpu":
             return Rows(
-                tuple(x[which] for x in self.inputs),
-                None if y is None else y[which],
-                None if w_N is None else w_N[which],
+                tuple([x[which] for x in self.inputs]), *[None if x is None else x[which] for x in beside]
             )
         return Rows(
-            tuple(x[which].to(device) for x in self.inputs),
-            None if y is None else y[which].to(device),
-            None if w_N is None else w_N[which].to(device),
+            tuple([x[which].to(device) for x in self.inputs]),
+            *[None if x is None else x[which].to(device) for x in beside],
         )
 
     def weighted(self, weights: Array) -> Rows:
@@ -82,7 +86,7 @@ class Rows:
             raise InputError(msg)
         if (given == given[0]).all():
             return self  # the same bytes as without: another order of the same sum would round otherwise
-        return Rows(self.inputs, self.y, torch.from_numpy((given / given.mean()).astype(np.float32)))
+        return replace(self, w_N=torch.from_numpy((given / given.mean()).astype(np.float32)))
 
 
 def by_class(recipe: Recipe, aim: Aim, rows: Rows) -> Array | None:

@@ -47,10 +47,18 @@ def answers(module: Any, inputs: tuple[Tensor, ...], aim: Aim) -> Array:
     """What the module says of raw tensors, in the order in which it takes them."""
     batch = BATCH if module.reads.features and len(inputs) == 1 else BATCH_OF_ARRAYS
     parts = [
-        answer(module, tuple(x[start : start + batch] for x in inputs), aim).numpy()
+        answer(module, _shortened(tuple(x[start : start + batch] for x in inputs), aim), aim).numpy()
         for start in range(0, max(1, len(inputs[0])), batch)
     ]
     return np.concatenate(parts).astype(np.float64)
+
+
+def _shortened(inputs: tuple[Tensor, ...], aim: Aim) -> tuple[Tensor, ...]:
+    """Texts of a language model as long as the longest of them: no word looks at the padding behind."""
+    if aim.outcome != "language" or len(inputs) > 1:
+        return inputs
+    there_T = (inputs[0] != PADDING).any(dim=0).nonzero()[:, 0]
+    return (inputs[0][:, : int(there_T[-1]) + 1],) if len(there_T) else inputs
 
 
 def answer(module: Any, inputs: tuple[Tensor, ...], aim: Aim) -> Tensor:

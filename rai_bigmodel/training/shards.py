@@ -61,6 +61,22 @@ def state_of(module: torch.nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous().cpu() for name, tensor in module.state_dict().items()}
 
 
+def differences(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Which tensors are missing, too many, or of another shape or type, the first eight in words; empty if none."""
+    there = {name: _kind(tensor) for name, tensor in expected.items()}
+    got = {name: _kind(tensor) for name, tensor in found.items()}
+    wrong = sorted(
+        [f"{k} is missing" for k in there.keys() - got.keys()]
+        + [f"{k} is not part of it" for k in got.keys() - there.keys()]
+        + [f"{k} is {got[k]} instead of {there[k]}" for k in there.keys() & got.keys() if got[k] != there[k]]
+    )
+    return files.visible("; ".join(wrong[:8]))
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{list(tensor.shape)} of {tensor.dtype}"
+
+
 def digest(state: Mapping[str, Tensor]) -> tuple[int, bytes]:
     """Length and sha256 of the one safetensors file of these tensors, without making a copy of them."""
     order = list(_TYPES)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from rai_bigmodel.deploy import to_onnx
+from rai_bigmodel.deploy.parity import parity
 from rai_bigmodel.deploy.session import KEY, open_session
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.nets import MLP
@@ -43,7 +44,7 @@ def content(run: Run) -> bytes:
 
 def test_the_file_decides_as_the_run_does(run: Run, content: bytes) -> None:
     """On raw rows with holes: the same decisions, scores within float32 rounding."""
-    found = to_onnx.parity(run, content, table(3).columns)
+    found = parity(run, content, table(3).columns)
 
     assert found.good
     assert found.rows == 90
@@ -55,7 +56,7 @@ def test_parity_holds_on_boundary_inputs(run: Run, content: bytes) -> None:
     for values in ([np.nan], [1e30, -1e30, 0.0], list(np.linspace(-1e6, 1e6, 5000))):
         columns = {"income": np.array(values), "flag": np.full(len(values), np.nan)}
 
-        assert to_onnx.parity(run, content, columns).good
+        assert parity(run, content, columns).good
 
 
 def test_a_file_of_other_weights_is_not_called_good(run: Run, content: bytes) -> None:
@@ -64,7 +65,7 @@ def test_a_file_of_other_weights_is_not_called_good(run: Run, content: bytes) ->
         MLP(hidden=(6,)), Splits(train=table(4), calibrate=table(5), held_out=table(6)), epochs=30, lr=0.05
     )
 
-    assert not to_onnx.parity(moved, content, table(3).columns).good
+    assert not parity(moved, content, table(3).columns).good
 
 
 def test_equal_runs_give_equal_bytes(run: Run, content: bytes) -> None:
@@ -146,7 +147,7 @@ def test_a_logistic_regression_exports_too() -> None:
     splits = Splits(train=table(1), calibrate=table(2), held_out=table(3))
     run = fit.train(MLP(hidden=(), limit=None), splits, epochs=1)
 
-    assert to_onnx.parity(run, to_onnx.to_onnx(run), table(3).columns).good
+    assert parity(run, to_onnx.to_onnx(run), table(3).columns).good
 
 
 def test_bytes_that_are_no_model_of_ours_are_refused(content: bytes) -> None:

@@ -125,7 +125,9 @@ def test_old_entries_are_called_old_from_the_day_of_the_verdict() -> None:
     later = msgspec.structs.replace(verdict, judged_on="2027-11-22")
 
     assert "more than a year" not in page(dossier, verdict)
-    assert "3 of 3 entries were last looked at more than a year before 2027-11-22." in page(dossier, later)
+    assert "3 of 3 entries were last looked at more than a year before 22 November 2027." in page(
+        dossier, later
+    )
     assert page(dossier, verdict) == page(dossier, verdict)
 
 

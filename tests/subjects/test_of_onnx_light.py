@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rai_bigmodel.deploy import to_onnx
+from rai_bigmodel.deploy.export import export
 from rai_bigmodel.nets import MLP
 from rai_bigmodel.subject import Splits
 from rai_bigmodel.tables import Table
@@ -29,7 +29,7 @@ def test_an_onnx_file_is_a_subject_without_loading_torch(tmp_path: Path) -> None
     columns = {"a": rng.normal(size=40), "y": np.arange(40) % 2.0}
     toy = Table(name="toy", columns=columns, roles={"feature": ("a",), "truth": ("y",)})
     run = fit.train(MLP(hidden=()), Splits(train=toy, calibrate=toy, held_out=toy), epochs=1)
-    to_onnx.export(run, tmp_path / "m.onnx")
+    export(run, tmp_path / "m.onnx")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", CODE, str(tmp_path / "m.onnx")],
         capture_output=True,

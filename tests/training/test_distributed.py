@@ -1,61 +1,29 @@
 """Do several processes under torchrun train the network that one process trains?
 
-The file is both: pytest starts it under torchrun, where `share_the_work` is what each of two processes does.
+The file is both: `share_the_work` is what each of two processes does under torchrun.
 """
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from together import NUMBERS, PICTURES, WORDS, Killed, Shared, recipe, shared_by_two, splits
 
 from rai_bigmodel import cli, datasets, files
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.nets import CNN, LSTM, MLP, Transformer
-from rai_bigmodel.subject import Splits
-from rai_bigmodel.tables import Table
 from rai_bigmodel.training import fit
 from rai_bigmodel.training.checkpoint import load_run, weights
 from rai_bigmodel.training.distributed import World
-from rai_bigmodel.training.recipe import Net, Recipe, Text, Train
-
-NUMBERS, WORDS, PICTURES = ("a", "b"), ("text",), ("image",)
-
-
-def splits(features: tuple[str, ...]) -> Splits:
-    """Rows that one can learn from: 61 of them, so that batches of 20 leave one over, which two cannot share."""
-
-    def table(seed: int, rows: int) -> Table:
-        rng = np.random.default_rng(seed)
-        a, b = rng.normal(size=(2, rows))
-        said = [" ".join(rng.choice(["red", "green", "blue"], rng.integers(2, 7))) for _ in range(rows)]
-        columns = {
-            "a": a,
-            "b": b,
-            "text": np.array(said, dtype=object),
-            "image": rng.normal(size=(rows, 1, 8, 8)).astype(np.float32),
-            "y": (a + b + rng.normal(size=rows) > 0).astype(float),
-        }
-        return Table(name=f"toy {seed}", columns=columns, roles={"feature": features, "truth": ("y",)})
-
-    return Splits(train=table(1, 61), calibrate=table(2, 31), held_out=table(3, 31))
-
-
-def recipe(net: Any, *, privacy: Privacy | None = None, **train: Any) -> Recipe:
-    settings = {"epochs": 3, "batch_size": 20, "lr": 0.02} | train
-    return Recipe(data="toy", net=Net.of(net), train=Train(**settings), text=Text(length=6), privacy=privacy)
-
+from rai_bigmodel.training.recipe import Recipe
 
 TINY = Transformer(width=8, heads=2, layers=1, feedforward=16, causal=True, dropout=0.0)
 CASES = {
     "numbers": (recipe(MLP(hidden=(5,)), patience=2, clip=1.0, schedule="cosine"), NUMBERS),
     "weights and parts": (recipe(MLP(hidden=(5,)), class_weights="balanced", accumulate=3), NUMBERS),
-    "words foretold": (recipe(TINY, loss="language_model", accumulate=2), WORDS),
+    "words foretold": (recipe(TINY, loss="language_model", accumulate=2, recompute=True), WORDS),
     "lstm": (recipe(LSTM(hidden=4, embedding=4)), WORDS),
     "pictures": (recipe(CNN(widths=(3, 4), hidden=8), optimizer="sgd"), PICTURES),
 }
@@ -64,17 +32,13 @@ BEGUN = recipe(MLP(hidden=(5,)), optimizer="sgd", every=1)
 AT = 6
 
 
-class Killed(BaseException):
-    """The process is gone."""
-
-
 def kill(step: int, *_: object) -> None:
     """Stop at a step."""
     if step == AT:
         raise Killed
 
 
-def share_the_work(folder: Path) -> None:
+def share_the_work(folder: Path) -> dict[str, Any]:
     """What each of two processes does; the last thing is to lose the other one."""
     mine: dict[str, Any] = {}
     told = []
@@ -102,34 +66,31 @@ def share_the_work(folder: Path) -> None:
         fit.train_recipe(BEGUN, splits=toy, folder=folder / "two", on_step=kill)
     except (Killed, InputError) as error:
         mine["lost"] = str(error)
-    files.write_bytes(folder / f"{os.environ['RANK']}.json", json.dumps(mine).encode())
+    return mine
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]], str]:
-    """The folder, what the two processes found, and what they said."""
-    folder = tmp_path_factory.mktemp("two")
+def begin(folder: Path) -> None:
+    """What one process does before."""
     (folder / "toy.yaml").write_text(
         "data: toy\nnet: {mlp: {hidden: [5]}}\ntrain: {epochs: 2, batch_size: 20}\n", encoding="utf-8"
     )
     with pytest.raises(Killed):
-        fit.train_recipe(BEGUN, splits=splits(NUMBERS), folder=folder / "one", on_step=kill)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*torchrun, __file__, str(folder)], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert done.returncode == 0, done.stderr
+        fit.train_recipe(BEGUN, splits=splits(), folder=folder / "one", on_step=kill)
 
-    return folder, [json.loads((folder / f"{rank}.json").read_bytes()) for rank in (0, 1)], done.stderr
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """What the two processes did."""
+    return shared_by_two("test_distributed", tmp_path_factory)
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_two_processes_have_the_loss_curve_of_one(name: str, shared: Any) -> None:
+def test_two_processes_have_the_loss_curve_of_one(name: str, shared: Shared) -> None:
     """To 1e-5, rows that count differently, batches of one row and texts of different lengths included."""
     asked, features = CASES[name]
     alone = fit.train_recipe(asked, splits=splits(features))
     curve = [[m.train, m.calibrate] for m in alone.card.history]
-    _, found, _ = shared
+    found = shared.found
 
     assert alone.card.processes == 1
     for mine in found:
@@ -138,9 +99,9 @@ def test_two_processes_have_the_loss_curve_of_one(name: str, shared: Any) -> Non
     assert found[0][name]["digest"] == found[1][name]["digest"]
 
 
-def test_the_first_process_alone_tells_and_writes(shared: Any) -> None:
+def test_the_first_process_alone_tells_and_writes(shared: Shared) -> None:
     """`on_step` is called there only; the run that it wrote can be loaded, and nothing lies beside it."""
-    folder, (first, second), said = shared
+    folder, (first, second), said = shared.folder, shared.found, shared.said
     run = load_run(folder / "run")
 
     assert first["told"] > 0 == second["told"]
@@ -151,16 +112,16 @@ def test_the_first_process_alone_tells_and_writes(shared: Any) -> None:
     assert run.card.physical_batch == 10
 
 
-def test_two_processes_go_on_to_the_same_bytes_with_dropout(shared: Any) -> None:
+def test_two_processes_go_on_to_the_same_bytes_with_dropout(shared: Shared) -> None:
     """Each draws its own dropout, the same after a resume: stopped halfway or not, both end alike."""
-    _, (first, second), _ = shared
+    first, second = shared.found
 
     assert len({*first["by chance"], *second["by chance"]}) == 1
 
 
-def test_what_one_process_began_two_can_end_and_the_other_way_round(shared: Any) -> None:
+def test_what_one_process_began_two_can_end_and_the_other_way_round(shared: Shared) -> None:
     """A checkpoint does not depend on how many wrote it; the weights are those of one process to 1e-5."""
-    folder, (first, second), _ = shared
+    folder, (first, second) = shared.folder, shared.found
     alone = fit.train_recipe(BEGUN, splits=splits(NUMBERS))
     ended = fit.train_recipe(BEGUN, splits=splits(NUMBERS), folder=folder / "two", resume=True)
 
@@ -172,9 +133,9 @@ def test_what_one_process_began_two_can_end_and_the_other_way_round(shared: Any)
         np.testing.assert_allclose(got, wanted, atol=1e-5)
 
 
-def test_a_process_that_loses_the_other_says_so_in_one_line(shared: Any) -> None:
+def test_a_process_that_loses_the_other_says_so_in_one_line(shared: Shared) -> None:
     """It stops and leaves no half-written run."""
-    folder, (first, second), _ = shared
+    folder, (first, second) = shared.folder, shared.found
 
     assert first["lost"] == ""
     assert second["lost"] == "train: process 1 of 2 lost the others: one of them stopped, and says why"
@@ -200,7 +161,11 @@ PLAIN = recipe(MLP(hidden=()))
 @pytest.mark.parametrize(
     ("environment", "asked", "said"),
     [
-        ({}, recipe(MLP(hidden=()), privacy=PRIVATE), "a private training runs in one process, got 32"),
+        (
+            {},
+            recipe(MLP(hidden=()), privacy=PRIVATE),
+            "expected_batch_size 15 is less than one row for each of the 32 processes",
+        ),
         ({}, PLAIN, "batch_size 20 is less than one row for each of the 32 processes: start fewer"),
         ({}, recipe(MLP(hidden=()), batch_size=32, device="cuda:0"), "'cuda' gives each its own"),
         ({"RANK": ""}, PLAIN, "WORLD_SIZE is '32', but RANK is '': start them with torchrun"),
@@ -239,7 +204,3 @@ def test_a_process_other_than_the_first_says_which_it_is(
 
     assert cli._run(["train", "nowhere.yaml", "--out", "nowhere"]) == 2
     assert capsys.readouterr().err.startswith("rai, process 3: nowhere.yaml")
-
-
-if __name__ == "__main__":
-    share_the_work(Path(sys.argv[1]))

@@ -8,6 +8,8 @@ import pytest
 import rai_bigmodel as rai
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.deploy import to_onnx
+from rai_bigmodel.deploy.edges import edges
+from rai_bigmodel.deploy.parity import parity
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.nets import CNN, LSTM, MLP, Autoencoder, Fusion, Transformer
 from rai_bigmodel.subject import Refit, Splits, decisions_of, inputs_of, task_of
@@ -152,8 +154,8 @@ def test_the_file_that_ships_answers_as_the_run(name: str) -> None:
     content = to_onnx.to_onnx(run)
     shipped = of_onnx(content)
 
-    assert to_onnx.parity(run, content, to_onnx.edges(run)).good
-    assert to_onnx.parity(run, content, inputs_of(held_out)).good
+    assert parity(run, content, edges(run)).good
+    assert parity(run, content, inputs_of(held_out)).good
     assert shipped.decision == run.decision
     assert task_of(shipped) == task_of(of_run(run)) == run.card.aim.outcome
     assert shipped.card["features"] == list(run.card.features)

@@ -55,3 +55,12 @@ def test_any_tensor_can_be_filled(out):
     noise.source()(out.fill_(99), 1.0)
 
     assert bool((out.abs() < 10).all())
+
+
+@pytest.mark.parametrize("std", [1e-25, 1e-3, 1e20])
+def test_no_size_of_noise_is_lost(std):
+    """Standard deviations whose squares are no longer numbers of single precision."""
+    out = torch.empty(10_000)
+    noise.source(bytes(32))(out, std)
+
+    assert float(out.double().std()) == pytest.approx(std, rel=0.05)

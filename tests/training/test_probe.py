@@ -6,18 +6,18 @@ Z1, Z2, Z3, Z4, Z5, Z6, Z7 and Z10 of the zoo, planted into our engine and into 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 from cohorts import rng, splits, subject
+from private_zoo import zoo
 from torch.nn import functional as F  # noqa: N812
 
 from rai_bigmodel.accounting import Conformance, Ledger, Privacy
-from rai_bigmodel.audits.privacy import CHANCE
 from rai_bigmodel.audits.privacy import Privacy as Audit
+from rai_bigmodel.audits.privacy_ledger import CHANCE
 from rai_bigmodel.nets import CNN, MLP, Input, Reads, Transformer
 from rai_bigmodel.nets.reads import Pixels, Tokens
 from rai_bigmodel.training import private, probe
@@ -84,69 +84,6 @@ def verdicts(found: Conformance) -> dict[str, float | None]:
     return checks | {m.metric: m.value for m in measured if m.metric == "privacy.noise_conformance_p"}
 
 
-def scaled(factor: float) -> Callable[[Engine], object]:
-    """Noise of another size."""
-
-    def plant(engine: Engine) -> None:
-        if isinstance(engine.way, private._Fast):
-            engine.way = replace(engine.way, deviation=factor * engine.way.deviation)
-        else:
-            engine.way.wrapper.noise_multiplier *= factor
-
-    return plant
-
-
-def wider(engine: Engine) -> None:
-    """Three times the clipping norm, the noise kept."""
-    if isinstance(engine.way, private._Fast):
-        engine.way = replace(engine.way, clip=3 * engine.way.clip)
-    else:
-        wrapper = engine.way.wrapper
-        wrapper.max_grad_norm *= 3
-        wrapper.noise_multiplier /= 3
-
-
-def seeded_anew(engine: Engine) -> None:
-    """The same noise at every step."""
-    state, begin = engine.way.noise.get_state(), type(engine.way).begin
-
-    class Again(type(engine.way)):
-        def begin(self, *, noisy: bool) -> None:
-            self.noise.set_state(state)
-            begin(self, noisy=noisy)
-
-    engine.way = Again(**{name: getattr(engine.way, name) for name in engine.way.__dataclass_fields__})
-
-
-def mean_clipped(engine: Engine) -> None:
-    """The mean gradient of the rows is clipped, times their number, instead of each row's."""
-    way = engine.way
-    real = way.add
-
-    class Mean(type(way)):
-        def add(self, loss, inputs, y):
-            shared = lambda out, x, y: loss(out, x, y).mean().expand(len(out)) * 1.0  # noqa: E731
-            with torch.enable_grad():
-                total = shared(engine.plain(*inputs), inputs, y)[0]
-                grads = torch.autograd.grad(total, self.clipper.weights)
-            norm = torch.sqrt(sum((g**2).sum() for g in grads))
-            for weight, g in zip(self.clipper.weights, grads, strict=True):
-                weight.grad += g * min(1.0, self.clip / float(norm)) * len(inputs[0]) * self.scale
-
-    del real
-    engine.way = Mean(**{name: getattr(way, name) for name in way.__dataclass_fields__})
-
-
-def fixed_size(engine: Engine) -> None:
-    """Batches of one size, shuffled, as if they were drawn by chance."""
-    engine.draw = lambda rows: torch.randperm(rows)[: round(engine.rate * rows)]
-
-
-def faster(engine: Engine) -> None:
-    """Twice the claimed chance."""
-    engine.rate *= 2
-
-
 @pytest.mark.parametrize("clipping", WAYS)
 @pytest.mark.parametrize("net", NETS)
 def test_an_honest_engine_passes_every_check(clipping: str, net: str) -> None:
@@ -164,29 +101,30 @@ def test_an_honest_engine_passes_every_check(clipping: str, net: str) -> None:
 @pytest.mark.parametrize("factor", [0.5, 0.0, 1 / 20, 0.9])
 def test_noise_of_another_size_is_seen(clipping: str, factor: float) -> None:
     """Z1 half the noise, Z2 none, Z3 divided by the batch size once more, and a tenth too little."""
-    p = verdicts(seen(clipping, scaled(factor)))["privacy.noise_conformance_p"]
+    p = verdicts(seen(clipping, zoo.noise_times(factor)))["privacy.noise_conformance_p"]
 
     assert p is not None
     assert p < CHANCE
 
 
-def test_clipping_the_mean_is_seen() -> None:
+@pytest.mark.parametrize("clipping", WAYS)
+def test_clipping_the_mean_is_seen(clipping: str) -> None:
     """Z4: one planted row then moves the others' share of the sum by more than the norm."""
-    assert verdicts(seen("fast", mean_clipped))["clip"] == 0
+    assert verdicts(seen(clipping, zoo.mean_clipped))["clip"] == 0
 
 
 @pytest.mark.parametrize("clipping", WAYS)
 def test_a_wider_clipping_norm_is_seen(clipping: str) -> None:
     """Z5: the noise is as claimed, so only a planted row tells."""
-    found = verdicts(seen(clipping, wider))
+    found = verdicts(seen(clipping, zoo.wider))
 
     assert found["clip"] == 0
     assert found["privacy.noise_conformance_p"] > CHANCE
 
 
-@pytest.mark.parametrize("plant", [faster, fixed_size])
+@pytest.mark.parametrize("plant", [zoo.faster, zoo.fixed_size, zoo.weighted])
 def test_another_sampling_is_seen(plant: Callable[[Engine], object]) -> None:
-    """Z6: twice the rate that the accountant was told, and batches of a fixed size."""
+    """Z6 and Z11: twice the rate that the accountant was told, batches of a fixed size, rows drawn unlike."""
     assert verdicts(seen("fast", plant))["sampling"] == 0
 
 
@@ -198,7 +136,7 @@ def test_a_step_more_than_the_ledger_says_is_seen() -> None:
 @pytest.mark.parametrize("clipping", WAYS)
 def test_noise_that_comes_again_is_seen(clipping: str) -> None:
     """Z10: a generator seeded anew at every step."""
-    assert verdicts(seen(clipping, seeded_anew))["noise_fresh"] == 0
+    assert verdicts(seen(clipping, zoo.seeded_anew))["noise_fresh"] == 0
 
 
 def test_a_card_that_says_nothing_of_the_mechanism_is_not_taken_for_a_good_one() -> None:

@@ -22,6 +22,7 @@ NAMES = sorted(path.stem for path in RECIPES.glob("*.yaml"))
 STEPS = 20
 MEASURED = {
     "digits_autoencoder": "performance.reconstruction_error",
+    "sentences_lm": "performance.perplexity",
     "text_lm": "performance.perplexity",
 }
 
@@ -33,10 +34,15 @@ def test_the_recipes_are_there() -> None:
         "digits_cnn",
         "digits_lstm",
         "digits_mlp",
+        "digits_tuned",
+        "loan_distilled",
         "loan_mlp",
+        "loan_pruned",
         "minilm_lora",
+        "sentences_lm",
         "text_lm",
         "toxicity_transformer",
+        "toxicity_tuned",
     ]
     assert sorted(path.stem for path in (RECIPES / "audits").glob("*.yaml")) == NAMES
 
@@ -63,25 +69,41 @@ def test_a_recipe_trains_and_its_model_is_audited(
     settings = msgspec.structs.replace(settings, epochs=math.ceil(STEPS / each))
     steps = []
 
+    before = began_with(written, splits, tmp_path)
     run = fit.train_recipe(
         msgspec.structs.replace(written, train=settings),
         splits=splits,
         on_step=lambda step, of, loss: steps.append(loss),
+        here=tmp_path / "examples" / "recipes",
     )
-    checkpoint.save_run(run, tmp_path / name)
+    checkpoint.save_run(run, tmp_path / "reports" / name)
     asked = (RECIPES / "audits" / f"{name}.yaml").read_text("utf-8")
     audit = tmp_path / "audit.yaml"
-    audit.write_text(asked.replace("../../../reports", str(tmp_path)), "utf-8")
+    audit.write_text(asked.replace("../../../reports", str(tmp_path / "reports")), "utf-8")
     found = api.audit_file(audit)
     dossier.save(found, tmp_path / "out")
 
     assert len(steps) >= STEPS
     assert [e.failure for e in found.evidence if e.failure] == []
-    assert {e.subject.digest for e in found.evidence if e.subject.digest} == {run.digest}
+    audited = {e.subject.digest for e in found.evidence if e.subject.digest}
+    assert run.digest in audited <= {run.digest, *before}
     values = {m.metric: m.value for e in found.evidence for m in e.measurements if not m.labels}
     assert values[MEASURED.get(name, "performance.accuracy")] is not None
-    card = json.loads((tmp_path / name / "card.json").read_text())
+    card = json.loads((tmp_path / "reports" / name / "card.json").read_text())
     assert card["recipe"]["data"] == json.loads(msgspec.json.encode(written.data))
+    assert {origin["digest"] for origin in card.get("origins", {}).values()} == set(before)
+
+
+def began_with(written: recipe.Recipe, splits: Splits, folder: Path) -> list[str]:
+    """The digests of the runs that a recipe begins with: each trained for an epoch, where the recipe looks."""
+    digests = []
+    for asked in (written.start, written.distil):
+        if asked is not msgspec.UNSET:
+            before = recipe.shortened(recipe.read(RECIPES / f"{Path(asked.run).name}.yaml"))
+            run = fit.train_recipe(before, splits=splits)
+            checkpoint.save_run(run, folder / "examples" / "recipes" / asked.run)
+            digests.append(run.digest)
+    return digests
 
 
 def fewer(train: int) -> Callable[..., Splits]:

@@ -1,0 +1,230 @@
+"""Is an exported file the model that was trained? Asked on real rows where they are at hand, and at the edges.
+
+What a file in less precision may differ by is stated here, before any was made: half precision knows three digits,
+whole numbers of 8 bits 256 values between the smallest and the largest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from rai_bigmodel.deploy.edges import edges, within
+from rai_bigmodel.errors import CheckFailed, InputError
+from rai_bigmodel.evidence import Record
+from rai_bigmodel.subject import inputs_of
+
+if TYPE_CHECKING:
+    from rai_bigmodel.deploy.session import Session
+    from rai_bigmodel.subject import Array, Cohort, Inputs
+    from rai_bigmodel.training.aims import Aim
+    from rai_bigmodel.training.checkpoint import Run
+
+TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "int8": 0.1}
+"""The largest difference of a score: of single precision what arithmetic in another order explains."""
+FLIPS = {"fp32": 0.0, "fp16": 0.005, "int8": 0.02}
+"""The largest share of real rows decided otherwise; of single precision none is."""
+ALONE = 64
+"""Rows that are also asked about one by one."""
+
+
+class Parity(Record):
+    """How far an exported file is from the run it came from, on some rows.
+
+    Args:
+        max_abs_difference: of the answers; of those that are no probabilities, relative to their size.
+        flipped: how many rows are decided otherwise.
+        alone: the largest difference between the file's answer to a row alone and among others.
+        variant: in which precision it works.
+        order: what is wrong with the order of its labels, in words; empty when nothing is.
+        real: whether the rows are real ones, not made up at the edges.
+    """
+
+    rows: int
+    max_abs_difference: float
+    flipped: int
+    alone: float = 0.0
+    variant: str = "fp32"
+    order: str = ""
+    real: bool = True
+
+    @property
+    def good(self) -> bool:
+        """Whether the answers agree within the tolerance, decisions with them, and no row changes another's answer."""
+        return not self.order and self.close and self.flipped <= FLIPS[self.variant] * self.rows
+
+    @property
+    def close(self) -> bool:
+        """Whether the answers agree within the tolerance, one by one too."""
+        return max(self.max_abs_difference, self.alone) <= TOLERANCES[self.variant]
+
+    @property
+    def words(self) -> str:
+        """What was seen, as the end of a sentence."""
+        if self.order:
+            return self.order
+        if self.max_abs_difference <= TOLERANCES[self.variant] < self.alone:
+            return (
+                f"a row's answer moves by up to {self.alone:.2g} with the rows beside it in its batch: they share one "
+                "range of 8 bits, and one far out widens it for all; a net with a limit on its inputs bounds it"
+            )
+        return (
+            f"its answers differ by up to {self.max_abs_difference:.2g} ({TOLERANCES[self.variant]:g} is allowed for "
+            f"{self.variant}) and {self.flipped} of {self.rows} decisions with them"
+        )
+
+
+def parity(run: Run, content: bytes, columns: Inputs) -> Parity:
+    """How far the exported bytes are from the run on these raw columns.
+
+    Raises:
+        InputError: a column is missing, or a score is not a number.
+        MissingExtra: onnxruntime is not installed.
+    """
+    from rai_bigmodel.deploy.session import open_session
+    from rai_bigmodel.training.fit import score_columns
+
+    session = open_session(content, where=f"{run.name} (ONNX)")
+    before = score_columns(run.module, columns, where=run.name, aim=run.card.aim)
+    return compare(before, session, columns, run=run)
+
+
+def compare(before: Array, session: Session, columns: Inputs, *, run: Run) -> Parity:
+    """As `parity`, from the run's answers and an open file.
+
+    Raises:
+        InputError: an answer is not a number.
+    """
+    aim, after = run.card.aim, session.score(columns)
+    if not (np.isfinite(before).all() and np.isfinite(after).all()):
+        msg = f"{run.name}: scores that are not finite cannot be compared"
+        raise InputError(msg)
+    # Rounding grows with the size of an answer; of a probability it is that of 1.
+    size = np.maximum(1.0 if aim.target is None else aim.target.scale, np.abs(before))
+    some = np.unique(np.linspace(0, len(before) - 1, min(ALONE, len(before))).astype(np.int64))
+    one_by_one = [session.score(_rows(columns, slice(i, i + 1))) for i in some.tolist()]
+    alone = np.abs(np.concatenate(one_by_one) - after[some]) / size[some] if one_by_one else np.zeros(0)
+    return Parity(
+        rows=len(before),
+        max_abs_difference=float((np.abs(before - after) / size).max(initial=0.0)),
+        flipped=int((_decided(run, before) != _decided(run, after)).sum()),
+        alone=float(alone.max(initial=0.0)),
+        variant=session.variant,
+        order=out_of_order(before, after, aim, run.decision.labels) or _named(run, session),
+    )
+
+
+def _named(run: Run, session: Session) -> str:
+    if session.decision.labels == run.decision.labels and session.decision.positive == run.decision.positive:
+        return ""
+    return f"it names its labels {list(session.decision.labels)[:8]}, the run {list(run.decision.labels)[:8]}"
+
+
+def out_of_order(before: Array, after: Array, aim: Aim, labels: tuple[str, ...]) -> str:
+    """Whether a file gives the right probabilities under the wrong labels, in words; empty when it does not."""
+    if not len(before) or aim.outcome not in {"binary", "classes"}:
+        return ""
+    if aim.outcome == "binary":
+        apart, turned = np.abs(before - after).mean(), np.abs(before - (1 - after)).mean()
+        return "its score is that of the other label" if apart > 0.05 and turned < apart / 4 else ""
+    # Which column of the file is most like each column of the run.
+    far = np.abs(before[:, :, None] - after[:, None, :]).mean(axis=0)
+    nearest = far.argmin(axis=1)
+    here = np.arange(len(nearest))
+    straight, turned = far[here, here].mean(), far[here, nearest].mean()
+    moved = nearest != here
+    # Only an exchange: a network that is merely wrong has no order of labels in which it is right.
+    if (
+        not moved.any()
+        or len(set(nearest.tolist())) < len(nearest)
+        or straight < 0.02
+        or turned > straight / 4
+    ):
+        return ""
+    i = int(np.argmax(moved))
+    return (
+        f"its labels are in another order: what it gives for {labels[nearest[i]]!r} is that of {labels[i]!r}"
+    )
+
+
+def check(
+    run: Run, content: bytes, *, held_out: Cohort | None, calibrate: Cohort | None, full: bytes
+) -> Parity:
+    """The parity on the held-out rows, or at the edges where there are none; raises where it does not hold.
+
+    Args:
+        full: the same model in single precision.
+
+    Raises:
+        CheckFailed: it does not score or decide as the run does, or would overflow; one line says how.
+        InputError: the rows cannot be read by the run.
+    """
+    from rai_bigmodel.deploy.session import open_session
+    from rai_bigmodel.training.fit import score_columns
+
+    session = open_session(content, where=f"{run.name} (ONNX)")
+
+    def asked(columns: Inputs) -> Parity:
+        return compare(
+            score_columns(run.module, columns, where=run.name, aim=run.card.aim), session, columns, run=run
+        )
+
+    far = edges(run)
+    if session.variant == "fp16":
+        _refuse_overflow(run, content, full, far if held_out is None else inputs_of(held_out))
+        _refuse_overflow(run, content, full, far)
+    if not np.isfinite(said := session.score(far)).all():
+        msg = f"{run.name} ({session.variant}): {int((~np.isfinite(said)).sum())} of its answers at the edges of what "
+        raise CheckFailed(msg + "may come are not finite numbers; it was not written")
+    if session.variant == "int8" and _saturates(content) and calibrate is not None:
+        far = within(far, inputs_of(calibrate))
+    at_edges = asked(far)
+    # Not `good`: a made-up row may lie on the threshold itself, where rounding decides. On real rows it must hold.
+    if at_edges.order or not at_edges.close:
+        msg = f"{run.name} ({session.variant}): at the edges of what may come {at_edges.words}; it was not written"
+        raise CheckFailed(msg)
+    if held_out is None:
+        return msgspec.structs.replace(at_edges, real=False)
+    agreed = asked(inputs_of(held_out))
+    if not agreed.good:
+        msg = f"{run.name} ({session.variant}): on {held_out.name} {agreed.words}; it was not written"
+        raise CheckFailed(msg)
+    return agreed
+
+
+def _refuse_overflow(run: Run, content: bytes, full: bytes, rows: Inputs) -> None:
+    from rai_bigmodel.deploy.half import ENDS
+    from rai_bigmodel.deploy.quantise import overflows
+
+    if found := overflows(content, full, rows):
+        name, most = found
+        msg = (
+            f"{run.name} (fp16): overflows: {name!r} reaches {most:.3g}, half precision ends at {ENDS:,.0f}; "
+            "it was not written"
+        )
+        raise CheckFailed(msg)
+
+
+def _saturates(content: bytes) -> bool:
+    """Whether ranges were fixed beforehand: what lies outside them saturates, by design."""
+    import onnx
+
+    return any(node.op_type == "QuantizeLinear" for node in onnx.load_from_string(content).graph.node)
+
+
+def _rows(columns: Inputs, rows: slice) -> Any:
+    if hasattr(columns, "keys"):
+        return {name: values[rows] for name, values in columns.items()}
+    return columns[rows]
+
+
+def _decided(run: Run, answers: Array) -> Array:
+    """The decision of each row; all alike where nothing is decided."""
+    if run.card.aim.outcome == "classes":
+        return answers.argmax(axis=1)
+    if run.card.aim.outcome != "binary":
+        return np.zeros(len(answers))
+    threshold = 0.5 if run.decision.threshold is None else run.decision.threshold
+    return answers >= threshold
