@@ -24,12 +24,16 @@ import torch
 from torch import Tensor, nn
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.training.clipping_layers import plain_layers, watched
 from rai_bigmodel.training.clipping_look import OTHER_PATH, check_losses, look, tensors
 from rai_bigmodel.training.clipping_tape import Tape, Unseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+
+KEPT = 31 << 20
+"""Bytes of the largest block that the C library keeps for later, of at most 32 MiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +45,14 @@ class Clipper:
         weights: its trainable parameters.
         names: id of each trainable parameter → its name.
         layout: use of a parameter → whether its result has the rows first; found out at the first batch.
+        layers: those that make all use of the parameters, if there are such; the same.
     """
 
     module: nn.Module
     weights: tuple[Tensor, ...]
     names: dict[int, str]
     layout: dict[Any, str] = field(default_factory=dict)
+    layers: dict[nn.Module, int] = field(default_factory=dict)
 
     def accumulate(
         self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float, scale: float = 1.0
@@ -91,18 +97,24 @@ class Clipper:
                 tape = self._pass(loss_per_row, batch, rows)
             except Unseen:
                 raise InputError(OTHER_PATH) from None
+
+        def factors(squares: Tensor) -> Tensor:
+            # A row without a gradient is of length 0, and its factor the largest.
+            return squares.sqrt().reciprocal_().mul_(clip * scale).clamp_(max=scale)
+
         with torch.no_grad():
-            squares = tape.finished()
-            lengths = squares.sqrt()
-            factors = (clip / lengths.clamp(min=torch.finfo(lengths.dtype).tiny)).clamp_(max=1)
-            factors *= scale
-            for weight in self.weights:
-                if id(weight) in tape.kept:
-                    share = tape.kept.pop(id(weight))
-                    share.add_to(weight.grad, factors)  # type: ignore[arg-type]  # made above
-        return lengths
+            return tape.add(self.weights, factors).sqrt_()
 
     def _pass(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> Tape:
+        if self.layers:
+            tape = Tape(self.names, self.layout, rows)
+            with _quiet(self.module), watched(tape, self.layers):
+                losses = loss_per_row(*batch)
+            check_losses(losses, rows)
+            if not losses.requires_grad or not tape.backward(losses, self.weights):
+                return tape
+            # Something else uses a parameter, too: watch everything.
+            self.layers.clear()
         tape = Tape(self.names, self.layout, rows)
         with _quiet(self.module), tape:
             losses = loss_per_row(*batch)
@@ -118,6 +130,8 @@ class Clipper:
     def _look(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> None:
         with _quiet(self.module):
             self.layout.update(look(self.module, self.names, loss_per_row, batch, rows))
+        self.layers.clear()
+        self.layers.update(plain_layers(self.module, self.names, self.layout))
 
 
 def clipper(module: nn.Module) -> Clipper:
@@ -137,6 +151,9 @@ def clipper(module: nn.Module) -> Clipper:
     if not names:
         msg = "the network has no parameter that is trained: all are frozen"
         raise InputError(msg)
+    # glibc gives large blocks back to the system at once, until it has seen one of this size given back: untouched,
+    # it costs nothing, and spares every step the price of asking for the same memory again.
+    torch.empty(KEPT, dtype=torch.uint8)
     return Clipper(
         module=module, weights=tuple(p for p in plain.parameters() if p.requires_grad), names=names
     )

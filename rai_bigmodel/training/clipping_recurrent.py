@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.training.clipping_rules import Watcher, constant, wide
-from rai_bigmodel.training.clipping_shares import Direct, Outer
+from rai_bigmodel.training.clipping_rules import Watcher, constant
+from rai_bigmodel.training.clipping_shares import Outer, Summed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,10 +95,10 @@ def _one(
         g_BTG, before = g_TBG.transpose(0, 1), states[:-1].transpose(0, 1)
         for weight, read in ((weights[0], x_TBD.transpose(0, 1)), (weights[1], before)):
             if tape.wants(weight):
-                tape.give(weight, Outer(read, g_BTG))
+                tape.give(weight, Outer(read, g_BTG, summed=len(weights) > 2 and weight is weights[1]))
         for bias in weights[2:]:
             if tape.wants(bias):
-                tape.give(bias, Direct(wide(g_BTG).sum(1)))
+                tape.give(bias, Summed(g_BTG))
         return (
             (g_TBG @ w_x).transpose(0, 1).to(kinds[0]) if needs[0] else None,
             g_h.to(kinds[1]) if needs[1] else None,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
-from rai_bigmodel.training.clipping_shares import Direct, Lookup, Memo, Outer, Patches, Share, pieces
+from rai_bigmodel.training.clipping_shares import Direct, Lookup, Memo, Outer, Patches, Share, Summed, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,10 +111,11 @@ def _outer(
     if x.dim() != g.dim():
         # One place a row, which only one of the two has a dimension for.
         x, g = (x[:, 0], g) if x.dim() > g.dim() else (x, g[:, 0])
+    biased = bias is not None and tape.wants(bias)
     if tape.wants(weight):
-        tape.give(weight, Outer(x, g, transposed))
-    if bias is not None and tape.wants(bias):
-        tape.give(bias, Direct(g if g.dim() == 2 else wide(g).sum(1)))
+        tape.give(weight, Outer(x, g, transposed, summed=biased and g.dim() == 3))
+    if bias is not None and biased:
+        tape.give(bias, Direct(g) if g.dim() == 2 else Summed(g))
 
 
 def addmm(tape: Watcher, bias: Tensor, x: Tensor, weight: Tensor) -> Any:
@@ -224,7 +225,10 @@ def embedding(
     del norm_type
 
     def back(g: Tensor) -> None:
-        ids_BT, g_BTP = ids.reshape(tape.rows, -1), g.reshape(tape.rows, -1, g.shape[-1])
+        ids_BT, g_BTP = (
+            ids.reshape(tape.rows, -1),
+            g if g.dim() == 3 else g.reshape(tape.rows, -1, g.shape[-1]),
+        )
         if padding_idx is not None:
             g_BTP = g_BTP.masked_fill((ids_BT == padding_idx % len(weight))[:, :, None], 0)
         tape.give(weight, Lookup(ids_BT, g_BTP, len(weight)))
@@ -250,23 +254,25 @@ def layer_norm(
 
     def back(g: Tensor) -> None:
         flat = (tape.rows, -1, *shape)
+        scaled, summed = _normed(x.reshape(flat), mean, rstd, g.reshape(flat))
         if weight is not None and tape.wants(weight):
-            tape.give(weight, Direct(_normed(x.reshape(flat), mean, rstd, g.reshape(flat))))
+            tape.give(weight, Direct(scaled))
         if bias is not None and tape.wants(bias):
-            tape.give(bias, Direct(g.reshape(flat).sum(1)))
+            tape.give(bias, Direct(summed))
 
     tape.watch(given, back, owned, x)
     return given
 
 
-def _normed(x: Tensor, mean: Tensor, rstd: Tensor, g: Tensor) -> Tensor:
-    """Sums over the places of each row of (x - mean) · rstd · g, a few rows at a time, as the cache holds them."""
+def _normed(x: Tensor, mean: Tensor, rstd: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over the places of each row of (x - mean) · rstd · g, and of g; a few rows at a time, as the cache holds."""
     each = (*x.shape[:2], *(1,) * (x.dim() - 2))
     mean, rstd = mean.reshape(each), rstd.reshape(each)
-    found = x.new_empty((x.shape[0], *x.shape[2:]))
-    for s in pieces(x.shape[0], x[0].numel()):
-        torch.sum((x[s] - mean[s]).mul_(rstd[s]).mul_(g[s]), 1, out=found[s])
-    return found
+    scaled, summed = (x.new_empty((x.shape[0], *x.shape[2:])) for _ in range(2))
+    for s in pieces(x.shape[0], 2 * x[0].numel()):
+        torch.sum(g[s], 1, out=summed[s])
+        torch.sum((x[s] - mean[s]).mul_(rstd[s]).mul_(g[s]), 1, out=scaled[s])
+    return scaled, summed
 
 
 def group_norm(

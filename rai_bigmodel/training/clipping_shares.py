@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CHUNK = 1 << 18
 """Numbers written out at once where a pass over rows is cut into pieces: 1 MiB, which a core's cache holds."""
@@ -38,26 +41,26 @@ class Share(Protocol):
 class Memo:
     """What was computed for the last share, if the next one asks for the same.
 
-    A layer's weight and bias come of one gradient, and its query, key and value of one input.
+    A layer's weight and bias come of one gradient, its query, key and value of one input, and tables of words and of
+    places of one gradient again.
     """
 
     def __init__(self) -> None:
-        self._squared: tuple[Tensor, Tensor] | None = None
-        self._products: tuple[Tensor, Tensor] | None = None
+        self._known: list[tuple[Tensor, Callable[[Tensor], Tensor], Tensor]] = []
 
-    def squared(self, g: Tensor) -> Tensor:
-        """As `squared`."""
-        if self._squared is None or self._squared[0] is not g:
-            self._squared = (g, squared(g))
-        return self._squared[1]
+    def of(self, g: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        """What `make` makes of `g`: computed once."""
+        known = self.find(g, make)
+        return self.keep(g, make, make(g)) if known is None else known
 
-    def products(self, x: Tensor, rows: slice) -> Tensor:
-        """As `products`, of some rows; remembered where these are all rows."""
-        if rows.start or rows.stop < len(x):
-            return products(x[rows])
-        if self._products is None or self._products[0] is not x:
-            self._products = (x, products(x))
-        return self._products[1]
+    def find(self, g: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """The same if it is known."""
+        return next((made for of, kind, made in self._known if of is g and kind is make), None)
+
+    def keep(self, g: Tensor, make: Callable[[Tensor], Tensor], made: Tensor) -> Tensor:
+        """Remember what was made on the way to something else; the oldest of a few is forgotten for it."""
+        self._known = [(g, make, made), *self._known[:3]]
+        return made
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ class Direct:
 
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
-        return memo.squared(self.g), self
+        return memo.of(self.g, squared), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -84,6 +87,30 @@ class Direct:
 
 
 @dataclass(frozen=True)
+class Summed:
+    """A bias: the gradient is Σ_t g_t.
+
+    Args:
+        g: the gradient of what it was added to, ``(B, T, P)``.
+    """
+
+    g: Tensor
+
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:
+        """Lengths, and what is kept."""
+        found = Direct(memo.of(self.g, summed))
+        return squared(found.g), found
+
+    def per_row(self) -> Tensor:
+        """Written out."""
+        return summed(self.g)
+
+    def add_to(self, total: Tensor, factors: Tensor) -> None:
+        """The weighted sum."""
+        Direct(self.per_row()).add_to(total, factors)
+
+
+@dataclass(frozen=True)
 class Outer:
     """A matrix that multiplies: the gradient is Σ_t g_t x_tᵀ, ``(B, P, D)``.
 
@@ -91,32 +118,65 @@ class Outer:
         x: what was read, ``(B, T, D)``, or ``(B, D)`` for one place a row.
         g: the gradient of what was given, ``(B, T, P)`` or ``(B, P)``.
         transposed: whether the parameter is stored as ``(D, P)``.
+        summed: whether `Summed` of the same gradient comes next.
     """
 
     x: Tensor
     g: Tensor
     transposed: bool = False
+    summed: bool = False
 
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
         if self.x.dim() == 2:
-            return squared(self.x) * memo.squared(self.g), self
+            return squared(self.x) * memo.of(self.g, squared), self
         B, T, D = self.x.shape
         P = self.g.shape[2]
         if T == 1:
             return squared(self.x) * squared(self.g), self
+        x, g = _floats(self.x), _floats(self.g)
+        # All of what was given is too much for the cache: what a few rows are needed for is done at once.
+        sums = g.new_empty((B, P)) if self.summed else None
         if P * D <= T * (P + D):
-            # Written out, the gradients are smaller than what they are made of, and cheaper than T x T products.
-            x, g = _floats(self.x), _floats(self.g)
-            left, right = (x, g) if self.transposed else (g, x)
+            # Written out, the gradients are smaller than what they are made of, and save a second product.
+            left, right = self._sides()
             found, squares = g.new_empty((B, left.shape[2], right.shape[2])), g.new_empty(B)
             for s in pieces(B, P * D):
                 torch.bmm(left[s].mT, right[s], out=found[s])
-                squares[s] = squared(found[s])
-            return squares, Direct(found)
-        lengths = [products(self.g[s]).mul_(memo.products(self.x, s)).sum((1, 2)) for s in pieces(B, T * T)]
+                torch.linalg.vector_norm(found[s].flatten(1), dim=1, out=squares[s])
+                if sums is not None:
+                    torch.sum(g[s], 1, out=sums[s])
+            share: Share = Direct(found)
+            squares.square_()
+        else:
+            squares, share = self._products(memo, x, g, sums), self
+        if sums is not None:
+            memo.keep(self.g, summed, sums)
+        return squares, share
+
+    def _products(self, memo: Memo, x: Tensor, g: Tensor, sums: Tensor | None) -> Tensor:
+        """Squared lengths from products between places; sums over the places of `g`, too, where they are asked for."""
+        B, T, P = g.shape
+        few = B * T * T <= CHUNK
+        read = memo.of(x, products) if few else None
+        given = memo.find(g, products) if few else None
+        every, squares = g.new_empty((B if few else 0, T, T)), g.new_empty(B)
+        for s in pieces(B, T * max(P, T)):
+            if sums is not None:
+                torch.sum(g[s], 1, out=sums[s])
+            mine = products(g[s]) if given is None else given[s]
+            if few:
+                every[s] = mine
+            torch.sum(mine * (products(x[s]) if read is None else read[s]), (1, 2), out=squares[s])
+        if few and given is None:
+            memo.keep(g, products, every)
         # Rounding may leave a length of nothing a little below it.
-        return _joined(lengths, self.x).clamp_(min=0), self
+        return squares.clamp_(min=0)
+
+    def _sides(self) -> tuple[Tensor, Tensor]:
+        """The factors of the gradient, in the order of the parameter's dimensions."""
+        x, g = _floats(self.x), _floats(self.g)
+        return (x, g) if self.transposed else (g, x)
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -155,16 +215,16 @@ class Lookup:
     g: Tensor
     lines: int
 
-    def settle(self, memo: Memo) -> tuple[Tensor, Share]:  # noqa: ARG002 - for shares of one layer
+    def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
         B, T = self.ids.shape
         if T == 1:
             return squared(self.g), self
-        lengths = []
+        lengths, ids = [], self.ids.int()
+        given = memo.of(self.g, products) if B * T * T <= CHUNK else None
         for s in pieces(B, T * T):
-            ids = self.ids[s]
-            same = ids[:, :, None] == ids[:, None, :]
-            lengths.append((products(self.g[s]) * same).sum((1, 2)))
+            same = ids[s, :, None] == ids[s, None, :]
+            lengths.append(((products(self.g[s]) if given is None else given[s]) * same).sum((1, 2)))
         return _joined(lengths, self.g).clamp_(min=0), self
 
     def per_row(self) -> Tensor:
@@ -333,7 +393,13 @@ class Tied:
 
 def squared(g: Tensor) -> Tensor:
     """The squared length of each row, ``(B,)``, in float32 at least."""
-    return torch.linalg.vector_norm(_floats(g).flatten(1), dim=1).square_()
+    g = _floats(g)
+    return torch.linalg.vector_norm(g if g.dim() == 2 else g.flatten(1), dim=1).square_()
+
+
+def summed(g: Tensor) -> Tensor:
+    """The sum over the places of each row: ``(B, T, P)`` → ``(B, P)``."""
+    return _floats(g).sum(1)
 
 
 def products(x: Tensor) -> Tensor:

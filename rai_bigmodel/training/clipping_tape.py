@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import GradientEdge, get_gradient_edge
+from torch.autograd.graph import GradientEdge
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
@@ -139,7 +139,6 @@ class Tape(Uses):
         self.anchor: Tensor | None = None
         self.later: list[tuple[Tensor, Share]] = []
         self.shares: dict[int, list[Share]] = {}
-        self.kept: dict[int, Share] = {}
 
     def used(
         self, site: Site, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], weights: list[Tensor]
@@ -192,7 +191,8 @@ class Tape(Uses):
         made = given
         if read is not None and given._is_view() and given._base is not None:  # noqa: SLF001 - no other way to ask
             made = given._base  # noqa: SLF001
-        self.edges.append(get_gradient_edge(made))
+        assert made.grad_fn is not None
+        self.edges.append(GradientEdge(made.grad_fn, made.output_nr))
         self.records.append((back, read, read._version if read is not None else 0, weight))  # noqa: SLF001
 
     def apply(self, forward: Any, backward: Any, read: Sequence[Tensor]) -> Any:
@@ -241,8 +241,15 @@ class Tape(Uses):
         self.records.clear()
         return escaped
 
-    def finished(self) -> Tensor:
-        """The squared length of each row's gradient over all parameters, ``(rows,)``."""
+    def add(self, weights: Sequence[Tensor], factors: Callable[[Tensor], Tensor]) -> Tensor:
+        """Add the weighted sums of the rows' gradients to ``weight.grad``.
+
+        Args:
+            factors: squared lengths of gradients over all parameters → what their rows count.
+
+        Returns:
+            The squared lengths, ``(rows,)``.
+        """
         for made, share in self.later:
             roots = self.made[id(made)][1]
             found = torch.autograd.grad(
@@ -257,12 +264,21 @@ class Tape(Uses):
                 if g is not None:
                     self.shares.setdefault(id(root), []).append(Direct(g))
         self.later.clear()
-        memo, squares = Memo(), []
-        for key in list(self.shares):
+        shares = {key: together(some) for key, some in self.shares.items()}
+        self.shares.clear()
+        memo = Memo()
+        squares: list[Tensor] = []
+        kept: dict[int, Share] = {}
+        for key in list(shares):
             # What is no longer needed once its lengths are known goes at once.
-            length, self.kept[key] = together(self.shares.pop(key)).settle(memo)
+            length, kept[key] = shares.pop(key).settle(memo)
             squares.append(length)
-        return torch.stack(squares).sum(0) if squares else torch.zeros(self.rows)
+        total = torch.stack(squares).sum(0) if squares else torch.zeros(self.rows)
+        sums = {id(w): w.grad for w in weights if w.grad is not None}
+        every = factors(total)
+        for key in list(kept):
+            kept.pop(key).add_to(sums[key], every)
+        return total
 
 
 class _Watch(torch.autograd.Function):

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 PAIRS = 1 << 16
 """Pairs of numbers made at once, so that they stay in the processor's cache."""
 
+BLOCK = 1 << 15
+"""Bytes encrypted at once."""
+
 
 class Source:
     """A stream of random numbers that a key decides; `source` makes one.
@@ -33,10 +36,10 @@ class Source:
     """
 
     def __init__(self, key: bytes) -> None:
-        # Room that every fill uses again: fresh memory would cost more than the arithmetic.
-        self._zeros, self._room = memoryview(bytes(8 * PAIRS)), bytearray(8 * PAIRS + 15)
+        # Room that every fill uses again: fresh memory would cost more than the arithmetic, and so would much of it.
+        self._zeros, self._room = memoryview(bytes(BLOCK)), memoryview(bytearray(8 * PAIRS + 15))
         self._bits = torch.frombuffer(self._room, dtype=torch.int32, count=2 * PAIRS)
-        self._floats, self._least = torch.empty(2 * PAIRS), torch.full((PAIRS,), 2.0**-64)
+        self._floats = torch.frombuffer(self._room, dtype=torch.float32, count=2 * PAIRS)
         self._key, self._messages = key, 0
         self._cipher = _cipher()
 
@@ -58,24 +61,33 @@ class Source:
         # What is squared below must neither vanish nor overflow.
         unit = std if 1e-15 < std < 1e15 else 1.0
         flat, stream = numbers.detach().view(-1), self._stream()
-        for start in range(0, len(flat), 2 * PAIRS):
-            piece = flat[start : start + 2 * PAIRS]
-            half = (len(piece) + 1) // 2
-            stream.update_into(self._zeros[: 8 * half], self._room)
-            floats = self._floats[: 2 * half]
-            floats.copy_(self._bits[: 2 * half])
-            radius, angle = floats[:half], floats[half:]
-            # (bits / 2^31)^2 is the square of a uniform number; the least of them stands for what is nearer to 0.
-            torch.addcmul(self._least[:half], radius, radius, value=2.0**-62, out=radius)
-            radius.log_().mul_(-unit * unit).sqrt_()
-            angle.mul_(math.pi / 2**31)
-            cosines, sines = piece[:half], piece[half:]
-            torch.cos(angle, out=cosines).mul_(radius)
-            torch.sin(angle[: len(sines)], out=sines).mul_(radius[: len(sines)])
+        even = len(flat) // 2 * 2
+        for start in range(0, even, 2 * PAIRS):
+            self._pairs(flat[start : min(start + 2 * PAIRS, even)], unit, stream)
+        if even < len(flat):
+            pair = torch.empty(2)
+            self._pairs(pair, unit, stream)
+            flat[even] = pair[0]
         if unit != std:
             numbers.mul_(std)
         if straight is None:
             out.copy_(numbers)
+
+    def _pairs(self, piece: Tensor, std: float, stream: Any) -> None:
+        """Overwrite an even number of numbers by noise, at most twice `PAIRS`."""
+        count, half = len(piece), len(piece) // 2
+        for at in range(0, 4 * count, BLOCK):
+            stream.update_into(self._zeros[: 4 * count - at], self._room[at:])
+        piece.copy_(self._bits[:count])
+        # The bits are used up: where they were is room for what comes between.
+        turned, least = self._floats[:half], self._floats[half:count].fill_(2.0**-64)
+        radius, angle = piece[:half], piece[half:]
+        # (bits / 2^31)^2 is the square of a uniform number; the least of them stands for what is nearer to 0.
+        torch.addcmul(least, radius, radius, value=2.0**-62, out=radius)
+        radius.log_().mul_(-std * std).sqrt_()
+        torch.cos(angle.mul_(math.pi / 2**31), out=turned)
+        angle.sin_().mul_(radius)
+        radius.mul_(turned)
 
     def chances(self, count: int) -> Tensor:
         """Independent numbers, uniform from 0 up to, not including, 1: ``(count,)`` float64 on a grid of 2^-53."""
