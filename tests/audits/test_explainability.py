@@ -75,6 +75,24 @@ def test_z22_a_planted_shortcut_is_found_and_its_shuffled_twin_is_quiet() -> Non
     assert told[True]["permutation_drop"].interval.high < 0.05
 
 
+@pytest.mark.zoo
+@pytest.mark.parametrize("seed", range(20))
+def test_z22_twenty_shortcuts_are_called_so_and_twenty_twins_are_not(seed) -> None:
+    """By attribution and permutation together, in the words of a note."""
+    said = {
+        shuffled: [
+            n
+            for n in Explainability()(*_shortcut(seed, shuffled=shuffled), cohorts.rng()).notes
+            if "Shortcut" in n
+        ]
+        for shuffled in (False, True)
+    }
+
+    assert len(said[False]) == 1
+    assert "f0 alone" in said[False][0]
+    assert said[True] == []
+
+
 def test_of_a_true_explanation_everything_that_rests_on_it_is_measured() -> None:
     """Names as in the contract; shares add up to 1; a column that the model does not read carries exactly 0."""
     found = _by_metric(Explainability(top=2, shown=20)(*_shortcut(1, shuffled=False), cohorts.rng()))

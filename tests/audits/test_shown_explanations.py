@@ -145,6 +145,24 @@ def test_pictures_are_shown_only_where_that_was_asked_for(cnn) -> None:
     assert len(shown[True].png) < 8_000
 
 
+@pytest.mark.zoo
+@pytest.mark.parametrize("seed", range(5))
+def test_a_corner_mark_that_gives_the_label_away_is_a_shortcut_and_its_shuffled_twin_is_none(seed) -> None:
+    """Z22 in pictures: a bright corner in every picture of one label; its patch is permuted like a column."""
+    found = {}
+    for planted in (True, False):
+        r = np.random.default_rng([seed, 22])
+        x, y = trained._bars(r, 1200)
+        x = r.normal(scale=0.3, size=x.shape).astype(np.float32) if planted else x
+        x[:, 0, :2, :2] = 2.0 * (y if planted else r.permutation(y))[:, None, None]
+        net = trained.fitted(trained._net("cnn", seed), x, y, epochs=8, seed=seed)
+        held = Rows("image", x[:150], y[:150].astype(float))
+        found[planted] = _found(_subject(net), held, steps=63).notes
+
+    assert any("Shortcut: row 1, column 1 alone" in note for note in found[True])
+    assert not any("Shortcut" in note for note in found[False])
+
+
 # --- texts and series -------------------------------------------------------------------------------------
 
 
