@@ -1,16 +1,24 @@
-"""Faults of private training, as benchmarks/privacy_zoo.py plants them, for the tests."""
+"""Faults of private training, and models that learned by heart, as the benchmarks make them, for the tests."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Any
 
-_SPEC = importlib.util.spec_from_file_location(
-    "privacy_zoo", Path(__file__).parents[1] / "benchmarks" / "privacy_zoo.py"
-)
-assert _SPEC is not None
-assert _SPEC.loader is not None
-zoo = importlib.util.module_from_spec(_SPEC)
-sys.modules["privacy_zoo"] = zoo
-_SPEC.loader.exec_module(zoo)
+
+def _benchmark(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(
+        name, Path(__file__).parents[1] / "benchmarks" / f"{name}.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+zoo = _benchmark("privacy_zoo")
+by_heart = _benchmark("membership")

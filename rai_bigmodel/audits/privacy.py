@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from rai_bigmodel.accounting import Ledger
+    from rai_bigmodel.evidence import Exhibit
     from rai_bigmodel.subject import Splits, Subject
 
 
@@ -117,7 +118,7 @@ class Privacy(Record, omit_defaults=True):
         if self.extract:
             found.append(extracted(subject, data, self.extract, rng, prompt=self.prompt))
         cost, pictures = costs(subject, data, self.attributes)
-        exhibits = (*((written(ledger),) if ledger else ()), *pictures)
+        exhibits: tuple[Exhibit, ...] = (*((written(ledger),) if ledger else ()), *pictures)
         notes = tuple(subject.card.get("notes", ())) if ledger else ()
         if self.extract and not self.membership:
             notes += (EXTRACTED, UNCOUNTED) if ledger else (EXTRACTED,)
@@ -132,7 +133,7 @@ class Privacy(Record, omit_defaults=True):
                 coin=_promised(ledger, claim) if self.coin else None,
             )
             cost, notes = [*cost, *told.measurements], (*notes, *told.notes)
-            attacked = [*attacked, *told.measurements]
+            attacked, exhibits = [*attacked, *told.measurements], (*exhibits, *told.exhibits)
         # In words as well: what is not refuted must not be read as shown.
         notes += tuple(
             f"ε by {m.labels.get('attack', 'canaries')}, {m.labels['method']}: {m.why}."

@@ -137,7 +137,7 @@ def bounds(
             value=largest,
             n=count,
             labels=labels,
-            why="by guessing every canary right; a claim above it cannot be tested with so few",
+            why="by guessing every one right; a claim above it cannot be tested with so few",
         ),
     ]
 

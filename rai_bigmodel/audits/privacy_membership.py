@@ -21,7 +21,7 @@ from rai_bigmodel.audits.privacy_canaries import bounds
 from rai_bigmodel.audits.privacy_references import lira, rmia
 from rai_bigmodel.audits.privacy_rows import columns_of, no_overlap
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Findings, Measurement
+from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement
 from rai_bigmodel.stats import attacks, membership, telling
 from rai_bigmodel.subject import has_scores, in_memory
 from rai_bigmodel.tables import Table
@@ -103,7 +103,31 @@ def of_membership(
                     attack=attack,
                 )
             found += [m for a in attributes for m in _by_group(rows, a, attack, scores)]
-    return Findings(measurements=tuple(found), notes=notes)
+    return Findings(measurements=tuple(found), exhibits=(_picture(found),), notes=notes)
+
+
+def _picture(found: list[Measurement]) -> Dots:
+    """The areas over all rows, that of the blind baseline among them."""
+    shown = {
+        m.labels.get("attack", "blind (inputs alone)"): m
+        for m in found
+        if "auc" in m.metric and m.value is not None and "group" not in m.labels
+    }
+    return Dots(
+        title="How well training rows are told from held-out ones",
+        dots=tuple(
+            Dot(
+                label=label,
+                value=m.value,
+                low=m.interval.low if m.interval else None,
+                high=m.interval.high if m.interval else None,
+                n=m.n,
+            )
+            for label, m in shown.items()
+        ),
+        axis="AUC of each attack",
+        caption="At 0.5 an attack guesses. The blind one never saw the model; where it tells, others prove nothing.",
+    )
 
 
 def _quantile(sure: Scores, terms: Array, inside: Array, rng: np.random.Generator) -> Scores | str:

@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rai_bigmodel import accounting
 from rai_bigmodel.audits.privacy_answers import sure_of, usual_error
+from rai_bigmodel.audits.privacy_ledger import ledger_of
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats import attacks
 from rai_bigmodel.subject import Refit
 from rai_bigmodel.tables import Table
+from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,8 +35,8 @@ MOST = 4
 SHADOWS = 16
 FOLDS = 2
 PRIVATE = (
-    "LiRA trains on the training rows, and the model is private: its ε would not count these trainings "
-    "(RMIA's reference models never see a training row: references: 4)"
+    "LiRA trains on the training rows, and the model is private: its ε would not count these trainings"
+    "{}; RMIA's reference models never see a training row (references: 4)"
 )
 
 
@@ -101,8 +104,14 @@ def rmia(
 
 def lira(subject: Subject, data: Splits, rng: np.random.Generator) -> tuple[Array, Array] | str:
     """LiRA's scores of members and others from 16 models, each ``(rows,)``; or why there are none."""
-    if subject.card.get("ledger"):
-        return PRIVATE
+    if (ledger := ledger_of(subject.card)) is not None:
+        spent = ""
+        if ledger.noise_multiplier:
+            # Each row is in half of the models, beside the one that is there.
+            composed = accounting.composed_epsilon_of(ledger, 1 + SHADOWS // 2)
+            once = accounting.epsilon_of(ledger)
+            spent = f" (trained alike, they would turn {number(once)} into {number(composed)})"
+        return PRIVATE.format(spent)
     if subject.refit is None:
         return "the subject cannot be trained again, and LiRA needs its recipe"
     members, others = _tables(data)
@@ -113,8 +122,8 @@ def lira(subject: Subject, data: Splits, rng: np.random.Generator) -> tuple[Arra
         inside[2 * pair] = _dealt(both.rows, rng) == 0
         inside[2 * pair + 1] = ~inside[2 * pair]
     said = []
-    for number, chosen in enumerate(inside, start=1):
-        rows = both.take(chosen, name=f"shadow {number}")
+    for place, chosen in enumerate(inside, start=1):
+        rows = both.take(chosen, name=f"shadow {place}")
         shadow = subject.refit(rows, rng, Refit(seed=int(rng.integers(0, 2**31))))
         said.append(sure_of(shadow, both, usual=usual).confidence)
     target = sure_of(subject, both, usual=usual).confidence

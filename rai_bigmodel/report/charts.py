@@ -115,9 +115,11 @@ def dots(exhibit: Dots) -> str:
     bottom = top + step * len(shown) + 2
     axis = _axis_title(exhibit)
     shapes = _axis(scale, top, bottom, axis)
+    shapes.append(
+        _grid([f"M{_n(scale.start)} {top + step * i + 28}H{_n(scale.stop)}" for i in range(len(shown))])
+    )
     for i, dot in enumerate(shown):
         y = top + step * i + 28
-        shapes.append(_line(scale.start, scale.stop, y, y, "grid"))
         shapes += _row(dot, y - 12)
         if dot.value is None:
             continue
@@ -166,10 +168,10 @@ def curve(exhibit: Curve) -> str:
         x_high = y_high = max(x_high, y_high)
     left, top, plot = 46, 26 if exhibit.y_axis else 12, 230
     across, down = Scale(x_low, x_high, left, WIDTH - 12), Scale(y_low, y_high, top + plot, top)
-    shapes = []
+    lines = [f"M{_n(across.start)} {_n(down.at(t))}H{_n(across.stop)}" for t in ticks(y_low, y_high)]
+    shapes = [_grid(lines)]
     for tick in ticks(y_low, y_high):
         y = down.at(tick)
-        shapes.append(_line(across.start, across.stop, y, y, "grid"))
         shapes.append(_label(left - 8, y + 4, tick_text(tick), "tick", "end"))
     shapes += [
         _label(across.at(tick), down.start + 18, tick_text(tick), "tick", "middle")
@@ -292,15 +294,20 @@ def _cell(
 
 
 def _axis(scale: Scale, top: float, bottom: float, title: str) -> list[str]:
-    shapes = []
+    lines = [f"M{_n(scale.at(tick))} {_n(top)}V{_n(bottom)}" for tick in ticks(scale.low, scale.high)]
+    shapes = [_grid(lines)]
     for tick in ticks(scale.low, scale.high):
         x = scale.at(tick)
-        shapes.append(_line(x, x, top, bottom, "grid"))
         anchor = "start" if x < 20 else "end" if x > WIDTH - 20 else "middle"
         shapes.append(_label(x, bottom + 15, tick_text(tick), "tick", anchor))
     if title:
         shapes.append(_label(scale.stop, bottom + 31, title, "tick", "end", width=WIDTH - 16))
     return shapes
+
+
+def _grid(lines: Sequence[str]) -> str:
+    """All lines behind a picture as one shape."""
+    return f'<path class="grid" d="{"".join(lines)}"/>'
 
 
 def _axis_title(exhibit: Dots | Bars) -> str:
@@ -319,7 +326,7 @@ def _row(dot: Dot, y: float) -> list[str]:
     room = WIDTH - 2 * _EDGE - 7.4 * (_wide(value) + (len(count) + 3 if count else 0)) - 14
     return [
         _label(_EDGE, y, named(dot.label), "lab", "start", width=room),
-        f'<text x="{_n(WIDTH - _EDGE)}" y="{_n(y)}" class="lab value" text-anchor="end">{_escaped(value)}{n}</text>',
+        f'<text x="{_n(WIDTH - _EDGE)}" y="{_n(y)}" class="lab value e">{_escaped(value)}{n}</text>',
     ]
 
 
@@ -370,7 +377,8 @@ def _label(x: float, y: float, text: str, kind: str, anchor: str, *, width: floa
     size = 7.4 if kind == "lab" else 6.6
     whole = visible(text)
     cut = _cut(whole, int(width / size))
-    side = "" if anchor == "start" else f' text-anchor="{anchor}"'
+    kind += "" if anchor == "start" else f" {anchor[0]}"
+    side = ""
     tip = f"<title>{_escaped(whole)}</title>" if cut != whole else ""
     side += ' lang="en"' if isinstance(text, Said) else ""
     return f'<text x="{_n(x)}" y="{_n(y)}" class="{kind}"{side}>{tip}{_escaped(cut)}</text>'

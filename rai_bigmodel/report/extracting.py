@@ -179,8 +179,8 @@ Part = tuple[str, bool]
 
 def _ways(node: ast.AST) -> list[list[Part]]:
     match node:
-        case ast.Constant(value=str() as value):
-            return [[(value, False)]]
+        case ast.Constant(value=str() as value):  # what .format writes more exactly is the same message
+            return [[(re.sub(r"\{(\w+)[:!][^}]*\}", r"{\1}", value), False)]]
         case ast.JoinedStr():
             every = [
                 _ways(v.value) if isinstance(v, ast.FormattedValue) else _literal(v) for v in node.values

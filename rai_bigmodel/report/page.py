@@ -11,6 +11,7 @@ from rai_bigmodel import files
 from rai_bigmodel.evidence import Dots, Heatmap, Table
 from rai_bigmodel.report import measured
 from rai_bigmodel.report.exhibits import ShownExhibit, shown_exhibit
+from rai_bigmodel.report.findings import Finding, findings
 from rai_bigmodel.report.governance import Governance, governance
 from rai_bigmodel.report.language import (
     _,
@@ -28,6 +29,7 @@ from rai_bigmodel.report.language import (
 from rai_bigmodel.report.patterns import filled
 from rai_bigmodel.report.phrases import N_, OUTCOMES, name_of, named, prose, sentence, within
 from rai_bigmodel.report.rules import ShownRule, sentences, shown_rules
+from rai_bigmodel.report.standing import Standing, standing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -122,6 +124,8 @@ class Page(NamedTuple):
     rules: tuple[ShownRule, ...]
     warnings: tuple[ShownRule, ...]
     confidence: str
+    findings: tuple[Finding, ...]
+    standing: Standing
     sections: tuple[Section, ...]
     governance: Governance
     missing: tuple[Missing, ...]
@@ -146,6 +150,8 @@ def page(dossier: Dossier, verdict: Verdict | None, *, statements: Statements | 
         rules=tuple(r for r in rules if not r.warning),
         warnings=tuple(r for r in rules if r.warning),
         confidence=percent(verdict.policy.confidence) if verdict else "",
+        findings=tuple(findings(verdict, dossier)),
+        standing=standing(verdict, dossier),
         sections=tuple(_sections(dossier, rules)),
         governance=governance(dossier, verdict, statements, rules=rules),
         missing=tuple(_missing(dossier)),

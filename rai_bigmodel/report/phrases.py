@@ -175,7 +175,7 @@ _KNOWN: dict[str, Phrase] = {
     ),
     "privacy.blind_baseline_auc": _share("Blind baseline AUC"),
     "privacy.exposure": _amount("Exposure", "The exposure of {canary} is {limit} bits"),
-    "privacy.extractable_rate": _share("Extractable", "Share of the secrets that can be extracted: {limit}"),
+    "privacy.extractable_rate": _share("Known by heart", "Training texts given back word for word: {limit}"),
     "privacy.accuracy_cost": Phrase(
         "Accuracy lost to privacy", "Privacy costs {limit} of accuracy in {group}", None, None
     ),
@@ -195,7 +195,9 @@ _KNOWN: dict[str, Phrase] = {
     ),
     "deployment.accuracy_drop": Phrase("Accuracy lost", "The {variant} file loses {limit} of accuracy"),
     "deployment.error_change": Phrase("Error changed", "The {variant} file's error grows by {limit}"),
-    "deployment.recommended": _amount("Recommended to ship", "The {variant} file is recommended"),
+    "deployment.recommended": _amount(
+        "Recommended to ship", "The {variant} file is recommended to ship ({limit})"
+    ),
     "deployment.calibration_change": Phrase(
         "Calibration changed", "The {variant} file changes calibration by {limit}"
     ),

@@ -192,7 +192,7 @@ def sentences(verdict: Verdict, dossier: Dossier) -> list[str]:
     counting = [r for r in verdict.rulings if r.rule.severity == "fail"]
     fails, open_, waived, passes = ([r for r in counting if r.outcome == o] for o in OUTCOMES)
     told = fails[:2]
-    out = [_failing(r, verdict.policy, dossier) for r in told]
+    out = [failing(r, verdict.policy, dossier) for r in told]
     told += open_[: 1 if fails else 2]
     out += [
         say("Undecided: {title}. {words}", title=rule_title(r.rule), words=spoken(prose(r.words)))
@@ -235,7 +235,8 @@ def _others(left: Sequence[int]) -> list[str]:
     return [n_("The other rule passes.", "The other {count} rules pass.", passes)]
 
 
-def _failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
+def failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
+    """By how much a rule is broken, and how far even the cautious end of the interval lies from its limit."""
     m, limit = ruling.measurement, limit_of(ruling)
     if m is None or m.value is None:
         return say("{title}: {words}", title=rule_title(ruling.rule), words=spoken(prose(ruling.words)))

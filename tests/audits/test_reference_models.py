@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
+import msgspec
 import numpy as np
 import pytest
 from cohorts import rng, subject
 
-from rai_bigmodel import datasets
+from rai_bigmodel.accounting import Ledger
+from rai_bigmodel.accounting import Privacy as Promise
 from rai_bigmodel.audits import privacy_references
 from rai_bigmodel.audits.privacy import Privacy
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.nets import MLP
 from rai_bigmodel.subject import Splits, Subject
-from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.subjects.of_sklearn import of_sklearn
 from rai_bigmodel.tables import Table
-from rai_bigmodel.training import checkpoint, fit
 
 
 def people(rows: int, seed: int, name: str) -> Table:
@@ -87,6 +87,7 @@ def test_reference_models_tell_members_from_others(asked) -> None:
     found = areas(asked)
 
     assert list(found) == ["loss", "quantile", "rmia", "lira"]
+    assert [d.label for d in asked.exhibits[-1].dots] == ["blind (inputs alone)", *found]
     assert found["rmia"].interval.low > 0.6
     assert found["lira"].interval.low > 0.6
     for group in "fm":
@@ -141,37 +142,22 @@ def test_a_private_models_references_come_from_its_plain_twin_and_lira_is_refuse
     """Nothing learns from a row that ε covers, and the evidence says why LiRA was not tried."""
     data, taught = parts(), []
     plain = memorising(data.train, taught=taught)
-    private = dataclasses.replace(plain, refit=None, card={"ledger": {"epsilon": 1}}).related(plain=plain)
+    promise = Promise(noise_multiplier=2.0, delta=1e-5, sample_rate=0.1, expected_batch_size=20)
+    ledger = Ledger.of(promise, noise_multiplier=2.0, steps=20)
+    private = dataclasses.replace(plain, refit=None, card={"ledger": msgspec.to_builtins(ledger)})
+    private = private.related(plain=plain)
     found = privacy_references.lira(private, data, rng())
     scores = privacy_references.rmia(private, data, 1, rng())
 
     assert "its ε would not count" in found
+    once, together = map(float, re.search(r"turn (\S+) into (\S+)\)", found).groups())
+    assert once == pytest.approx(ledger.epsilon_claimed, rel=1e-3)
+    assert together > 2 * once
     assert len(taught) == 2
     assert not set().union(*map(rows_of, taught)) & rows_of(data.train)
     assert scores[0].shape == (200,)
     alone = dataclasses.replace(private, relatives={})
     assert "cannot be trained again" in privacy_references.rmia(alone, data, 1, rng())
-
-
-def test_a_run_from_disk_is_rebuilt_from_its_card(tmp_path) -> None:
-    """Digits, a fifth of the labels drawn anew, learned by heart: RMIA with one reference stands far above the loss."""
-    data = datasets.digits(shape="columns")
-    whole = privacy_references.joined([data.train, data.calibrate, data.held_out], name="digits")
-    r = np.random.default_rng(0)
-    y, wrong = whole.columns["digit"].copy(), r.random(whole.rows) < 0.2
-    y[wrong] = r.integers(0, 10, wrong.sum())
-    whole = dataclasses.replace(whole, columns={**whole.columns, "digit": y})
-    order = r.permutation(whole.rows)
-    data = Splits(
-        train=whole.take(order[:500], name="members"),
-        held_out=whole.take(order[500:1000], name="others"),
-        calibrate=whole.take(order[1000:], name="population"),
-    )
-    checkpoint.save_run(fit.train(MLP(hidden=(128,)), data, epochs=40, lr=3e-3), tmp_path / "run")
-    found = areas(Privacy(membership=True, references=1)(of_run(tmp_path / "run"), data, rng()))
-
-    assert 0.6 < found["loss"].value < 0.8
-    assert found["rmia"].value > found["loss"].value + 0.04
 
 
 def test_an_estimator_of_scikit_learn_is_fitted_again() -> None:

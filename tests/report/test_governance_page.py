@@ -122,10 +122,10 @@ def test_a_control_outside_the_catalogue_is_said_and_escaped() -> None:
 def test_old_entries_are_called_old_from_the_day_of_the_verdict() -> None:
     """The day is that of the judgement, so the same evidence gives the same page next year."""
     dossier, verdict = governed("gdpr/25")
-    later = msgspec.structs.replace(verdict, judged_on="2027-11-22")
+    later = msgspec.structs.replace(verdict, judged_on="2027-12-22")
 
     assert "more than a year" not in page(dossier, verdict)
-    assert "3 of 3 entries were last looked at more than a year before 22 November 2027." in page(
+    assert "3 of 3 entries were last looked at more than a year before 22 December 2027." in page(
         dossier, later
     )
     assert page(dossier, verdict) == page(dossier, verdict)

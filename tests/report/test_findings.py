@@ -1,0 +1,143 @@
+"""Findings and standing questions: are they ranked, and honest about what is not known?"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import report_dossier as made
+
+from rai_bigmodel.evidence import Curve, Line, Measurement
+from rai_bigmodel.policy import Policy, Rule, judge
+from rai_bigmodel.report import findings as room
+from rai_bigmodel.report.findings import findings
+from rai_bigmodel.report.standing import standing
+
+
+def judged(*rules: Rule, dossier=None):
+    dossier = dossier or made.dossier()
+    return judge(Policy(name="p", rules=rules), dossier, today=made.TODAY), dossier
+
+
+GAP = Rule(
+    metric="fairness.demographic_parity_difference", where={"attribute": "race"}, at_most=0.05, because="x"
+)
+AUC = Rule(metric="performance.roc_auc", at_least=0.99, because="x")
+UNSEEN = Rule(metric="robustness.masking_alarms", at_most=0, because="x")
+WARNED = msgspec.structs.replace(AUC, severity="warn")
+
+
+def test_what_fails_comes_before_what_is_open_and_warnings_come_last() -> None:
+    """The order of the page is that of gravity, whatever the order of the policy."""
+    verdict, dossier = judged(WARNED, UNSEEN, GAP)
+    found = [f for f in findings(verdict, dossier) if f.anchor.startswith("rule-")]
+
+    assert [f.anchor for f in found] == ["rule-3", "rule-2", "rule-1"]
+    assert [f.outcome for f in found] == ["fail", "inconclusive", "fail"]
+
+
+def test_a_finding_names_its_numbers_and_how_sure_it_is() -> None:
+    """What fails says by how much, and that chance was reckoned with."""
+    verdict, dossier = judged(GAP)
+    found = findings(verdict, dossier)[0]
+
+    assert "points apart" in found.means
+    assert "at most 5 %" in found.sure
+    assert "rai mitigate" in found.try_first
+
+
+def test_what_was_not_measured_is_not_explained_away() -> None:
+    """No meaning, no certainty and no advice without a number."""
+    verdict, dossier = judged(UNSEEN)
+    found = findings(verdict, dossier)[0]
+
+    assert found.sure == "Not at all: nothing was measured."
+    assert not found.try_first
+    assert "was not run" in found.means
+
+
+def test_nothing_that_could_be_tried_treats_groups_differently() -> None:
+    """Attribute-blind first: no threshold, weight or quota of a group's own is ever suggested."""
+    kinds = [v for v in vars(room).values() if isinstance(v, room._Kind)]
+
+    assert len(kinds) >= 9
+    for kind in kinds:
+        assert not re.search(r"threshold|quota|per group|each group|for (Black|women|men)", kind.try_first)
+    assert room._kind("fairness.demographic_parity_difference").try_first.startswith(
+        "First models that never"
+    )
+
+
+def test_advice_is_given_once() -> None:
+    """Ten gaps need one suggestion, not ten copies of it."""
+    sex = msgspec.structs.replace(GAP, where={"attribute": "race*sex"})
+    verdict, dossier = judged(GAP, sex)
+    told = [f.try_first for f in findings(verdict, dossier) if f.try_first]
+
+    assert len(told) == len(set(told))
+
+
+def test_a_broken_audit_is_a_finding() -> None:
+    """What broke is said among the findings, not only where nobody looks."""
+    verdict, dossier = judged(AUC)
+
+    assert any("broke" in f.title for f in findings(verdict, dossier))
+
+
+def test_a_challenger_stands_beside_and_differs_only_where_intervals_lie_apart() -> None:
+    """Two overlapping intervals show no difference; the direction is that of the measure."""
+    _, dossier = judged(AUC)
+    shown = standing(None, dossier)
+
+    assert [role for role, _ in shown.columns] == ["primary", "reference"]
+    assert {told for *_, told in shown.rows} == {"none shown"}
+    alone = standing(None, made.dossier([("performance.json", made.performance())], only=True))
+    assert not alone.rows
+    assert "reference or baseline" in alone.lacking
+
+
+def test_other_confidences_are_judged_anew() -> None:
+    """The same rules at 90 and 99 %, by the same judge."""
+    verdict, dossier = judged(AUC, GAP)
+    answer = next(a for a in standing(verdict, dossier).answers if a.asked == "At another confidence")
+
+    assert "At 90 % the policy is not met" in answer.said
+    assert "At 99 % the policy is" in answer.said
+
+
+def test_another_threshold_is_read_off_the_curve_and_claims_no_verdict() -> None:
+    """Five points lower and higher, beside the limit of the rule, without intervals."""
+    x = tuple(i / 100 for i in range(101))
+    curve = Curve(
+        title="Over the decision threshold, by race",
+        lines=(Line(label="widest gap in selection rates", x=x, y=tuple(v / 2 for v in x)),),
+        x_axis="decision threshold",
+        mark=0.5,
+    )
+    fair = made.fairness()
+    dossier = made.dossier([("fairness.json", msgspec.structs.replace(fair, exhibits=(curve,)))], only=True)
+    verdict, _ = judged(GAP, dossier=dossier)
+    answer = next(a for a in standing(verdict, dossier).answers if "threshold" in a.asked)
+
+    assert "0.250 now; at 0.45 it is 0.225, at 0.55 it is 0.275; the limit is 0.05" in answer.said
+    assert "without intervals" in answer.said
+
+
+def test_a_rule_that_hangs_on_the_seed_is_named() -> None:
+    """The lowest and the highest of the seeds lie on two sides of the limit."""
+
+    def spread(end: str, value: float) -> Measurement:
+        return Measurement(metric="performance.roc_auc", kind="exact", value=value, labels={"spread": end})
+
+    low_high = msgspec.structs.replace(
+        made.performance("recipe"),
+        measurements=(spread("lowest", 0.985), spread("highest", 0.995)),
+        exhibits=(),
+    )
+    dossier = made.dossier([("performance@recipe.json", low_high)])
+    verdict, _ = judged(AUC, dossier=dossier)
+    answer = next(a for a in standing(verdict, dossier).answers if a.asked == "With another seed")
+
+    assert answer.said.startswith("It hangs on the seed: It ranks cases usefully")
+    steady, _ = judged(msgspec.structs.replace(AUC, at_least=0.9), dossier=dossier)
+    assert "1 limit lies on the same side" in standing(steady, dossier).answers[-1].said
