@@ -16,12 +16,14 @@ import numpy as np
 from rai_bigmodel import dossier, files, plugins, stability, unfinished
 from rai_bigmodel import evidence as ev
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.small_cells import hidden_cells, suppressed
 from rai_bigmodel.subject import data_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rai_bigmodel.plugins import Audit
+    from rai_bigmodel.small_cells import Hidden
     from rai_bigmodel.subject import Splits, Subject
 
 NOT_INSTALLED = {
@@ -60,7 +62,8 @@ def collect(
     """Put a subject, and those of its relatives that `on` names, before audits.
 
     An audit that breaks leaves evidence with `failure`; one whose needs are not met leaves a null with why.
-    Each audit has its own random numbers, so what else is run changes nothing.
+    Each audit has its own random numbers, so what else is run changes nothing. Numbers about a handful of people are
+    left out here, and nowhere else (`small_cells`).
 
     Args:
         on: roles; audits that say ``primary_only`` run on the primary alone. A relative ``recipe`` with members is
@@ -100,6 +103,7 @@ def collect(
         plugs = {name: (one.distribution, one.version) for name, one in plugins.installed().items()}
         asked_of = files.digest(files.canonical_json([made_from, seed, plugs]))
         kept = unfinished.begin(folder, asked_of, resume=resume)
+    hidden = hidden_cells(splits.held_out, subject, [one.audit for one in asked])
     found: list[tuple[str, ev.Evidence]] = []
     for done, (one, role) in enumerate(work):
         if on_audit:
@@ -107,7 +111,7 @@ def collect(
         names = [dossier.file_name(one.name, role=role, label=one.label, clock=c) for c in (False, True)]
         pieces = kept.found(names[0], clock=names[1]) if kept else []
         if not pieces:
-            pieces = _run(one, role, by_role[role], splits, seed=seed)
+            pieces = _run(one, role, by_role[role], splits, seed=seed, hidden=hidden)
             if kept:
                 kept.keep(pieces)
         found += pieces
@@ -149,10 +153,10 @@ def _asks(audit: Audit, role: str, subject: Subject) -> bool:
 
 
 def _run(
-    one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int
+    one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int, hidden: Hidden
 ) -> list[tuple[str, ev.Evidence]]:
     if subject.members:
-        return _spread(one, role, subject, splits, seed=seed)
+        return _spread(one, role, subject, splits, seed=seed, hidden=hidden)
     failure = ""
     try:
         if why := _unmet(one.audit, subject, splits):
@@ -161,6 +165,7 @@ def _run(
         else:
             findings = one.audit(subject, splits, _generator(seed, one, role))
         _refuse_other_metrics(one.name, findings)
+        findings = suppressed(findings, hidden)
         # As a reader of the file will have them: a whole number becomes a float here, not on the way back.
         findings = msgspec.json.decode(msgspec.json.encode(findings), type=ev.Findings)
     except InputError:
@@ -194,10 +199,13 @@ def _run(
 
 
 def _spread(
-    one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int
+    one: Asked, role: str, subject: Subject, splits: Splits, *, seed: int, hidden: Hidden
 ) -> list[tuple[str, ev.Evidence]]:
     """One piece of evidence for all members: how far their numbers lie apart."""
-    each = {s: _run(one, role, member, splits, seed=seed)[0][1] for s, member in subject.members.items()}
+    each = {
+        s: _run(one, role, member, splits, seed=seed, hidden=hidden)[0][1]
+        for s, member in subject.members.items()
+    }
     first = next(iter(each.values()))
     failure = next((f"seed {s}: {e.failure}" for s, e in each.items() if e.failure), "")
     said = (

@@ -77,6 +77,43 @@ def reading(path: PathLike) -> Iterator[int]:
         os.close(handle)
 
 
+def read_beside(folder: str | os.PathLike[str], name: str) -> bytes:
+    """The bytes of a plain file inside a folder: no link leads to it, and it has no other name.
+
+    Every step is opened from the one before, so nothing can be put in between after it was looked at.
+
+    Args:
+        name: parts joined by ``/``.
+
+    Raises:
+        InputError: it is not there, or not such a file.
+    """
+    parts = [part for part in re.split(r"[/\\]", name) if part not in {"", "."}]
+    if not parts or ".." in parts or name.startswith(("/", "\\")):
+        msg = f"{visible(name)!r}: is not inside the folder"
+        raise InputError(msg)
+    no_link = getattr(os, "O_NOFOLLOW", 0)
+    opened: list[int] = []
+    try:
+        opened.append(os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)))
+        for i, part in enumerate(parts):
+            last = i == len(parts) - 1
+            how = getattr(os, "O_NONBLOCK", 0) if last else getattr(os, "O_DIRECTORY", 0)
+            opened.append(os.open(part, os.O_RDONLY | no_link | how, dir_fd=opened[-1]))
+        status = os.fstat(opened[-1])
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            msg = f"{visible(name)!r}: is no plain file with one name"
+            raise InputError(msg)
+        with os.fdopen(os.dup(opened[-1]), "rb") as there:
+            return there.read()
+    except OSError as error:
+        msg = f"{visible(name)!r}: cannot be read ({error.strerror or error})"
+        raise InputError(msg) from None
+    finally:
+        for handle in opened:
+            os.close(handle)
+
+
 @contextlib.contextmanager
 def unnamed(content: bytes) -> Iterator[int]:
     """A handle to read bytes by as if they were a file; no file of that content is ever seen by others."""

@@ -50,6 +50,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (4, "audits", "numpy msgspec captum torch sklearn"),
     (4, "mitigate", "numpy msgspec fairlearn"),
     (5, "stability", "msgspec"),
+    (5, "small_cells", "numpy msgspec"),
     (5, "collect", "numpy msgspec"),
     (5, "asking", ""),
     (5, "verify", "numpy msgspec"),

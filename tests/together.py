@@ -57,7 +57,7 @@ class Killed(BaseException):
     """The process is gone."""
 
 
-def torchrun(program: list[str], *, processes: int = 2, timeout: int = 120) -> Any:
+def torchrun(program: list[str], *, processes: int = 2, timeout: int = 400) -> Any:
     """Run a Python program in several processes; what they said, and torchrun's exit code."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     here = Path(__file__).parent

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rai_bigmodel.accounting import Privacy
+    from rai_bigmodel.deploy.export import Exported
     from rai_bigmodel.deploy.quantise import Variant
     from rai_bigmodel.files import PathLike
     from rai_bigmodel.mitigate.search import Mitigation
@@ -125,9 +126,10 @@ def train_seeds(
                 continue
         stopped = resume and (folder / checkpoints.FOLDER / checkpoints.STATE).is_file()
         run = fit.train_recipe(one, splits=splits, on_step=on_step, folder=folder, resume=stopped, kin=kin)
-        if distributed.told().first:
-            checkpoint.save_run(run, folder)
-            checkpoints.clear(folder)
+        with distributed.first_writes() as mine:
+            if mine:
+                checkpoint.save_run(run, folder)
+                checkpoints.clear(folder)
         runs[seed] = run
     if distributed.told().first:
         several.save(out, runs)
@@ -135,18 +137,27 @@ def train_seeds(
 
 
 def export(
-    run: Run | PathLike, path: PathLike, *, variant: Variant = "fp32", splits: Splits | None = None
+    run: Run | PathLike | Any,
+    path: PathLike,
+    *,
+    variant: Variant = "fp32",
+    splits: Splits | None = None,
+    **declared: Any,
 ) -> Subject:
-    """Write a run as an ONNX file that takes raw columns, and give it back as a subject.
+    """Write a run, or any module, as an ONNX file that takes raw columns, and give it back as a subject.
 
     It is written once its answers agree with the run's: at the edges of what it may meet (typical, missing, zero,
     extreme and absurd values, one row alone), and on the held-out rows where these are at hand. Its card says how
-    well, as ``parity``.
+    well, as ``parity``. Weights of more than 1.5 GB lie beside it in ``NAME.onnx.data``.
 
     Args:
+        run: a trained run, its folder, an estimator of scikit-learn with its ``features``, or an ``nn.Module`` with
+            what it reads and gives as `declared`.
         variant: in which precision: ``fp32``, ``fp16`` or ``int8``.
         splits: the rows that the run was made from; by default those that its recipe names, where it names any of ours.
             Eight bits for convolutions need the calibration rows.
+        declared: of a module: ``features`` or ``reads``, ``gives``, ``labels`` … as in
+            `subjects.of_module.of_module`.
 
     Raises:
         InputError: there is no such run, the file cannot be written, or calibration rows are needed and not there.
@@ -160,9 +171,85 @@ def export(
 
     if isinstance(run, str | os.PathLike):
         run = checkpoint.load_run(run)
-    exported = door.export(run, path, variant=variant, splits=_rows_of(run) if splits is None else splits)
+    if isinstance(run, checkpoint.Run):
+        if declared:
+            msg = f"{run.name}: a run says itself what it reads and gives; leave out {', '.join(sorted(declared))}"
+            raise InputError(msg)
+        exported = door.export(run, path, variant=variant, splits=_rows_of(run) if splits is None else splits)
+    elif not hasattr(run, "state_dict") and callable(getattr(run, "predict", None)):
+        return _estimator(run, path, variant, splits, declared)
+    else:
+        exported = _module(run, path, variant, splits, declared)
     subject = of_onnx(path, name=Path(path).name)
     return replace(subject, card={**subject.card, "parity": msgspec.to_builtins(exported.agreed)})
+
+
+def _estimator(
+    estimator: Any, path: PathLike, variant: Variant, splits: Splits | None, declared: dict[str, Any]
+) -> Subject:
+    """A fitted estimator, by skl2onnx; what it reads and decides is declared again when the file is audited."""
+    from rai_bigmodel.deploy import sklearn_to_onnx as theirs
+    from rai_bigmodel.subject import inputs_of
+    from rai_bigmodel.subjects.of_foreign_onnx import of_foreign_onnx
+    from rai_bigmodel.subjects.of_sklearn import of_sklearn
+
+    kind = type(estimator).__name__
+    if variant != "fp32" or not declared.get("features"):
+        msg = f"{kind}: an estimator is exported in single precision, once features=[…] names its columns in order"
+        raise InputError(msg)
+    before = of_sklearn(estimator, **declared)
+    features = list(before.card["features"])
+    content = theirs.sklearn_to_onnx(estimator, features=len(features), name=kind)
+    decision = before.decision
+    after = of_foreign_onnx(
+        content,
+        features=features,
+        output="" if decision.labels else "variable",
+        labels=decision.labels,
+        positive=decision.positive,
+        threshold=0.5 if decision.threshold is None else decision.threshold,
+        name=Path(path).name,
+    )
+    rows = theirs.rows_for(estimator, features) if splits is None else inputs_of(splits.held_out)
+    theirs.refuse_apart(before, after, rows)
+    files.write_bytes(path, content)
+    return after
+
+
+def _module(
+    module: Any, path: PathLike, variant: Variant, splits: Splits | None, declared: dict[str, Any]
+) -> Exported:
+    """Any module, as the subject that its declaration makes of it."""
+    from rai_bigmodel.deploy import export as door
+    from rai_bigmodel.deploy.module_to_onnx import answers, module_to_files
+    from rai_bigmodel.deploy.parity import Original
+    from rai_bigmodel.subject import task_of
+    from rai_bigmodel.subjects.of_module import of_module
+
+    if "gives" not in declared or not declared.keys() & {"features", "reads"}:
+        kind = type(module).__name__
+        msg = f"{kind}: a module does not say what it reads and gives; features=[…] and gives='logits' do"
+        raise InputError(msg)
+    subject = of_module(module, **declared)
+    reads, read = subject.card["reads"], subject.read
+    assert read is not None
+    full = module_to_files(
+        module,
+        name=subject.name,
+        reads=reads,
+        gives=declared["gives"],
+        decision=subject.decision,
+        digest=subject.digest,
+        location=f"{Path(path).name}.data",
+    )
+    original = Original(
+        name=subject.name,
+        answer=lambda rows: answers(module, read(rows), declared["gives"], subject.decision, batch=256),
+        reads=reads,
+        outcome=task_of(subject),
+        decision=subject.decision,
+    )
+    return door.written(original, full, path, variant=variant, splits=splits)
 
 
 def _rows_of(run: Run) -> Splits | None:

@@ -11,12 +11,10 @@ if TYPE_CHECKING:
 
     from rai_bigmodel.nets.reads import Reads
     from rai_bigmodel.subject import Array, Inputs
-    from rai_bigmodel.training.checkpoint import Run
 
 
-def edges(run: Run) -> dict[str, Array]:
+def edges(reads: Reads) -> dict[str, Array]:
     """Raw columns at the edges of what a model may meet: missing, zero, typical, far out and absurd values."""
-    reads = run.card.reads
     found: dict[str, Array] = {}
     if reads.numbers:
         found |= _numbers(reads)
@@ -28,9 +26,9 @@ def edges(run: Run) -> dict[str, Array]:
         found[s.column] = _grids((s.length, s.features), s.center, s.scale)
         found[s.column][:3, 1:] = np.nan  # one step, and padding behind it
     if (t := reads.tokens) is not None:
-        join = " ".join if t.level == "word" else "".join
+        join = "".join if t.level == "character" else " ".join
         some = [join(t.words[i : i + t.length // 2 + 1]) for i in range(0, min(60, len(t.words)), 6)]
-        longest = join([*t.words[:1], "\u2603"] * t.length)
+        longest = join([*(t.words[:1] or ("word",)), "\u2603"] * t.length)
         found[t.column] = np.array([None, "", "\u2603", *some, longest], dtype=object)
     rows = max(len(values) for values in found.values())
     return {name: values[np.arange(rows) % len(values)] for name, values in found.items()}

@@ -6,7 +6,7 @@ whole numbers of 8 bits 256 values between the smallest and the largest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -17,9 +17,12 @@ from rai_bigmodel.evidence import Record
 from rai_bigmodel.subject import inputs_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from rai_bigmodel.deploy.session import Session
-    from rai_bigmodel.subject import Array, Cohort, Inputs
-    from rai_bigmodel.training.aims import Aim
+    from rai_bigmodel.evidence import Decision
+    from rai_bigmodel.nets.reads import Reads
+    from rai_bigmodel.subject import Array, Cohort, Inputs, Outcome
     from rai_bigmodel.training.checkpoint import Run
 
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "int8": 0.1}
@@ -76,6 +79,38 @@ class Parity(Record):
         )
 
 
+class Original(NamedTuple):
+    """What a file is to agree with: a run, or a module that somebody declared.
+
+    Args:
+        answer: raw columns → what it says of them.
+        outcome: what its answers are.
+        scale: the size of a number that it predicts; of probabilities 1.
+    """
+
+    name: str
+    answer: Callable[[Inputs], Array]
+    reads: Reads
+    outcome: Outcome
+    decision: Decision
+    scale: float = 1.0
+
+
+def of_run(run: Run) -> Original:
+    """A run as what its file is to agree with."""
+    from rai_bigmodel.training.fit import score_columns
+
+    aim = run.card.aim
+    return Original(
+        name=run.name,
+        answer=lambda columns: score_columns(run.module, columns, where=run.name, aim=aim),
+        reads=run.card.reads,
+        outcome=aim.outcome,
+        decision=run.decision,
+        scale=1.0 if aim.target is None else aim.target.scale,
+    )
+
+
 def parity(run: Run, content: bytes, columns: Inputs) -> Parity:
     """How far the exported bytes are from the run on these raw columns.
 
@@ -84,55 +119,52 @@ def parity(run: Run, content: bytes, columns: Inputs) -> Parity:
         MissingExtra: onnxruntime is not installed.
     """
     from rai_bigmodel.deploy.session import open_session
-    from rai_bigmodel.training.fit import score_columns
 
-    session = open_session(content, where=f"{run.name} (ONNX)")
-    before = score_columns(run.module, columns, where=run.name, aim=run.card.aim)
-    return compare(before, session, columns, run=run)
+    return compare(of_run(run), open_session(content, where=f"{run.name} (ONNX)"), columns)
 
 
-def compare(before: Array, session: Session, columns: Inputs, *, run: Run) -> Parity:
-    """As `parity`, from the run's answers and an open file.
+def compare(original: Original, session: Session, columns: Inputs) -> Parity:
+    """As `parity`, from an open file.
 
     Raises:
         InputError: an answer is not a number.
     """
-    aim, after = run.card.aim, session.score(columns)
+    before, after = original.answer(columns), session.score(columns)
     if not (np.isfinite(before).all() and np.isfinite(after).all()):
-        msg = f"{run.name}: scores that are not finite cannot be compared"
+        msg = f"{original.name}: scores that are not finite cannot be compared"
         raise InputError(msg)
     # Rounding grows with the size of an answer; of a probability it is that of 1.
-    size = np.maximum(1.0 if aim.target is None else aim.target.scale, np.abs(before))
+    size = np.maximum(original.scale, np.abs(before))
     some = np.unique(np.linspace(0, len(before) - 1, min(ALONE, len(before))).astype(np.int64))
     one_by_one = [session.score(_rows(columns, slice(i, i + 1))) for i in some.tolist()]
     alone = np.abs(np.concatenate(one_by_one) - after[some]) / size[some] if one_by_one else np.zeros(0)
     return Parity(
         rows=len(before),
         max_abs_difference=float((np.abs(before - after) / size).max(initial=0.0)),
-        flipped=int((_decided(run, before) != _decided(run, after)).sum()),
+        flipped=int((_decided(original, before) != _decided(original, after)).sum()),
         alone=float(alone.max(initial=0.0)),
         variant=session.variant,
-        order=out_of_order(before, after, aim, run.decision.labels) or _named(run, session),
+        order=out_of_order(before, after, original.outcome, original.decision.labels)
+        or _named(original.decision, session.decision),
     )
 
 
-def _named(run: Run, session: Session) -> str:
-    if session.decision.labels == run.decision.labels and session.decision.positive == run.decision.positive:
+def _named(there: Decision, here: Decision) -> str:
+    if (here.labels, here.positive) == (there.labels, there.positive):
         return ""
-    return f"it names its labels {list(session.decision.labels)[:8]}, the run {list(run.decision.labels)[:8]}"
+    return f"it names its labels {list(here.labels)[:8]}, what it was made from {list(there.labels)[:8]}"
 
 
-def out_of_order(before: Array, after: Array, aim: Aim, labels: tuple[str, ...]) -> str:
+def out_of_order(before: Array, after: Array, outcome: Outcome, labels: tuple[str, ...]) -> str:
     """Whether a file gives the right probabilities under the wrong labels, in words; empty when it does not."""
-    if not len(before) or aim.outcome not in {"binary", "classes"}:
+    if not len(before) or outcome not in {"binary", "classes"}:
         return ""
-    if aim.outcome == "binary":
+    if outcome == "binary":
         apart, turned = np.abs(before - after).mean(), np.abs(before - (1 - after)).mean()
         return "its score is that of the other label" if apart > 0.05 and turned < apart / 4 else ""
-    # Which column of the file is most like each column of the run.
+    # Which column of the file is most like each column of the original.
     far = np.abs(before[:, :, None] - after[:, None, :]).mean(axis=0)
-    nearest = far.argmin(axis=1)
-    here = np.arange(len(nearest))
+    nearest, here = far.argmin(axis=1), np.arange(len(labels))
     straight, turned = far[here, here].mean(), far[here, nearest].mean()
     moved = nearest != here
     # Only an exchange: a network that is merely wrong has no order of labels in which it is right.
@@ -150,58 +182,64 @@ def out_of_order(before: Array, after: Array, aim: Aim, labels: tuple[str, ...])
 
 
 def check(
-    run: Run, content: bytes, *, held_out: Cohort | None, calibrate: Cohort | None, full: bytes
+    original: Original,
+    content: bytes,
+    *,
+    held_out: Cohort | None,
+    calibrate: Cohort | None,
+    full: bytes,
+    beside: Mapping[str, bytes] | None = None,
 ) -> Parity:
     """The parity on the held-out rows, or at the edges where there are none; raises where it does not hold.
 
     Args:
         full: the same model in single precision.
+        beside: the files that hold its weights, where these are not in `content`.
 
     Raises:
-        CheckFailed: it does not score or decide as the run does, or would overflow; one line says how.
-        InputError: the rows cannot be read by the run.
+        CheckFailed: it does not score or decide as the original does, or would overflow; one line says how.
+        InputError: the rows cannot be read.
     """
     from rai_bigmodel.deploy.session import open_session
-    from rai_bigmodel.training.fit import score_columns
 
-    session = open_session(content, where=f"{run.name} (ONNX)")
-
-    def asked(columns: Inputs) -> Parity:
-        return compare(
-            score_columns(run.module, columns, where=run.name, aim=run.card.aim), session, columns, run=run
-        )
-
-    far = edges(run)
+    session = open_session(content, where=f"{original.name} (ONNX)", beside=beside)
+    named, far = f"{original.name} ({session.variant})", _answered(original, edges(original.reads))
     if session.variant == "fp16":
-        _refuse_overflow(run, content, full, far if held_out is None else inputs_of(held_out))
-        _refuse_overflow(run, content, full, far)
-    if not np.isfinite(said := session.score(far)).all():
-        msg = f"{run.name} ({session.variant}): {int((~np.isfinite(said)).sum())} of its answers at the edges of what "
-        raise CheckFailed(msg + "may come are not finite numbers; it was not written")
+        for rows in (far, *([] if held_out is None else [inputs_of(held_out)])):
+            _refuse_overflow(named, content, full, rows)
+    if bad := int((~np.isfinite(session.score(far))).sum()):
+        msg = f"{named}: {bad} of its answers at the edges of what may come are not finite numbers; it was not written"
+        raise CheckFailed(msg)
     if session.variant == "int8" and _saturates(content) and calibrate is not None:
         far = within(far, inputs_of(calibrate))
-    at_edges = asked(far)
+    at_edges = compare(original, session, far)
     # Not `good`: a made-up row may lie on the threshold itself, where rounding decides. On real rows it must hold.
     if at_edges.order or not at_edges.close:
-        msg = f"{run.name} ({session.variant}): at the edges of what may come {at_edges.words}; it was not written"
+        msg = f"{named}: at the edges of what may come {at_edges.words}; it was not written"
         raise CheckFailed(msg)
     if held_out is None:
         return msgspec.structs.replace(at_edges, real=False)
-    agreed = asked(inputs_of(held_out))
+    agreed = compare(original, session, inputs_of(held_out))
     if not agreed.good:
-        msg = f"{run.name} ({session.variant}): on {held_out.name} {agreed.words}; it was not written"
+        msg = f"{named}: on {held_out.name} {agreed.words}; it was not written"
         raise CheckFailed(msg)
     return agreed
 
 
-def _refuse_overflow(run: Run, content: bytes, full: bytes, rows: Inputs) -> None:
+def _answered(original: Original, rows: Inputs) -> Inputs:
+    """The rows that the original has an answer to: a module of somebody else's may fill no missing value."""
+    finite = np.isfinite(original.answer(rows)).reshape(len(next(iter(rows.values()))), -1).all(axis=1)
+    return _rows(rows, finite)
+
+
+def _refuse_overflow(named: str, content: bytes, full: bytes, rows: Inputs) -> None:
     from rai_bigmodel.deploy.half import ENDS
     from rai_bigmodel.deploy.quantise import overflows
 
     if found := overflows(content, full, rows):
         name, most = found
         msg = (
-            f"{run.name} (fp16): overflows: {name!r} reaches {most:.3g}, half precision ends at {ENDS:,.0f}; "
+            f"{named}: overflows: {name!r} reaches {most:.3g}, half precision ends at {ENDS:,.0f}; "
             "it was not written"
         )
         raise CheckFailed(msg)
@@ -214,17 +252,17 @@ def _saturates(content: bytes) -> bool:
     return any(node.op_type == "QuantizeLinear" for node in onnx.load_from_string(content).graph.node)
 
 
-def _rows(columns: Inputs, rows: slice) -> Any:
+def _rows(columns: Inputs, rows: slice | Array) -> Any:
     if hasattr(columns, "keys"):
         return {name: values[rows] for name, values in columns.items()}
     return columns[rows]
 
 
-def _decided(run: Run, answers: Array) -> Array:
+def _decided(original: Original, answers: Array) -> Array:
     """The decision of each row; all alike where nothing is decided."""
-    if run.card.aim.outcome == "classes":
+    if original.outcome == "classes":
         return answers.argmax(axis=1)
-    if run.card.aim.outcome != "binary":
+    if original.outcome != "binary":
         return np.zeros(len(answers))
-    threshold = 0.5 if run.decision.threshold is None else run.decision.threshold
+    threshold = 0.5 if original.decision.threshold is None else original.decision.threshold
     return answers >= threshold

@@ -24,7 +24,6 @@ from rai_bigmodel import files
 from rai_bigmodel.deploy.half import ENDS, halved
 from rai_bigmodel.deploy.session import KEY, About, open_session, options_of
 from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.training.inputs import tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -159,9 +158,9 @@ def _largest(values: Array) -> float:
 def _fed(content: bytes, rows: Inputs) -> dict[str, Array]:
     """What the file is called with for these raw rows."""
     session = open_session(content, where=_name(content))
-    arrays = list(tensors(session.reads, rows, where=session.name).values())
-    every = max(1, -(-len(arrays[0]) // CALIBRATION_ROWS))
-    return {name: x[::every] for name, x in zip(session.input_names, arrays, strict=True)}
+    given = session.inputs(rows)
+    every = max(1, -(-len(next(iter(given.values()))) // CALIBRATION_ROWS))
+    return {name: x[::every] for name, x in given.items()}
 
 
 def _name(content: bytes) -> str:

@@ -14,9 +14,10 @@ import numpy as np
 from rai_bigmodel import files
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import Decision, Record
+from rai_bigmodel.nets import pretrained
 from rai_bigmodel.nets.reads import Input, Reads
 from rai_bigmodel.subject import Outcome
-from rai_bigmodel.training.inputs import column_of_numbers, kinds_read, named, tensors
+from rai_bigmodel.training.inputs import column_of_numbers, kinds_read, named, pieces, tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,10 +28,10 @@ KEY = "rai_bigmodel"
 """The key in the file's metadata that holds, as JSON, name, features, decision and training digest."""
 
 MAX_BYTES = 2_000_000_000
-BATCH = 4096
+BATCH = 2048
 """Rows of a table scored at once: between 1,024 and 4,096 a small net is quickest, because what flows through it stays
-in the processor's cache (``benchmarks/onnx.py``). A constant, not what the clock says at the time: sums in another
-order round otherwise, and the same run must give the same bytes."""
+in the processor's cache (``benchmarks/onnx_speed.py``). A constant, not what the clock says at the time: sums in
+another order round otherwise, and the same run must give the same bytes."""
 BATCH_OF_ARRAYS = 256
 """Pictures, texts or series scored at once."""
 
@@ -46,6 +47,7 @@ class About(Record, omit_defaults=True):
         reads: what else it reads than columns of numbers: labels, pictures, texts with their vocabulary, series.
         outcome: what its answers are.
         variant: in which precision it works: ``fp32``, ``fp16`` or ``int8``.
+        tokenizer: how a pretrained encoder cuts texts into pieces, as its ``tokenizer.json`` says.
     """
 
     name: str
@@ -55,6 +57,7 @@ class About(Record, omit_defaults=True):
     reads: Reads | None = None
     outcome: Outcome = "binary"
     variant: str = "fp32"
+    tokenizer: str = ""
 
     @property
     def read(self) -> Reads:
@@ -92,6 +95,19 @@ class Session:
     variant: str
     runtime: Any = field(repr=False)
     input_names: tuple[str, ...]
+    tokenizer: Any = field(default=None, repr=False)
+
+    def inputs(self, columns: Inputs) -> dict[str, Array]:
+        """Raw columns as the graph's inputs, by their names.
+
+        Raises:
+            InputError: a column is missing or holds something else.
+        """
+        if self.tokenizer is None:
+            arrays = tensors(self.reads, columns, where=self.name)
+        else:
+            arrays = {"tokens": pieces(self.reads, columns, self.tokenizer, where=self.name)}
+        return dict(zip(self.input_names, arrays.values(), strict=True))
 
     def score(self, columns: Inputs) -> Array:
         """What the model says of raw columns, or of the one array it reads; scores of the positive label ``(rows,)``.
@@ -104,11 +120,11 @@ class Session:
         width = {"classes": (len(self.decision.labels),), "language": (2,)}.get(self.outcome, ())
         if self.reads.features and not self.reads.categories and len(self.input_names) == 1:
             return self._of_table(columns, width)
-        arrays = list(tensors(self.reads, columns, where=self.name).values())
-        size = BATCH if self.reads.features and len(arrays) == 1 else BATCH_OF_ARRAYS
-        whole = np.empty((len(arrays[0]), *width))
+        given = self.inputs(columns)
+        size = BATCH if self.reads.features and len(given) == 1 else BATCH_OF_ARRAYS
+        whole = np.empty((len(next(iter(given.values()))), *width))
         for i in range(0, len(whole), size):
-            some = {name: x[i : i + size] for name, x in zip(self.input_names, arrays, strict=True)}
+            some = {name: x[i : i + size] for name, x in given.items()}
             whole[i : i + size] = self.runtime.run(None, some)[0].reshape(-1, *width)
         return whole
 
@@ -137,7 +153,7 @@ def options_of(threads: int = 1) -> Any:
     """How a session is to run: so many threads, quietly, its memory given back to the system when it is done.
 
     The arena that onnxruntime keeps by default grows to the largest batch ever seen and is never returned; scoring
-    without it is no slower on the nets of this package (``benchmarks/onnx.py``).
+    without it is no slower on the nets of this package (``benchmarks/onnx_speed.py``).
 
     Raises:
         MissingExtra: onnxruntime is not installed.
@@ -236,4 +252,5 @@ def open_session(
         variant=record.variant,
         runtime=runtime,
         input_names=tuple(i.name for i in inputs),
+        tokenizer=pretrained.tokenizer_read(record.tokenizer, where=where) if record.tokenizer else None,
     )

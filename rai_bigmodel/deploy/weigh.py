@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rai_bigmodel.training.inputs import tensors
-
 if TYPE_CHECKING:
     from rai_bigmodel.deploy.session import Session
     from rai_bigmodel.subject import Inputs
@@ -56,9 +54,8 @@ def weigh(content: bytes, session: Session, rows: Inputs) -> dict[str, float] | 
         ``load_ms`` and ``peak_bytes``: what comes on top of Python, NumPy and onnxruntime; ``None`` where the process
         could not be had.
     """
-    arrays = tensors(session.reads, rows, where=session.name).values()
     packed = io.BytesIO()
-    np.savez(packed, **dict(zip(session.input_names, arrays, strict=True)))  # type: ignore[arg-type]
+    np.savez(packed, **session.inputs(rows))  # type: ignore[arg-type]
     given = len(content).to_bytes(8, "little") + content + packed.getvalue()
     paths = json.dumps([p for p in sys.path if p])
     try:

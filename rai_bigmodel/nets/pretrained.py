@@ -122,17 +122,26 @@ def tokenizer_in(folder: Path) -> Any:
         InputError: it cannot be read.
         MissingExtra: the package tokenizers is not installed.
     """
+    path = folder / TOKENIZER
+    return tokenizer_read(files.read_bytes(path).decode("utf-8", "replace"), where=str(path))
+
+
+def tokenizer_read(text: str, *, where: str) -> Any:
+    """The tokenizer that a ``tokenizer.json`` describes, without padding and cutting of its own.
+
+    Raises:
+        InputError: it describes none.
+        MissingExtra: the package tokenizers is not installed.
+    """
     try:
         from tokenizers import Tokenizer
     except ImportError:
         package, extra = "tokenizers", "huggingface"
         raise MissingExtra(package, extra, "cutting texts as a Hugging Face model does") from None
-    path = folder / TOKENIZER
-    content = files.read_bytes(path)
     try:
-        tokenizer = Tokenizer.from_str(content.decode())
+        tokenizer = Tokenizer.from_str(text)
     except Exception as error:  # noqa: BLE001 - the library raises Exception itself
-        msg = f"{path}: is not a tokenizer ({files.visible(str(error))})"
+        msg = f"{where}: is not a tokenizer ({files.visible(str(error))})"
         raise InputError(msg) from None
     tokenizer.no_padding()
     tokenizer.no_truncation()

@@ -47,7 +47,7 @@ class Standing(NamedTuple):
 def standing(verdict: Verdict | None, dossier: Dossier) -> Standing:
     """Both sections, in words."""
     roles = [r for r in CHALLENGERS if any(e.subject.role == r for e in dossier.evidence)]
-    rows = tuple(_beside(dossier, roles)) if roles else ()
+    rows = (*(_beside(dossier, roles) if roles else ()), *_changes(dossier, len(roles)))
     lacking = ""
     if not rows:
         lacking = _(
@@ -88,6 +88,26 @@ def _beside(dossier: Dossier, roles: Sequence[str]) -> Iterable[tuple[str, tuple
             tuple(("", "") if x is None else _cell(x) for x in (m, *found)),
             apart(told),
         )
+
+
+def _changes(dossier: Dossier, others: int) -> Iterable[tuple[str, tuple[tuple[str, str], ...], str]]:
+    """What `rai audit --baseline` measured in pairs: the change itself, with its own interval."""
+    for evidence in dossier.evidence:
+        for m in evidence.measurements if evidence.subject.role == "primary" else ():
+            keys = set(m.labels) - {"high", "low", "scope"}
+            whole = evidence.audit == "performance" and keys == {"against"}
+            gap = m.metric in _GAPS and keys == {"against", "attribute"} and m.labels.get("scope") != "all"
+            if m.value is None or m.interval is None or not (whole or gap):
+                continue
+            name, attribute = name_of(m.metric, m.labels), m.labels.get("attribute")
+            name = say("{name}, by {attribute}", name=name, attribute=named(attribute)) if attribute else name
+            head = say("{name}: change against {other}", name=name, other=named(m.labels["against"]))
+            low, high = m.interval.low, m.interval.high
+            shown = low is not None and high is not None and (low > 0 or high < 0)
+            rose = low is not None and low > 0
+            good = rose == (m.metric.rpartition(".")[2] in _HIGH)
+            told = (_("better") if good else _("worse")) if shown else _("none shown")
+            yield head, (_cell(m), *((("", ""),) * others)), told
 
 
 def _cell(m: Measurement) -> tuple[str, str]:

@@ -50,12 +50,14 @@ class Scanned(Record):
         kind: ``torch torchscript pickle safetensors onnx zip keras npz npy tar unknown``, going by its bytes.
         safe: whether nothing was found; a file that could not be judged is not safe.
         findings: what was found.
+        beside: the other files that hold an ONNX model's weights, by the names that it gives them.
     """
 
     path: str
     kind: str
     safe: bool
     findings: tuple[Finding, ...] = ()
+    beside: tuple[str, ...] = ()
 
     @property
     def judged(self) -> bool:
@@ -89,24 +91,30 @@ def scan(path: str | os.PathLike[str]) -> Scanned:
         return _scanned(handle, str(path), Path(path).name, Path(path).parent)
 
 
-def scan_bytes(content: bytes, *, where: str) -> Scanned:
-    """The same for the bytes of a file; weights in other files count as unsafe, for there is no folder to look in.
+def scan_bytes(content: bytes, *, where: str, folder: Path | None = None) -> Scanned:
+    """The same for the bytes of a file.
 
     Args:
         where: names the source; its ending says what the bytes are meant to be.
+        folder: where weights in other files are looked up; without one they count as unsafe.
     """
     with files.unnamed(content) as handle:
-        return _scanned(handle, where, Path(where).name, None)
+        return _scanned(handle, where, Path(where).name, folder)
 
 
 def refuse_unsafe(
-    model: bytes | str | os.PathLike[str], *, where: str = "", kinds: tuple[str, ...] = ()
-) -> None:
+    model: bytes | str | os.PathLike[str],
+    *,
+    where: str = "",
+    kinds: tuple[str, ...] = (),
+    folder: Path | None = None,
+) -> Scanned:
     """Refuse a model file, or its bytes, that is not safe to load; what every loader asks first.
 
     Args:
         where: names bytes in errors.
         kinds: what the loader can load, as in `Scanned.kind`; empty for any.
+        folder: where bytes came from, and their weights in other files are looked up.
 
     Raises:
         InputError: it is unsafe, cannot be read, or is of another kind; one line with the first reason.
@@ -114,7 +122,8 @@ def refuse_unsafe(
     shown = where or ("model" if isinstance(model, bytes) else str(model))
     if isinstance(model, bytes):
         # Bytes have no ending that says what they are meant to be; the loader knows.
-        one = scan_bytes(model, where=shown if "." in shown or not kinds else f"{shown}.{kinds[0]}")
+        named = shown if "." in shown or not kinds else f"{shown}.{kinds[0]}"
+        one = scan_bytes(model, where=named, folder=folder)
     else:
         one = scan(model)
     if not one.safe:
@@ -124,6 +133,7 @@ def refuse_unsafe(
     if kinds and one.kind not in kinds:
         msg = f"{shown}: {' or '.join(kinds)} is needed, its bytes are {one.kind}"
         raise InputError(msg)
+    return one
 
 
 def _scanned(handle: int, path: str, name: str, folder: Path | None) -> Scanned:
@@ -135,7 +145,8 @@ def _scanned(handle: int, path: str, name: str, folder: Path | None) -> Scanned:
             findings += [found] if found not in findings else []
     if answer.kind == "unknown" and not findings:
         findings.append(Finding(code="unknown-kind", at="", why="is of no kind that can be judged"))
-    return Scanned(path=path, kind=answer.kind, safe=not findings, findings=tuple(findings))
+    beside = tuple(sorted({one.location for one in answer.elsewhere}))
+    return Scanned(path=path, kind=answer.kind, safe=not findings, findings=tuple(findings), beside=beside)
 
 
 def _asked(handle: int, name: str) -> _Answer:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_bigmodel import files
-from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.scan import refuse_unsafe
+from rai_bigmodel.deploy import beside
+from rai_bigmodel.deploy.session import digest_of, runtime_of
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import Subject
 from rai_bigmodel.subjects.of_callable import answered, decided
 from rai_bigmodel.tables import canonical
@@ -57,22 +58,9 @@ def of_foreign_onnx(
         InputError: it is unsafe or no ONNX model, or its inputs, outputs or labels cannot be understood.
         MissingExtra: onnxruntime is not installed.
     """
-    try:
-        import onnxruntime
-    except ImportError:
-        package, extra = "onnxruntime", "onnx"
-        raise MissingExtra(package, extra, "running an ONNX model") from None
-    content = model if isinstance(model, bytes) else files.read_bytes(model)
     name = name or ("ONNX model" if isinstance(model, bytes) else Path(model).name)
-    refuse_unsafe(content, where=name, kinds=("onnx",))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4
-    try:
-        runtime = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a dozen classes of its own, and RuntimeError
-        msg = f"{name}: not an ONNX model that can be run ({files.visible(str(error))[:300]})"
-        raise InputError(msg) from None
+    there = beside.read(model, where=name)
+    runtime = runtime_of(there.content, where=name, threads=threads, beside=there.beside)
     fed = _inputs(runtime.get_inputs(), tuple(features), inputs or {}, name)
     out = _output(runtime.get_outputs(), output, name)
     mapped = out.type.startswith("seq(map(")
@@ -112,10 +100,10 @@ def of_foreign_onnx(
     return Subject(
         name=name,
         kind="onnx",
-        digest=files.digest(content),
+        digest=digest_of(there.content, there.beside),
         decision=decision,
         predict=predict,
-        card={"features": [c for _, wanted, *_ in fed for c in wanted], "size_bytes": len(content)},
+        card={"features": [c for _, wanted, *_ in fed for c in wanted], "size_bytes": there.size},
     )
 
 

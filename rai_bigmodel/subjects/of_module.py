@@ -16,28 +16,36 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+    from rai_bigmodel.nets.reads import Reads
     from rai_bigmodel.subject import Array, Inputs
 
 BATCH = 4096
 """Rows asked about at once, so that memory stays bounded."""
+BATCH_OF_ARRAYS = 256
+"""Pictures, texts or series asked about at once."""
 
 
 def of_module(
     module: nn.Module,
     *,
-    features: Sequence[str],
+    features: Sequence[str] = (),
+    reads: Reads | None = None,
     gives: Literal["logits", "probabilities", "numbers"],
     labels: Sequence[str] = ("0", "1"),
     positive: str = "1",
     threshold: float = 0.5,
     name: str = "",
 ) -> Subject:
-    """A module that reads float32 rows ``(batch, features)`` as a subject of kind ``torch``, in evaluation mode.
+    """A module that reads float32 rows ``(batch, features)``, or what `reads` says, as a subject of kind ``torch``.
+
+    It is put into evaluation mode. It takes pixels, tokens, series and a table in this order, raw: what `reads` says
+    of centres and scales is not applied, because the module is asked as it is.
 
     The digest is that of its weights, its architecture as it prints itself, and its decision.
 
     Args:
         features: the columns, in the order that the module reads them.
+        reads: in their place, what else it reads (`nets.Reads`): pictures, texts with their vocabulary, series, labels.
         gives: what comes out, ``(batch,)``, ``(batch, 1)`` or ``(batch, labels)``: logits (a sigmoid or a softmax makes
             them probabilities), probabilities, or predicted numbers.
         labels: what it decides between, in the order of its outputs; none for numbers.
@@ -48,9 +56,9 @@ def of_module(
         InputError: the labels cannot be used; in ``predict``, a column is missing or no number, or the module fails.
         MissingExtra: safetensors is not installed.
     """
-    import torch
-
-    from rai_bigmodel.training.inputs import stack
+    from rai_bigmodel.deploy.module_to_onnx import answers
+    from rai_bigmodel.nets.reads import Input, Reads
+    from rai_bigmodel.training.inputs import columns_of, kinds_read, tensors
 
     name = name or type(module).__name__
     labels = () if gives == "numbers" else tuple(labels)
@@ -58,38 +66,36 @@ def of_module(
         msg = f"{name}: at least two labels are needed for {gives}, got {list(labels)}"
         raise InputError(msg)
     decision = decided(labels, positive=positive, threshold=threshold, name=name)
-    columns = tuple(features)
+    if bool(features) is (reads is not None):
+        msg = f"{name}: exactly one of features, reads says what the module reads"
+        raise InputError(msg)
+    if reads is None:
+        reads = Reads(features=tuple(features), numbers={f: Input() for f in features})
+    declared = tuple(features) or repr(reads)
     module = module.eval()
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    batch = BATCH if kinds_read(reads) == ("table",) else BATCH_OF_ARRAYS
 
-    def ask(x_NF: Array) -> Array:
-        module.eval()
-        with torch.no_grad():
-            parts = [
-                module(torch.from_numpy(x_NF[i : i + BATCH]).to(device)) for i in range(0, len(x_NF), BATCH)
-            ]
-            out = torch.cat(parts).double()
-            if out.ndim == 2 and out.shape[1] == 1:
-                out = out[:, 0]
-            if gives == "logits":
-                out = torch.sigmoid(out) if out.ndim == 1 else torch.softmax(out, dim=-1)
-            if len(labels) == 2 and out.ndim == 2 and out.shape[1] == 2:
-                out = out[:, labels.index(decision.positive)]
-        said: Array = out.cpu().numpy()
-        return said
+    def read(inputs: Inputs) -> tuple[Array, ...]:
+        return tuple(np.ascontiguousarray(x) for x in tensors(reads, inputs, where=name).values())
 
     def predict(inputs: Inputs) -> Array:
-        x_NF = np.ascontiguousarray(stack(inputs, columns, where=name))
-        return answered(lambda: ask(x_NF), name=name, inputs=inputs, labels=len(labels))
+        given = read(inputs)
+        return answered(
+            lambda: answers(module, given, gives, decision, batch=batch),
+            name=name,
+            inputs=inputs,
+            labels=len(labels),
+        )
 
     return Subject(
         name=name,
         kind="torch",
-        digest=_digest(module, (columns, gives, repr(decision))),
+        digest=_digest(module, (declared, gives, repr(decision))),
         decision=decision,
         predict=predict,
         module=module,
-        card={"features": list(columns)},
+        read=read,
+        card={"features": list(columns_of(reads)), "reads": reads},
     )
 
 

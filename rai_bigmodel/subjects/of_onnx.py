@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rai_bigmodel import files
+from rai_bigmodel.deploy import beside
 from rai_bigmodel.deploy.session import NotOurs, open_session
 from rai_bigmodel.deploy.weigh import weigh
-from rai_bigmodel.scan import refuse_unsafe
 from rai_bigmodel.subject import Subject
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ __all__ = ["NotOurs", "of_onnx"]
 
 def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: int = 1) -> Subject:
     """An ONNX file, or its bytes, as a subject of kind ``onnx`` whose digest is that of the bytes.
+
+    Weights may lie in files beside it (`deploy.beside`); the digest then speaks of all of them.
 
     Its ``card`` says which run it was exported from (``exported_from``) and which columns it reads
     (``features``).
@@ -31,21 +32,20 @@ def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: i
         InputError: there is no such file, it is unsafe (`scan`), or it is not a model that ``rai export`` wrote.
         MissingExtra: onnxruntime is not installed.
     """
-    content = model if isinstance(model, bytes) else files.read_bytes(model)
     where = "ONNX model" if isinstance(model, bytes) else Path(model).name
-    refuse_unsafe(content, where=where, kinds=("onnx",))
-    session = open_session(content, where=where, threads=threads)
+    there = beside.read(model, where=where)
+    session = open_session(there.content, where=where, threads=threads, beside=there.beside)
     return Subject(
         name=name or session.name,
         kind="onnx",
         digest=session.digest,
         decision=session.decision,
         predict=session.score,
-        weigh=lambda rows: weigh(content, session, rows),
+        weigh=None if there.beside else (lambda rows: weigh(there.content, session, rows)),
         card={
             "exported_from": session.trained,
             "features": list(session.features),
-            "size_bytes": len(content),
+            "size_bytes": there.size,
             "outcome": session.outcome,
             "variant": session.variant,
         },

@@ -98,12 +98,12 @@ class Clipper:
             except Unseen:
                 raise InputError(OTHER_PATH) from None
 
-        def factors(squares: Tensor) -> Tensor:
+        def factors(lengths: Tensor) -> Tensor:
             # A row without a gradient is of length 0, and its factor the largest.
-            return squares.sqrt().reciprocal_().mul_(clip * scale).clamp_(max=scale)
+            return lengths.reciprocal().mul_(clip * scale).clamp_(max=scale)
 
         with torch.no_grad():
-            return tape.add(self.weights, factors).sqrt_()
+            return tape.add(self.weights, factors)
 
     def _pass(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> Tape:
         if self.layers:

@@ -198,8 +198,8 @@ class _Reshaped:
         self.share, self.shape = share, shape
 
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
-        squares, share = self.share.settle(memo)
-        return squares, _Reshaped(share, self.shape)
+        lengths, share = self.share.settle(memo)
+        return lengths, _Reshaped(share, self.shape)
 
     def per_row(self) -> Tensor:
         found = self.share.per_row()

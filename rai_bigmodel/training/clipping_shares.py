@@ -1,6 +1,6 @@
 """What one use of a parameter leaves behind: every row's gradient, without writing it out where that is dear.
 
-A share knows three things: how long each row's gradient is (`squares`), the gradients themselves (`per_row`), and
+A share knows three things: how long each row's gradient is (`settle`), the gradients themselves (`per_row`), and
 the sum of them under given weights (`add_to`). Lengths follow ghost clipping (Li et al. 2022), and the choice
 between lengths by products of activations and by gradients written out is that of Bu et al. 2023: T² against p·d.
 Written out, a gradient needs no second product for the sum, so that memory decides: see `Outer.settle`.
@@ -29,7 +29,7 @@ class Share(Protocol):
     """The gradients of B rows with respect to one parameter, from one use of it."""
 
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
-        """The squared length of each row's gradient, ``(B,)``, and the same share as it is best kept."""
+        """The length of each row's gradient, ``(B,)``, and the same share as it is best kept."""
 
     def per_row(self) -> Tensor:
         """The gradients themselves, ``(B, *shape of the parameter)``."""
@@ -71,7 +71,7 @@ class Direct:
 
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
-        return memo.of(self.g, squared), self
+        return memo.of(self.g, length), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -99,7 +99,7 @@ class Summed:
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
         found = Direct(memo.of(self.g, summed))
-        return squared(found.g), found
+        return length(found.g), found
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -129,33 +129,32 @@ class Outer:
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
         if self.x.dim() == 2:
-            return squared(self.x) * memo.of(self.g, squared), self
+            return length(self.x) * memo.of(self.g, length), self
         B, T, D = self.x.shape
         P = self.g.shape[2]
         if T == 1:
-            return squared(self.x) * squared(self.g), self
+            return length(self.x) * length(self.g), self
         x, g = _floats(self.x), _floats(self.g)
         # All of what was given is too much for the cache: what a few rows are needed for is done at once.
         sums = g.new_empty((B, P)) if self.summed else None
         if P * D <= T * (P + D):
             # Written out, the gradients are smaller than what they are made of, and save a second product.
             left, right = self._sides()
-            found, squares = g.new_empty((B, left.shape[2], right.shape[2])), g.new_empty(B)
+            found, lengths = g.new_empty((B, left.shape[2], right.shape[2])), g.new_empty(B)
             for s in pieces(B, P * D):
                 torch.bmm(left[s].mT, right[s], out=found[s])
-                torch.linalg.vector_norm(found[s].flatten(1), dim=1, out=squares[s])
+                torch.linalg.vector_norm(found[s].flatten(1), dim=1, out=lengths[s])
                 if sums is not None:
                     torch.sum(g[s], 1, out=sums[s])
             share: Share = Direct(found)
-            squares.square_()
         else:
-            squares, share = self._products(memo, x, g, sums), self
+            lengths, share = self._products(memo, x, g, sums), self
         if sums is not None:
             memo.keep(self.g, summed, sums)
-        return squares, share
+        return lengths, share
 
     def _products(self, memo: Memo, x: Tensor, g: Tensor, sums: Tensor | None) -> Tensor:
-        """Squared lengths from products between places; sums over the places of `g`, too, where they are asked for."""
+        """Lengths from products between places; sums over the places of `g`, too, where they are asked for."""
         B, T, P = g.shape
         few = B * T * T <= CHUNK
         read = memo.of(x, products) if few else None
@@ -171,7 +170,7 @@ class Outer:
         if few and given is None:
             memo.keep(g, products, every)
         # Rounding may leave a length of nothing a little below it.
-        return squares.clamp_(min=0)
+        return squares.clamp_(min=0).sqrt_()
 
     def _sides(self) -> tuple[Tensor, Tensor]:
         """The factors of the gradient, in the order of the parameter's dimensions."""
@@ -219,13 +218,13 @@ class Lookup:
         """Lengths, and what is kept."""
         B, T = self.ids.shape
         if T == 1:
-            return squared(self.g), self
-        lengths, ids = [], self.ids.int()
+            return length(self.g), self
+        squares, ids = [], self.ids.int()
         given = memo.of(self.g, products) if B * T * T <= CHUNK else None
         for s in pieces(B, T * T):
             same = ids[s, :, None] == ids[s, None, :]
-            lengths.append(((products(self.g[s]) if given is None else given[s]) * same).sum((1, 2)))
-        return _joined(lengths, self.g).clamp_(min=0), self
+            squares.append(((products(self.g[s]) if given is None else given[s]) * same).sum((1, 2)))
+        return _joined(squares, self.g).clamp_(min=0).sqrt_(), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -270,15 +269,15 @@ class Patches:
         T = self.g.shape[2] * self.g.shape[3]
         if P * D * self.groups <= (self.x.numel() + self.g.numel()) // max(B, 1):
             direct = Direct(self.per_row())
-            return squared(direct.g), direct
-        lengths = []
+            return length(direct.g), direct
+        squares = []
         for s in pieces(B, self.groups * (D * T + min(T * T, P * D))):
             x, g = self._unfolded(s)
             if T * (P + D) < P * D:
-                lengths.append((products(x.mT) * products(g.mT)).sum((1, 2, 3)))
+                squares.append((products(x.mT) * products(g.mT)).sum((1, 2, 3)))
             else:
-                lengths.append(squared(g @ x.mT))
-        return _joined(lengths, self.x).clamp_(min=0), self
+                squares.append(length(g @ x.mT).square_())
+        return _joined(squares, self.x).clamp_(min=0).sqrt_(), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -378,8 +377,8 @@ class Tied:
             picked = _floats(g_out[s]).gather(2, ids[s][:, None, :].expand(-1, x.shape[1], -1))
             crossed.append((picked * (_floats(x[s]) @ _floats(g_in[s]).transpose(1, 2))).sum((1, 2)))
         # |a + b|² = |a|² + |b|² + 2 a·b, which rounding may leave a little below nothing.
-        squares = (own + read + 2 * _joined(crossed, x)).clamp_(min=0)
-        return squares, self if isinstance(outer, Outer) else Direct(self.per_row())
+        lengths = (own.square() + read.square() + 2 * _joined(crossed, x)).clamp_(min=0).sqrt_()
+        return lengths, self if isinstance(outer, Outer) else Direct(self.per_row())
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -391,10 +390,10 @@ class Tied:
         self.table.add_to(total, factors)
 
 
-def squared(g: Tensor) -> Tensor:
-    """The squared length of each row, ``(B,)``, in float32 at least."""
+def length(g: Tensor) -> Tensor:
+    """The length of each row, ``(B,)``, in float32 at least."""
     g = _floats(g)
-    return torch.linalg.vector_norm(g if g.dim() == 2 else g.flatten(1), dim=1).square_()
+    return torch.linalg.vector_norm(g if g.dim() == 2 else g.flatten(1), dim=1)
 
 
 def summed(g: Tensor) -> Tensor:
@@ -435,5 +434,5 @@ def pieces(rows: int, each: int) -> list[slice]:
     return [slice(i, i + step) for i in range(0, rows, step)]
 
 
-def _joined(lengths: list[Tensor], like: Tensor) -> Tensor:
-    return torch.cat(lengths) if lengths else _floats(like).new_zeros(0)
+def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
+    return torch.cat(parts) if parts else _floats(like).new_zeros(0)

@@ -245,10 +245,10 @@ class Tape(Uses):
         """Add the weighted sums of the rows' gradients to ``weight.grad``.
 
         Args:
-            factors: squared lengths of gradients over all parameters → what their rows count.
+            factors: lengths of gradients over all parameters → what their rows count.
 
         Returns:
-            The squared lengths, ``(rows,)``.
+            The lengths, ``(rows,)``.
         """
         for made, share in self.later:
             roots = self.made[id(made)][1]
@@ -267,13 +267,15 @@ class Tape(Uses):
         shares = {key: together(some) for key, some in self.shares.items()}
         self.shares.clear()
         memo = Memo()
-        squares: list[Tensor] = []
+        lengths: list[Tensor] = []
         kept: dict[int, Share] = {}
         for key in list(shares):
             # What is no longer needed once its lengths are known goes at once.
             length, kept[key] = shares.pop(key).settle(memo)
-            squares.append(length)
-        total = torch.stack(squares).sum(0) if squares else torch.zeros(self.rows)
+            lengths.append(length)
+        if not lengths:
+            return torch.zeros(self.rows)
+        total = torch.linalg.vector_norm(torch.stack(lengths), dim=0)
         sums = {id(w): w.grad for w in weights if w.grad is not None}
         every = factors(total)
         for key in list(kept):

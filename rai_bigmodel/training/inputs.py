@@ -5,11 +5,12 @@ What comes out has the order in which a module takes it: pixels, tokens, series,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.nets import pretrained
 from rai_bigmodel.tables import canonical
 from rai_bigmodel.training import words
 
@@ -48,16 +49,33 @@ def tensors(reads: Reads, inputs: Inputs, *, where: str) -> dict[str, Array]:
         wanted = (p.channels, p.height, p.width)
         out["pixels"] = _shaped(columns, p.column, wanted, "pictures", where=where)
     if (t := reads.tokens) is not None:
-        texts = _column(columns, t.column, where=where)
-        if texts.ndim != 1 or texts.dtype.kind not in "OUT":
-            msg = f"{where}: the column {t.column!r} must hold texts, got {_kind(texts)}"
-            raise InputError(msg)
-        out["tokens"] = words.encode(texts.tolist(), t)
+        out["tokens"] = words.encode(_texts(columns, t.column, where=where), t)
     if (s := reads.series) is not None:
         out["series"] = _series(columns, s.column, (s.length, s.features), where=where)
     if reads.features:
         out["table"] = stack(columns, reads.features, where=where, categories=reads.categories)
     return out
+
+
+def pieces(reads: Reads, inputs: Inputs, tokenizer: Any, *, where: str) -> Array:
+    """The ids of texts ``(rows, length)`` as a pretrained encoder's own tokenizer cuts them.
+
+    Raises:
+        InputError: the column of texts is missing or holds something else.
+    """
+    assert reads.tokens is not None
+    texts = _texts(named(reads, inputs, where=where), reads.tokens.column, where=where)
+    ours = pretrained.places_in(tokenizer)
+    return pretrained.pieces(texts, tokenizer, length=reads.tokens.length, ours=ours)
+
+
+def _texts(columns: Mapping[str, Array], name: str, *, where: str) -> list[str | None]:
+    texts = _column(columns, name, where=where)
+    if texts.ndim != 1 or texts.dtype.kind not in "OUT":
+        msg = f"{where}: the column {name!r} must hold texts, got {_kind(texts)}"
+        raise InputError(msg)
+    found: list[str | None] = texts.tolist()
+    return found
 
 
 def named(reads: Reads, inputs: Inputs, *, where: str) -> Mapping[str, Array]:

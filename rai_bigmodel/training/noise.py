@@ -75,13 +75,14 @@ class Source:
 
     def _pairs(self, piece: Tensor, std: float, stream: Any) -> None:
         """Overwrite an even number of numbers by noise, at most twice `PAIRS`."""
-        count, half = len(piece), len(piece) // 2
+        count = len(piece)
         for at in range(0, 4 * count, BLOCK):
             stream.update_into(self._zeros[: 4 * count - at], self._room[at:])
         piece.copy_(self._bits[:count])
         # The bits are used up: where they were is room for what comes between.
-        turned, least = self._floats[:half], self._floats[half:count].fill_(2.0**-64)
-        radius, angle = piece[:half], piece[half:]
+        turned, least = self._floats[:count].view(2, -1)
+        radius, angle = piece.view(2, -1)
+        least.fill_(2.0**-64)
         # (bits / 2^31)^2 is the square of a uniform number; the least of them stands for what is nearer to 0.
         torch.addcmul(least, radius, radius, value=2.0**-62, out=radius)
         radius.log_().mul_(-std * std).sqrt_()

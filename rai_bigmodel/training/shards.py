@@ -160,7 +160,7 @@ def read(folder: Path) -> dict[str, Tensor]:
     """
     index_path = folder / INDEX
     if (folder / MODEL).is_file() or not index_path.is_file():
-        return _read_one(folder / MODEL)
+        return _own(_read_one(folder / MODEL))
     index = files.parse_json(files.read_bytes(index_path), Index, where=str(index_path))
     out: dict[str, Tensor] = {}
     for name in sorted(set(index.weight_map.values())):
@@ -172,7 +172,7 @@ def read(folder: Path) -> dict[str, Tensor]:
         odd = sorted(set(out) ^ set(index.weight_map))
         msg = f"{index_path}: the index and its files do not hold the same tensors: {', '.join(odd[:6])}"
         raise InputError(files.visible(msg))
-    return out
+    return _own(out)
 
 
 def _read_one(path: Path) -> dict[str, Tensor]:
@@ -184,6 +184,11 @@ def _read_one(path: Path) -> dict[str, Tensor]:
     except (safetensors.SafetensorError, ValueError, KeyError, OSError, RuntimeError) as error:
         msg = f"{path}: not a valid safetensors file ({files.visible(str(error))})"
         raise InputError(msg) from None
+    return state
+
+
+def _own(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a small model as copies; by the size of the whole, not of one of its files."""
     if sum(tensor.nbytes for tensor in state.values()) > COPIED:
         return state
     return {name: tensor.clone() for name, tensor in state.items()}

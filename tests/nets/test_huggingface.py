@@ -1,5 +1,6 @@
 """Is a pretrained encoder with a new head a net like any other? On a small BERT made here."""
 
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -9,11 +10,13 @@ import torch
 from pretrained_models import write_bert
 
 from rai_bigmodel.accounting import Privacy
-from rai_bigmodel.deploy import to_onnx
+from rai_bigmodel.deploy import export
 from rai_bigmodel.errors import InputError, MissingExtra
-from rai_bigmodel.nets import HuggingFace, Lora, Reads, Tokens
+from rai_bigmodel.nets import HuggingFace, Lora, Reads, Tokens, pretrained
 from rai_bigmodel.nets.pretrained import base_of
 from rai_bigmodel.subject import Splits
+from rai_bigmodel.subjects.of_onnx import of_onnx
+from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training import checkpoint, fit, recipe
 from rai_bigmodel.training.scoring import score_columns
@@ -150,16 +153,30 @@ def test_what_cannot_be_built_is_one_line(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_what_it_cannot_do_yet_is_refused(folder: Path) -> None:
-    """No private training, and no export: each in one line, before anything is computed."""
+    """No private training: one line, before anything is computed."""
     net = HuggingFace(folder=str(folder))
     privacy = Privacy(epsilon=3.3, delta=1e-5, sample_rate=0.1, expected_batch_size=10)
     rows = table()
     splits = Splits(train=rows, calibrate=rows, held_out=rows)
     with pytest.raises(InputError, match="cannot be trained privately yet"):
         fit.train(net, splits, privacy=privacy)
-    run = fit.train(net, splits, epochs=1, text=recipe.Text(length=8))
-    with pytest.raises(InputError, match="cannot be exported"):
-        to_onnx.to_onnx(run)
+
+
+@pytest.mark.zoo
+@pytest.mark.parametrize("variant", ["fp32", "fp16", "int8"])
+def test_the_file_that_ships_cuts_texts_by_itself(folder: Path, tmp_path: Path, variant: str) -> None:
+    """The tokenizer travels inside: the folder of the encoder is gone when the file is asked."""
+    away = tmp_path / "bert"
+    shutil.copytree(folder, away)
+    rows = table()
+    splits = Splits(train=rows, calibrate=rows, held_out=rows)
+    run = fit.train(HuggingFace(folder=str(away)), splits, epochs=1, text=recipe.Text(length=8))
+    wanted = of_run(run).predict(rows.arrays("text"))
+    export.export(run, tmp_path / "m.onnx", variant=variant, splits=splits)  # type: ignore[arg-type]
+    shutil.rmtree(away)
+    pretrained.tokenizer_of.cache_clear()
+
+    assert np.abs(of_onnx(tmp_path / "m.onnx").predict(rows.arrays("text")) - wanted).max() < 0.1
 
 
 def test_tokens_of_other_nets_are_written_as_before() -> None:

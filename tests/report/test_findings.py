@@ -96,6 +96,17 @@ def test_a_challenger_stands_beside_and_differs_only_where_intervals_lie_apart()
     assert "reference or baseline" in alone.lacking
 
 
+def test_a_paired_change_stands_with_its_own_interval() -> None:
+    """It is better where accuracy rose and the interval leaves out zero, whatever relatives were audited."""
+    change = made.estimate("performance.accuracy", 0.04, 0.01, 796, against="baseline")
+    evidence = msgspec.structs.replace(made.performance(), measurements=(change,))
+    head, cells, told = standing(None, made.dossier([("performance.json", evidence)], only=True)).rows[0]
+
+    assert head == "Accuracy: change against baseline"
+    assert cells[0][0] == "0.040"
+    assert told == "better"
+
+
 def test_other_confidences_are_judged_anew() -> None:
     """The same rules at 90 and 99 %, by the same judge."""
     verdict, dossier = judged(AUC, GAP)

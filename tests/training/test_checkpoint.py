@@ -1,5 +1,6 @@
 """Is a run that was saved the run that is loaded, and nothing else ever loaded?"""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,23 @@ def test_an_unwritable_place_is_one_clear_line(run: Run, tmp_path: Path) -> None
     (tmp_path / "taken").write_text("here", encoding="utf-8")
     with pytest.raises(InputError, match="is a file, a folder is needed"):
         save_run(run, tmp_path / "taken")
+
+
+@pytest.mark.parametrize("most", [10**9, 60])
+def test_a_disk_that_fills_up_while_it_is_written_to_leaves_nothing_half_written(
+    most: int, run: Run, tmp_path: Path
+) -> None:
+    """No file may grow beyond 200 bytes, as if the disk were full: one line, no card, no part of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+        with pytest.raises(InputError, match="cannot be written") as caught:
+            save_run(run, tmp_path / "run", max_shard_bytes=most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run" / "card.json").exists()
+    assert not [p for p in (tmp_path / "run").iterdir() if p.name.endswith(".part")]
+    save_run(run, tmp_path / "run")
+    assert load_run(tmp_path / "run").digest == run.digest

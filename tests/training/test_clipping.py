@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
+from torch.utils.checkpoint import checkpoint
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.training import clipping
@@ -329,6 +330,132 @@ def test_half_precision_stays_near():
     assert all(p.grad.dtype == torch.float32 for p in module.parameters())
 
 
+class Places(nn.Module):
+    """Layers that give views of what they computed, which are then changed in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two, self.three = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = F.relu(self.one(x), inplace=True)
+        x = self.two(x).mul_(0.5).add_(1)
+        return self.three(x)
+
+
+class Twice(nn.Module):
+    """A layer called twice, and a table of words that is also called as a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.again = nn.Embedding(7, 4), nn.Linear(4, 4)
+        self.out = nn.Linear(4, 7, bias=False)
+        self.out.weight = self.words.weight
+
+    def forward(self, ids):
+        return self.out(self.again(self.again(self.words(ids)).tanh()))
+
+
+class ByHand(nn.Module):
+    """A layer of which the weight is read elsewhere, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.layer(x).tanh() @ self.layer.weight + self.layer.bias.square().sum()
+
+
+@pytest.mark.parametrize(
+    ("module", "batch"),
+    [
+        (Places(), torch.randn(9, 5, 4)),
+        (Places(), torch.randn(9, 4)),
+        (Places(), torch.randn(9, 1, 4)),
+        (Twice(), torch.randint(0, 7, (9, 5))),
+        (ByHand(), torch.randn(9, 4)),
+    ],
+)
+def test_layers_agree_however_they_are_called(module, batch):
+    """Results changed in place, layers called twice, tied, or with a weight that is used by hand, too."""
+    torch.manual_seed(7)
+    batch = batch.double() if batch.is_floating_point() else batch
+
+    agrees(module.double(), lambda module: lambda x: module(x).square().flatten(1).sum(1), batch, rtol=1e-10)
+
+
+def test_plain_layers_are_watched_without_looking_at_every_function():
+    """Where layers make all use of the parameters; not where one is used by hand; and no layer is left changed."""
+    engines = {}
+    for module in (Twice(), ByHand(), nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))):
+        x = torch.randint(0, 7, (40, 5)) if isinstance(module, Twice) else torch.randn(40, 4)
+        engines[type(module)] = clipping.clipper(module)
+        engines[type(module)].accumulate(lambda x, m=module: m(x).square().flatten(1).sum(1), x, clip=1.0)
+        assert not any("forward" in layer.__dict__ for layer in module.modules())
+
+    assert {kind: len(engine.layers) for kind, engine in engines.items()} == {
+        Twice: 3,
+        ByHand: 0,
+        nn.Sequential: 2,
+    }
+
+
+class Turning(nn.Sequential):
+    """From some step on a weight is also used by hand, or a layer more often."""
+
+    how = ""
+
+    def forward(self, x):
+        out = super().forward(x)
+        if self.how == "by hand":
+            return out + x @ self[0].weight.T
+        return super().forward(out) if self.how == "again" else out
+
+
+@pytest.mark.parametrize("how", ["by hand", "again"])
+def test_a_path_that_changes_between_steps_is_seen(how):
+    """After a first step of plain layers alone the network does more with them: the next step agrees all the same."""
+    torch.manual_seed(8)
+    module, x = Turning(nn.Linear(4, 4), nn.Tanh()).double(), torch.randn(40, 4).double()
+    engine = clipping.clipper(module)
+
+    def loss(x):
+        return module(x).square().sum(1)
+
+    engine.accumulate(loss, x, clip=0.5)
+    module.how = how
+    module.zero_grad()
+    found = engine.accumulate(loss, x, clip=0.5)
+    lengths, total = one_by_one(module, loss, (x,), clip=0.5)
+
+    torch.testing.assert_close(found, lengths, rtol=1e-10, atol=0)
+    torch.testing.assert_close([p.grad for p in module.parameters()], total, rtol=1e-10, atol=1e-12)
+
+
+class Overwritten(nn.Module):
+    """What a layer read is changed before its gradient is formed: autograd refuses that, too."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x):
+        x = x * 2
+        out = self.layer(x)
+        x += 1
+        return out + x
+
+
+class Checkpointed(nn.Module):
+    def __init__(self, *, reentrant):
+        super().__init__()
+        self.first, self.second, self.reentrant = nn.Linear(4, 4), nn.Linear(4, 3), reentrant
+
+    def forward(self, x):
+        return checkpoint(self.second, self.first(x), use_reentrant=self.reentrant)
+
+
 class Gate(nn.Module):
     """A mixture of experts that has a name of its own, so that only what it does gives it away."""
 
@@ -390,6 +517,9 @@ class Hidden(nn.Module):
         (nn.LSTM(4, 3, proj_size=2), "proj_size"),
         (nn.Linear(4, 3).requires_grad_(requires_grad=False), "all are frozen"),
         (Hidden(), "gradient of w was formed where it cannot be clipped"),
+        (Overwritten(), "layer.weight: what it was used with was changed in place"),
+        (Checkpointed(reentrant=True), "checkpoint"),
+        (Checkpointed(reentrant=False), "checkpoint"),
     ],
 )
 def test_what_cannot_be_clipped_is_refused_by_name(module, words):

@@ -3,16 +3,18 @@
 The file is both: `share_the_work` is what each of two processes does under torchrun.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from together import NUMBERS, PICTURES, WORDS, Killed, Shared, recipe, shared_by_two, splits
 
 from rai_bigmodel import cli, datasets, files
 from rai_bigmodel.accounting import Privacy
-from rai_bigmodel.errors import InputError
+from rai_bigmodel.errors import InputError, TrainingDiverged
 from rai_bigmodel.nets import CNN, LSTM, MLP, Transformer
 from rai_bigmodel.training import fit
 from rai_bigmodel.training.checkpoint import load_run, weights
@@ -29,6 +31,7 @@ CASES = {
 }
 BY_CHANCE = recipe(MLP(hidden=(9,), dropout=0.5), every=1)
 BEGUN = recipe(MLP(hidden=(5,)), optimizer="sgd", every=1)
+WILD = recipe(MLP(hidden=(4,), activation="relu", limit=None), optimizer="sgd", lr=1e30, epochs=20, every=1)
 AT = 6
 
 
@@ -60,6 +63,10 @@ def share_the_work(folder: Path) -> dict[str, Any]:
     mine["by chance"] = [whole.digest, again.digest]
     mine["taken over"] = fit.train_recipe(BEGUN, splits=toy, folder=folder / "one", resume=True).digest
 
+    try:
+        fit.train_recipe(WILD, splits=toy, folder=folder / "wild")
+    except TrainingDiverged as error:
+        mine["diverged"] = [error.exit_code, str(error)]
     datasets.by_name = lambda *_, **__: splits(NUMBERS)  # type: ignore[assignment]
     mine["command"] = cli._run(["train", str(folder / "toy.yaml"), "--out", str(folder / "run")])
     try:
@@ -140,6 +147,22 @@ def test_a_process_that_loses_the_other_says_so_in_one_line(shared: Shared) -> N
     assert first["lost"] == ""
     assert second["lost"] == "train: process 1 of 2 lost the others: one of them stopped, and says why"
     assert not (folder / "two" / "card.json").exists()
+
+
+def test_a_diverging_training_stops_all_at_one_step_and_keeps_the_last_good_checkpoint(
+    shared: Shared,
+) -> None:
+    """Step and learning rate are said by both; the first, who wrote it, says where the checkpoint is; they train on."""
+    (code, said), (other_code, other_said) = (mine["diverged"] for mine in shared.found)
+    (kept,) = (shared.folder / "wild" / "resume").glob("*.safetensors")
+    step = re.search(r"diverged at step (\d+) with lr 1e\+30", said)
+
+    assert code == other_code == 2
+    assert step
+    assert step[0] in other_said
+    assert f"the checkpoint of step {int(step[1]) - 1} is in " in said
+    assert int(kept.stem) == int(step[1]) - 1
+    assert all(bool(t.isfinite().all()) for k, t in load_file(kept).items() if k.startswith("module."))
 
 
 def test_shares_are_the_batch_cut_once_and_differ_by_one_row() -> None:

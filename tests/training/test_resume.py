@@ -1,5 +1,6 @@
 """Does a stopped training go on to the weights that it would have had?"""
 
+import resource
 import stat
 from pathlib import Path
 
@@ -181,6 +182,30 @@ def test_a_write_that_fails_leaves_the_checkpoint_before_it(
 
     assert again.card.resumed_at == (4,)
     assert weights(again.module) == weights(whole.module)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_a_disk_that_fills_up_leaves_the_checkpoint_before_it(parallel: str, tmp_path: Path) -> None:
+    """From the fifth step on no file may grow beyond 100 bytes: one line, and the fourth step's is whole and alone."""
+    asked = recipe(optimizer="sgd", parallel=parallel)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(step: int, *_: object) -> None:
+        if step == 5:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+
+    try:
+        with pytest.raises(InputError, match=r"000000005.*: cannot be written") as caught:
+            fit.train_recipe(asked, splits=SPLITS, folder=tmp_path, on_step=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    left = sorted(p.name for p in (tmp_path / "resume").iterdir())
+    again = fit.train_recipe(asked, splits=SPLITS, folder=tmp_path, resume=True)
+
+    assert "\n" not in str(caught.value)
+    assert left == ["000000004" if parallel == "fsdp" else "000000004.safetensors", "state.json"]
+    assert again.card.resumed_at == (4,)
+    assert weights(again.module) == weights(fit.train_recipe(asked, splits=SPLITS).module)
 
 
 def test_a_diverged_training_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
