@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rai_bigmodel.report.language import _, percent, say, spoken
+from rai_bigmodel.report import lookalikes
+from rai_bigmodel.report.language import _, apart, percent, say, spoken
 from rai_bigmodel.report.phrases import N_, OUTCOMES, limit_words, named, outcome_word, prose, rule_title
 from rai_bigmodel.report.rules import MARKS, failing, limit_of, value_words
 
@@ -199,7 +200,28 @@ def _settles(ruling: Ruling) -> str:
     return spoken(text[at : end + 6] if end > 0 else text[at:])
 
 
+def _look_alike(dossier: Dossier) -> Iterable[Finding]:
+    for attribute, same in lookalikes.of_dossier(dossier):
+        # Two names that look the same are written out, or nobody could tell them apart here either.
+        names = apart([f"{named(name)} ({' '.join(f'U+{ord(c):04X}' for c in name[:12])})" for name in same])
+        what = say("Names of {attribute} look alike: {names}", attribute=named(attribute), names=names)
+        yield Finding(
+            anchor="audit-fairness" if attribute else "contents",
+            outcome="inconclusive",
+            mark=MARKS["inconclusive"],
+            word=_("not judged"),
+            title=what if attribute else say("Names of columns look alike: {names}", names=names),
+            means=_(
+                "They are counted apart, as their texts differ; if one was meant, its numbers are torn in two."
+            ),
+            sure=_("Certain that the texts differ; not what was meant."),
+            settles=_("Whoever made the data."),
+            try_first=_("Write them the same before the audit, if one was meant."),
+        )
+
+
 def _beside(dossier: Dossier) -> Iterable[Finding]:
+    yield from _look_alike(dossier)
     for evidence in dossier.evidence:
         role = "" if evidence.subject.role == "primary" else f" ({named(evidence.subject.role)})"
         if evidence.failure:

@@ -11,6 +11,7 @@ from rai_bigmodel.evidence import Curve, Line, Measurement
 from rai_bigmodel.policy import Policy, Rule, judge
 from rai_bigmodel.report import findings as room
 from rai_bigmodel.report.findings import findings
+from rai_bigmodel.report.lookalikes import alike
 from rai_bigmodel.report.standing import standing
 
 
@@ -82,6 +83,22 @@ def test_a_broken_audit_is_a_finding() -> None:
     verdict, dossier = judged(AUC)
 
     assert any("broke" in f.title for f in findings(verdict, dossier))
+
+
+def test_names_that_only_look_alike_are_told_apart_aloud() -> None:
+    """A wide letter, a Cyrillic one and one with a mark of no width look like the Latin; accents and digits do not."""
+    assert alike(["A", "\uff21", "B", "\u00c1"]) == [("A", "\uff21")]
+    assert alike(["black", "bl\u0430ck", "bl\u200back", "black ", "Black", "white"]) == [
+        ("black", "black ", "bl\u0430ck", "bl\u200back")
+    ]
+    assert alike(["30 to 39", "30 to 40", "男", "女"]) == []
+
+    wide = made.estimate("fairness.selection_rate", 0.5, 0.02, 300, attribute="sex", group="\uff2dale")
+    evidence = msgspec.structs.replace(made.fairness(), measurements=(*made.fairness().measurements, wide))
+    titles = [f.title for f in findings(None, made.dossier([("fairness.json", evidence)], only=True))]
+
+    assert any("Names of sex look alike" in t and "U+FF2D" in t for t in titles)
+    assert not any("look alike" in f.title for f in findings(None, made.dossier()))
 
 
 def test_a_challenger_stands_beside_and_differs_only_where_intervals_lie_apart() -> None:
