@@ -32,6 +32,8 @@ SURE = 0.1
 """At the fewest points a row stops at this part of the tolerance: so few could add up by accident."""
 NEAR = 0.02
 """Past the nested points only where all rows together still miss this much of their change."""
+WAITING = 64 * 2**20
+"""Bytes of sums that wait for later rules at once."""
 PATTERSON = (3, 7, 15, 31, 63)
 NEW = (
     (0.0, 0.7745966692414834),
@@ -94,26 +96,50 @@ def integrated_gradients(
     moved = change(case)
     floor = 0.1 * float(np.abs(moved).mean())
     allowed = tolerance * np.maximum(np.abs(moved), floor)
-    values = np.empty(case.x.shape)
-    gap, taken = np.empty(len(moved)), np.empty(len(moved), dtype=np.int64)
+    found = Path(
+        np.empty(case.x.shape),
+        np.empty(len(moved)),
+        moved,
+        np.empty(len(moved), dtype=np.int64),
+    )
     rest = np.arange(len(moved))
-    sums: Array = np.zeros(0)
-    path = rules(tuple(steps or STEPS))
-    for rule in path:
-        past = rule.points > PATTERSON[-1] and rule is not path[0]
-        if past and gap.sum() <= NEAR * np.abs(moved).sum():
+    for begun, shared in enumerate(_sharing(rules(tuple(steps or STEPS)))):
+        past = begun and shared[0].points > PATTERSON[-1]
+        if not len(rest) or (past and found.gap.sum() <= NEAR * np.abs(moved).sum()):
             break
-        if not len(sums):
-            sums = np.zeros((len(rule.weights), len(moved), *case.x.shape[1:]), dtype=np.float32)
-        _along_the_path(case, rest, rule, sums)
-        values[rest], sums = sums[0, rest], sums[1:]
-        gap[rest] = np.abs(values[rest].reshape(len(rest), -1).sum(axis=1) - moved[rest])
-        taken[rest] = rule.points
+        # The sums that wait for later rules are kept for so many rows at once, whatever the number of rows.
+        many = max(1, WAITING // (4 * len(shared[0].weights) * case.x[0].size))
+        parts = [_on(case, rest[i : i + many], shared, found, allowed) for i in range(0, len(rest), many)]
+        rest = np.concatenate(parts)
+    return found
+
+
+def _on(case: Case, rest: Array, shared: list[Rule], found: Path, allowed: Array) -> Array:
+    """Take rules that share their points until each row adds up; the rows that do not, even by the last."""
+    sums = np.zeros((len(shared[0].weights), len(rest), *case.x.shape[1:]), dtype=np.float32)
+    for rule in shared:
+        sums[: len(rule.weights)] += _along_the_path(case, rest, rule)
+        values, sums = sums[0], sums[1:]
+        found.values[rest] = values
+        found.gap[rest] = np.abs(found.values[rest].reshape(len(rest), -1).sum(axis=1) - found.change[rest])
+        found.steps[rest] = rule.points
         near = SURE if rule.points == PATTERSON[0] else 1.0
-        rest = rest[gap[rest] > near * allowed[rest]]
+        over = found.gap[rest] > near * allowed[rest]
+        rest, sums = rest[over], sums[:, over]
         if not len(rest):
             break
-    return Path(values, gap, moved, taken)
+    return rest
+
+
+def _sharing(path: tuple[Rule, ...]) -> list[list[Rule]]:
+    """Rules in order, those together whose points hold each other."""
+    out: list[list[Rule]] = []
+    for rule in path:
+        if out and len(out[-1][-1].weights) > 1:
+            out[-1].append(rule)
+        else:
+            out.append([rule])
+    return out
 
 
 @lru_cache(maxsize=16)
@@ -148,24 +174,29 @@ def _weights(n: int, at: Array) -> Array:
     return found
 
 
-def _along_the_path(case: Case, rows: Array, rule: Rule, sums: Array) -> None:
-    """Add what the new points of a rule say to the sums ``(rules, n, *shape)`` of it and of the later ones."""
+def _along_the_path(case: Case, rows: Array, rule: Rule) -> Array:
+    """What the new points of a rule add to it and to the later ones ``(rules, rows, *shape)``."""
     import torch
 
     forward, steps = _forward(case), len(rule.new)
     at = torch.from_numpy(rule.new.astype(np.float32)).reshape(steps, *[1] * case.x.ndim)
     by = torch.from_numpy(rule.weights.astype(np.float32))
+    out = np.empty((len(by), len(rows), *case.x.shape[1:]), dtype=np.float32)
     starts, many, few = case.starts, max(1, case.batch // steps), min(steps, case.batch)
     for i in range(0, len(rows), many):
         here = rows[i : i + many]
-        x, start = torch.from_numpy(case.x[here]), torch.from_numpy(np.ascontiguousarray(starts[here]))
+        x, start = (
+            torch.from_numpy(case.x[here]),
+            torch.from_numpy(np.ascontiguousarray(starts[here])),
+        )
         numbers, way = torch.from_numpy(here), x - start
         mean = torch.zeros(len(by), x.numel())
         for j in range(0, steps, few):
             points = start + at[j : j + few] * way
             gradient = _gradient(forward, points.flatten(0, 1), numbers.repeat(len(points)))
             mean += by[:, j : j + few] @ gradient.reshape(len(points), -1)
-        sums[:, here] += (mean.reshape(len(by), *x.shape) * way).numpy()
+        out[:, i : i + many] = (mean.reshape(len(by), *x.shape) * way).numpy()
+    return out
 
 
 def _gradient(forward: Any, points: Tensor, numbers: Tensor) -> Tensor:
@@ -197,7 +228,9 @@ def gradients(case: Case) -> Array:
     for i in range(0, len(case.x), case.batch):
         here = np.arange(i, min(i + case.batch, len(case.x)))
         out[here] = _gradient(
-            _forward(case), torch.from_numpy(case.x[here].copy()), torch.from_numpy(here)
+            _forward(case),
+            torch.from_numpy(case.x[here].copy()),
+            torch.from_numpy(here),
         ).numpy()
     return out
 
@@ -244,7 +277,11 @@ def gradient_shap(case: Case, rng: np.random.Generator, *, samples: int = 8) -> 
         try:
             np.random.seed(int(rng.integers(2**32)))  # noqa: NPY002
             return _in_turns(
-                case, captum.GradientShap(_as_module(case)), share=2 * samples, n_samples=samples, stdevs=0.0
+                case,
+                captum.GradientShap(_as_module(case)),
+                share=2 * samples,
+                n_samples=samples,
+                stdevs=0.0,
             )
         finally:
             np.random.set_state(np_state)  # noqa: NPY002
@@ -254,7 +291,10 @@ def occlusion(case: Case, *, window: tuple[int, ...], strides: tuple[int, ...] |
     """Captum's Occlusion: a window slid over each row, the start put under it (Zeiler and Fergus 2014)."""
     captum = captums()
     return _in_turns(
-        case, captum.Occlusion(_as_module(case)), sliding_window_shapes=window, strides=strides or window
+        case,
+        captum.Occlusion(_as_module(case)),
+        sliding_window_shapes=window,
+        strides=strides or window,
     )
 
 
@@ -272,7 +312,8 @@ def grad_cam(case: Case, layer: nn.Module) -> Array:
     for i in range(0, len(case.x), case.batch):
         here = np.arange(i, min(i + case.batch, len(case.x)))
         found = model.attribute(
-            torch.from_numpy(case.x[here]), additional_forward_args=(torch.from_numpy(here),)
+            torch.from_numpy(case.x[here]),
+            additional_forward_args=(torch.from_numpy(here),),
         )
         spread = captum.LayerAttribution.interpolate(found, tuple(size), interpolate_mode="bilinear")
         out[here] = np.repeat(spread.detach().numpy(), channels, axis=1) / channels
