@@ -27,6 +27,7 @@ def in_epochs(course: Course, place: Place, generator: torch.Generator) -> int:
     steps = settings.epochs * batches
     net = course.world.joined(course.module)
     clock = Clock(course, place, steps, batch=settings.batch_size)
+    used: float | None = None
     while place.epoch < settings.epochs and not (settings.patience and place.waited >= settings.patience):
         if place.epoch_began is None:
             place.epoch_began = generator.get_state()
@@ -36,7 +37,9 @@ def in_epochs(course: Course, place: Place, generator: torch.Generator) -> int:
         for batch in order[place.done :]:
             place.step, place.done = place.step + 1, place.done + 1
             rate = rate_at(place.step, steps=steps, settings=settings, lr=course.lr)
-            set_rate(optimizer, rate)
+            if rate != used:
+                set_rate(optimizer, rate)
+                used = rate
             value, counted = _gradient(course, place, net, batch)
             if not math.isfinite(value):
                 raise diverged(place.step, rate, value, clock.left())
@@ -73,6 +76,12 @@ def _gradient(course: Course, place: Place, net: Any, batch: torch.Tensor) -> tu
     counted, world = len(batch), course.world
     if course.aim.loss == "language_model":
         counted = losses.count(course.aim, tuple(x[batch] for x in course.rows.inputs))
+    if world.alone and place.parts == 1 and len(batch):  # a small net feels every detour
+        course.optimizer.zero_grad()
+        try:
+            return _backward(course, net, batch, 1, of=counted).item(), counted
+        except (RuntimeError, MemoryError) as error:
+            halve(place, error, len(batch), world)
     world.stir(course.seed, place.step)
     # The others wait for the gradient of a process without a row: it computes one, which counts 0.
     mine, weight = world.share(batch), world.size
@@ -93,24 +102,27 @@ def _in_parts(course: Course, net: Any, parts: Sequence[torch.Tensor], weight: i
     """Add the gradient of these rows' part of a mean of `of` rows, times `weight`; that part of the loss."""
     value = 0.0
     for number, part in enumerate(parts, start=1):
-        some = course.rows.take(part, course.device)
         # Gradients of several processes are added once a step, with the last part.
         with contextlib.nullcontext() if net is course.module or number == len(parts) else net.no_sync():
-            if course.settings.precision == "bfloat16":
-                with torch.autocast(course.device.type, dtype=torch.bfloat16):
-                    out = net(*some.inputs)
-            else:
-                out = net(*some.inputs)
-            learned = (course.aim, course.module, out, some.inputs, some.y)
-            if some.taught_NK is None or course.distil is None:
-                loss = losses.share(*learned, w=some.w_N, of=of)
-            else:
-                loss = teaching.share(
-                    *learned, taught_BK=some.taught_NK, how=course.distil, w=some.w_N, of=of
-                )
-            (loss if weight == 1 else loss * weight).backward()
-        value += loss.item()
+            value += _backward(course, net, part, weight, of=of).item()
     return value
+
+
+def _backward(course: Course, net: Any, part: torch.Tensor, weight: int, *, of: int) -> torch.Tensor:
+    """Add the gradient of what these rows have of a mean of `of` rows, times `weight`; that part of the loss."""
+    some = course.rows.take(part, course.device)
+    if course.settings.precision == "bfloat16":
+        with torch.autocast(course.device.type, dtype=torch.bfloat16):
+            out = net(*some.inputs)
+    else:
+        out = net(*some.inputs)
+    learned = (course.aim, course.module, out, some.inputs, some.y)
+    if some.taught_NK is None or course.distil is None:
+        loss = losses.share(*learned, w=some.w_N, of=of)
+    else:
+        loss = teaching.share(*learned, taught_BK=some.taught_NK, how=course.distil, w=some.w_N, of=of)
+    (loss if weight == 1 else loss * weight).backward()
+    return loss
 
 
 def _compare(course: Course, place: Place, calibrated: float) -> None:

@@ -60,6 +60,9 @@ def share(
             return F.binary_cross_entropy_with_logits(out.float(), y)  # type: ignore[arg-type]
         if aim.loss == "cross_entropy":
             return F.cross_entropy(out.float(), y)  # type: ignore[arg-type]
+        if aim.loss == "reconstruction" and not bool(torch.isnan(inputs[0]).any()):
+            # Where nothing is missing every row has as many entries, so the mean over rows is that over entries.
+            return (((out.float() - inputs[0]) / module.scale) ** 2).mean()
     return total(aim, module, out, inputs, y, w=w) / of
 
 

@@ -58,15 +58,14 @@ class Rows:
 
     def take(self, which: Tensor | slice, device: torch.device) -> Rows:
         """Some of the rows, where they are computed with."""
-        beside = (self.y, self.w_N, self.taught_NK)
-        if device.type == "cpu":
-            return Rows(
-                tuple([x[which] for x in self.inputs]), *[None if x is None else x[which] for x in beside]
-            )
-        return Rows(
-            tuple([x[which].to(device) for x in self.inputs]),
-            *[None if x is None else x[which].to(device) for x in beside],
-        )
+        there = (*self.inputs, self.y, self.w_N, self.taught_NK)
+        if isinstance(which, slice):
+            some = [None if x is None else x[which] for x in there]
+        else:  # the same as x[which], by a shorter way
+            some = [None if x is None else torch.index_select(x, 0, which) for x in there]
+        if device.type != "cpu":
+            some = [None if x is None else x.to(device) for x in some]
+        return Rows(tuple(some[:-3]), *some[-3:])  # type: ignore[arg-type]
 
     def weighted(self, weights: Array) -> Rows:
         """The same rows, each counting by its weight over the mean weight, so that lr keeps its meaning.

@@ -54,6 +54,21 @@ def test_losses_of_rows_are_those_of_their_definitions() -> None:
         )
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_share_of_the_mean_is_the_sum_over_how_many(missing: bool) -> None:
+    """Rebuilt rows too, where nothing is missing by a shorter way; what is missing in a row leaves it its weight."""
+    reads = Reads(features=("a", "b", "c"), numbers={f: Input(1.0, 2.0, 3.0) for f in "abc"})
+    module = Autoencoder(hidden=(), code=2).build(reads, generator=torch.Generator().manual_seed(1))
+    x = draw(5, 3)
+    if missing:
+        x[0, 1] = x[3, 0] = x[3, 2] = float("nan")
+    aim, out = Aim(loss="reconstruction"), module(x)
+    naive = losses.of_rows(aim, module, out, (x,), None).mean()
+
+    assert torch.allclose(losses.share(aim, module, out, (x,), None, of=5), naive, rtol=1e-6)
+    assert torch.allclose(losses.share(aim, module, out, (x,), None, of=10), naive / 2, rtol=1e-6)
+
+
 def test_a_language_models_loss_is_of_each_word_but_the_first_and_never_of_padding() -> None:
     """Naive: position t speaks of word t + 1; padding is neither summed nor counted."""
     aim = Aim(loss="language_model")
