@@ -112,12 +112,28 @@ class Clock:
         return f"the checkpoint of step {self.kept_step:,} is in {self.course.keeper.folder}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """A statistic: the summed loss of rows (of words, in a language model), and how many they are."""
+
+    total: float = 0.0
+    counted: int = 0
+
+    def __add__(self, other: Losses) -> Losses:
+        return Losses(total=self.total + other.total, counted=self.counted + other.counted)
+
+    @property
+    def mean(self) -> float:
+        """The mean loss."""
+        return self.total / self.counted
+
+
 def calibration_loss(course: Course) -> float:
     """The mean loss of the calibration rows, in float32 and without dropout."""
     module, aim, rows = course.module, course.aim, course.calibration
     size = BATCH if module.reads.features and len(rows.inputs) == 1 else BATCH_OF_ARRAYS
     module.eval()
-    world, total, counted = course.world, 0.0, 0
+    world, seen = course.world, Losses()
     # What is brought together for a pass must not be an inference tensor: the next one writes into it.
     with torch.no_grad() if world.spread else torch.inference_mode():
         for turn in range(math.ceil(rows.rows / size / world.size)):
@@ -127,10 +143,10 @@ def calibration_loss(course: Course) -> float:
             some = rows.take(slice(start, start + size) if mine else slice(0, 1), course.device)
             out = module(*some.inputs)
             if mine:
-                total += float(losses.total(aim, module, out, some.inputs, some.y))
-                counted += losses.count(aim, some.inputs)
+                total = float(losses.total(aim, module, out, some.inputs, some.y))
+                seen += Losses(total=total, counted=losses.count(aim, some.inputs))
     module.train()
-    return world.total(total, course.device) / world.total(counted, course.device)
+    return world.added(seen).mean
 
 
 def halve(place: Place, error: RuntimeError | MemoryError, rows: int, world: World) -> None:

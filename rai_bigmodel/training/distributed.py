@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import math
+import operator
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.recipe import Parallel, Recipe
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 __all__ = ["ALONE", "World", "first_writes", "processes", "told"]
 
@@ -128,6 +131,10 @@ class World:
         told: list[Any] = [None] * self.size
         dist.all_gather_object(told, said)
         return told
+
+    def added(self, statistic: A) -> A:
+        """A statistic of the rows of all processes, the same on each: theirs, added by its own ``+``."""
+        return functools.reduce(operator.add, self.each_says(statistic))
 
     def together(self) -> None:
         """Go on when all processes have come here."""

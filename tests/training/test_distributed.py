@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file
 from together import NUMBERS, PICTURES, WORDS, Killed, Shared, recipe, shared_by_two, splits
 
@@ -16,7 +17,8 @@ from rai_bigmodel import cli, datasets, files
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError, TrainingDiverged
 from rai_bigmodel.nets import CNN, LSTM, MLP, Transformer
-from rai_bigmodel.training import fit
+from rai_bigmodel.stats.counts import GroupCounts
+from rai_bigmodel.training import distributed, fit
 from rai_bigmodel.training.checkpoint import load_run, weights
 from rai_bigmodel.training.distributed import World
 from rai_bigmodel.training.recipe import Recipe
@@ -52,6 +54,7 @@ def share_the_work(folder: Path) -> dict[str, Any]:
     mine["told"] = len(told)
 
     toy = splits(NUMBERS)
+    mine["counts"] = counted_together()
 
     def photograph(step: int, *_: object) -> None:
         if step == AT:
@@ -74,6 +77,25 @@ def share_the_work(folder: Path) -> dict[str, Any]:
     except (Killed, InputError) as error:
         mine["lost"] = str(error)
     return mine
+
+
+def counts_of(world: World) -> GroupCounts:
+    """Decisions of groups, as many as this process has a share of."""
+    rng = np.random.default_rng(5)
+    rows = world.share(torch.arange(101)).numpy()
+    group, truth, decision = rng.integers(0, 3, 101), rng.integers(0, 2, 101), rng.integers(0, 2, 101)
+    return GroupCounts.of(group[rows], truth[rows], decision[rows], groups=3)
+
+
+def counted_together() -> list[list[int]]:
+    """What the processes counted, each its share, added."""
+    with distributed.processes(BEGUN) as world:
+        return listed(world.added(counts_of(world)))
+
+
+def listed(counts: GroupCounts) -> list[list[int]]:
+    """The numbers of a statistic."""
+    return [getattr(counts, name).tolist() for name in ("n", "positives", "selected", "true_positives")]
 
 
 def begin(folder: Path) -> None:
@@ -165,10 +187,15 @@ def test_a_diverging_training_stops_all_at_one_step_and_keeps_the_last_good_chec
     assert all(bool(t.isfinite().all()) for k, t in load_file(kept).items() if k.startswith("module."))
 
 
+def test_a_statistic_of_the_rows_of_all_processes_is_that_of_the_whole(shared: Shared) -> None:
+    """Metrics across processes are our statistics' `+`: what each counted of its share, added, is what one counts."""
+    whole = listed(counts_of(World()))
+
+    assert shared.found[0]["counts"] == shared.found[1]["counts"] == whole
+
+
 def test_shares_are_the_batch_cut_once_and_differ_by_one_row() -> None:
     """Every row is in one share, in the order of the batch."""
-    import torch
-
     batch = torch.arange(11)
     shares = [World(rank=r, size=4).share(batch) for r in range(4)]
 
