@@ -156,8 +156,11 @@ def predictions(tmp_path):
     y = r.integers(0, 2, 800)
     score = np.clip(0.5 + 0.2 * (y - 0.5) + 0.25 * ((group == "a") - 0.5) + r.normal(0, 0.15, 800), 0, 1)
     path = tmp_path / "scored.csv"
-    rows = "".join(f"{g},{t},{s:.4f},{i}\n" for i, (g, t, s) in enumerate(zip(group, y, score, strict=True)))
-    path.write_text(f"g,y,p,row\n{rows}")
+    word = ["nan", "", *(f"{s:.4f}" for s in score[2:])]
+    rows = "".join(
+        f"{g},{t},{s:.4f},{i},{w}\n" for i, (g, t, s, w) in enumerate(zip(group, y, score, word, strict=True))
+    )
+    path.write_text(f"g,y,p,row,word\n{rows}")
     return path
 
 
@@ -187,11 +190,12 @@ def test_a_table_of_predictions_is_audited_judged_and_reported(tmp_path, predict
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (["--truth", "yy"], "'yy' is not there; there are: g, p, row, y"),
+        (["--truth", "yy"], "'yy' is not there; there are: g, p, row, word, y"),
         (["--score", "row"], "outside 0 to 1"),
         (["--sensitive", "row"], "is it an id"),
         (["--positive", "yes"], "labels '0', '1' and 'yes' is not one of them"),
         (["--threshold", "7"], "from 0 to 1"),
+        (["--score", "word"], "'word' is missing or holds text in 2 of 800 rows, the first is 'nan'"),
         (["--predictions", "nowhere.csv"], "nowhere.csv: no such file"),
     ],
 )

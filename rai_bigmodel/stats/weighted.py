@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 
+LARGEST_WEIGHT = 1e150
+"""Its square is still a number."""
+
+
 @dataclass(frozen=True, eq=False)
 class WeightedCounts:
     """Group × truth × decision: rows, summed weights and summed squares of weights in each cell.
@@ -106,7 +110,7 @@ def checked_weights(weight: Array, *, rows: int, name: str = "weight") -> Array:
     """Weights as floats ``(rows,)``.
 
     Raises:
-        InputError: text, another length, or a weight that is missing, not finite, zero or negative.
+        InputError: text, another length, or a weight that is missing, not finite, zero, negative or too large.
     """
     weight = np.asarray(weight)
     if weight.dtype.kind not in "fiub":
@@ -123,5 +127,8 @@ def checked_weights(weight: Array, *, rows: int, name: str = "weight") -> Array:
         raise InputError(msg)
     if bad := int((weight <= 0).sum()):
         msg = f"{name!r} is zero or negative in {bad:,} of {rows:,} rows; leave such rows out or weigh them above 0"
+        raise InputError(msg)
+    if bad := int((weight > LARGEST_WEIGHT).sum()):
+        msg = f"{name!r} is above {LARGEST_WEIGHT:.0e} in {bad:,} of {rows:,} rows; such weights cannot be added up"
         raise InputError(msg)
     return weight

@@ -22,7 +22,7 @@ LOOKED_AT = 8_000
 MOST_VALUES = 2_000
 """Text of more different values than that, among the first rows, is read as it stands."""
 _NUMBER = re.compile(r"(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(.*\))$")
-_PLAIN = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$", re.ASCII)
+PLAIN_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$", re.ASCII)
 _EXACT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,6})?$", re.ASCII)
 
 
@@ -227,7 +227,7 @@ def _coded(expression: str, values: list[str], *, holes: bool) -> str:
 def _array(texts: list[str | None], *, named: bool, kept: bool) -> Array:
     """Texts as numbers if every one that is there is written as one, else as they are."""
     if not kept:
-        pattern = _EXACT if named else _PLAIN
+        pattern = _EXACT if named else PLAIN_NUMBER
         distinct = {t for t in texts if t is not None}
         if distinct and all(pattern.match(t) for t in distinct):
             return np.array([np.nan if t is None else float(t) for t in texts])

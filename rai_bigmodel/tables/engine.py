@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.files import visible
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
 from rai_bigmodel.stats.strata import Within
 from rai_bigmodel.stats.weighted import WeightedCounts
 from rai_bigmodel.subject import AtLeast
+from rai_bigmodel.tables.columns import PLAIN_NUMBER
+from rai_bigmodel.tables.group_by import Cells, fetch, grouped, unused
 from rai_bigmodel.tables.names import check_crossed, check_groups, joined, names_of, positive_label
 
 if TYPE_CHECKING:
@@ -30,12 +31,7 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 200_000
 MAX_BINNED_CELLS = 1_000_000
-LARGEST_WEIGHT = 1e150
-"""Its square is still a number."""
 _DIGEST_BINS = 4096
-
-Cells = list[tuple[Any, ...]]
-"""Rows of a GROUP BY: the values of its keys, and how many rows have them."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -255,6 +251,32 @@ class Frame:
         called, told = (tuple(joined(parts) for parts in named) for named in (strata, groups))
         return Within(told, called, selected, n)
 
+    def values(self, column: str, *, truth: str) -> tuple[list[object], Array, Array] | None:
+        """The distinct values of a column, ``None`` for missing, and how many rows and positives have each.
+
+        Numbers as floats, of a csv too where every value is one; ``None`` where there are too many values to count.
+
+        Raises:
+            InputError: as `count`.
+        """
+        cells = self._cells((column, truth))
+        if cells is None:
+            return None
+        names = names_of({cell[1] for cell in cells}, untyped=self.untyped)
+        positive = self._positive(truth, names, cells, 1)
+        found: dict[object, list[int]] = {}
+        for value, outcome, n in cells:
+            both = found.setdefault(value, [0, 0])
+            both[0] += n
+            both[1] += n if names[outcome] == positive else 0
+        told: list[object] = list(found)
+        if self.untyped and all(v is None or (isinstance(v, str) and PLAIN_NUMBER.match(v)) for v in told):
+            told = [None if v is None else float(str(v)) for v in told]
+        elif all(v is None or isinstance(v, int | float) for v in told):
+            told = [None if v is None else float(v) for v in told]  # type: ignore[arg-type]
+        rows, hits = np.array(list(found.values()), dtype=np.int64).reshape(-1, 2).T
+        return told, rows, hits
+
     def missing(self, columns: Sequence[str]) -> dict[str, int]:
         """In how many rows each column has no value: null, or not a number."""
         import narwhals as nw
@@ -283,7 +305,7 @@ class Frame:
             frame, extra = self.frame, []
             if score is not None:
                 value = nw.col(score.column).cast(nw.Float64)
-                extra = [self._unused("decision")]
+                extra = [unused("decision", self._columns)]
                 # NaN is larger than 1 in DuckDB, Polars and Spark, and never compares in pandas: −1 in all.
                 decision = (
                     nw.when((value >= 0) & (value <= 1))
@@ -295,30 +317,8 @@ class Frame:
         return self._counted[key]
 
     def _grouped(self, frame: Any, keys: list[str], limit: int, *, weight: str | None = None) -> Cells | None:
-        """Cells of these keys: with a weight also Σw, Σw² and how many rows have none, before the number of rows."""
-        import narwhals as nw
-
-        self._known(*(k for k in keys if not k.startswith("_rai_")))
-        sums = []
-        if weight is not None:
-            self._known(weight)
-            value = nw.col(weight).cast(nw.Float64)
-            fine = (value > 0) & (value <= LARGEST_WEIGHT)  # neither NaN nor infinite in any engine
-            good = nw.when(fine).then(value).otherwise(nw.lit(0.0))
-            wrong = nw.when(fine).then(nw.lit(0)).otherwise(nw.lit(1))
-            made = [self._unused(word) for word in ("w", "ww", "bad")]
-            frame = frame.with_columns(
-                good.alias(made[0]), (good * good).alias(made[1]), wrong.alias(made[2])
-            )
-            sums = [nw.col(name).sum().alias(f"{name}_sum") for name in made]
-        if not keys:
-            return self._fetch(frame.select(*sums, nw.len().alias("rows")))
-        counted = frame.group_by(*keys).agg(*sums, nw.len().alias(self._unused("n")))
-        # Told before fetching: an id as attribute has a cell for each row.
-        cells = self._fetch(counted.head(limit + 1))
-        if len(cells) > limit:
-            return None
-        return [(*(_plain(v) for v in cell[:-1]), int(cell[-1])) for cell in cells]
+        self._known(*(k for k in keys if not k.startswith("_rai_")), *([weight] if weight else []))
+        return grouped(frame, keys, limit=limit, weight=weight, name=self.name, untyped=self.untyped)
 
     def _binned(
         self, by: tuple[str, ...], score: str, truth: str | None, bins: int, *, checked: bool = True
@@ -327,7 +327,7 @@ class Frame:
 
         self._known(score)
         value = nw.col(score).cast(nw.Float64)
-        place = self._unused("bin")
+        place = unused("bin", self._columns)
         scaled = (value * float(bins)).floor()
         frame = self.frame.with_columns(
             nw.when((value >= 0) & (value <= 1)).then(scaled).otherwise(nw.lit(-1.0)).alias(place)
@@ -354,20 +354,7 @@ class Frame:
         return out, tuple(joined(parts) if parts else "all" for parts in groups)
 
     def _fetch(self, frame: Any) -> Cells:
-        """The few rows of an answer, without asking for a library that the engine does not need."""
-        import duckdb
-
-        native = frame.to_native()
-        try:
-            if isinstance(native, duckdb.DuckDBPyRelation):
-                return native.fetchall()
-            if hasattr(frame, "implementation") and frame.implementation.is_pyspark():
-                return [tuple(row) for row in native.collect()]
-            return [tuple(row) for row in frame.collect().rows()]
-        except duckdb.Error as error:
-            kind = "csv" if self.untyped else "a table"
-            msg = f"{self.name}: cannot be read as {kind} ({visible(str(error).splitlines()[0])[:200]})"
-            raise InputError(msg) from None
+        return fetch(frame, name=self.name, untyped=self.untyped)
 
     # --- naming and checking what came back -----------------------------------------------------------
 
@@ -412,12 +399,6 @@ class Frame:
                 what = f"{self.name}: column"
                 raise InputError.unknown(what, column, self._columns)
 
-    def _unused(self, word: str) -> str:
-        name = f"_rai_{word}"
-        while name in self._columns:
-            name += "_"
-        return name
-
     def _bad_scores(self, column: str, bad: int, rows: int) -> NoReturn:
         msg = (
             f"{self.name}: {column!r} is missing, not a number or outside 0 to 1 in {bad:,} of {rows:,} rows"
@@ -437,12 +418,3 @@ class Frame:
         check_groups(self.name, worst, range(counts[worst]), self.rows)
         msg = f"{self.name}: {', '.join(columns)} make more cells than the {MAX_CELLS:,} that are counted"
         raise InputError(msg)
-
-
-def _plain(value: Any) -> Any:
-    """One None for everything that is missing, one 0 for both zeros: keys of a dictionary from here on."""
-    if value is None or type(value).__name__ in {"NAType", "NaTType"}:
-        return None
-    if isinstance(value, float | np.floating):
-        return None if np.isnan(value) else float(value) + 0.0
-    return value.item() if isinstance(value, np.generic) else value

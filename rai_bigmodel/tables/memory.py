@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.files import visible
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
 from rai_bigmodel.stats.weighted import WeightedCounts, checked_weights
 from rai_bigmodel.subject import AtLeast
+from rai_bigmodel.tables.columns import PLAIN_NUMBER
 from rai_bigmodel.tables.names import (
     canonical,
     check_crossed,
@@ -116,6 +118,10 @@ class Table:
     def _encoded(self) -> dict[str, tuple[Array, tuple[str, ...]]]:
         return {}
 
+    @cached_property
+    def _crossed(self) -> dict[tuple[str, ...], tuple[Array, tuple[str, ...]]]:
+        return {}
+
     def codes(self, column: str) -> tuple[Array, tuple[str, ...]]:
         """Codes ``(rows,)`` of a column and what they stand for: its canonical names, sorted. Worked out once.
 
@@ -150,6 +156,8 @@ class Table:
             return np.zeros(self.rows, dtype=np.int64), ("all",)
         if len(parts) == 1:
             return parts[0]
+        if tuple(by) in self._crossed:
+            return self._crossed[tuple(by)]
         # Only the combinations that occur, in the order of their parts.
         joint, sizes = parts[0][0], [len(names) for _, names in parts]
         for (codes, _), size in zip(parts[1:], sizes[1:], strict=True):
@@ -161,9 +169,9 @@ class Table:
             joined([part[1][i] for part, i in zip(parts, np.unravel_index(cell, sizes), strict=True)])
             for cell in cells
         )
-        if occurs is None:
-            return np.searchsorted(cells, joint), names
-        return (np.cumsum(occurs) - 1)[joint], names
+        found = np.searchsorted(cells, joint) if occurs is None else (np.cumsum(occurs) - 1)[joint]
+        self._crossed[tuple(by)] = found, names
+        return found, names
 
     def count(
         self,
@@ -198,7 +206,13 @@ class Table:
         """
         values = self.arrays(column)[column]
         if values.dtype == object:
-            msg = f"{self.name}: {column!r} holds text, scores must be numbers from 0 to 1"
+            wrong = [v for v in values.tolist() if v is None or not PLAIN_NUMBER.match(str(v))]
+            example = next((v for v in wrong if v is not None), None)
+            shown = "" if example is None else f", the first is {visible(repr(example))}"
+            msg = (
+                f"{self.name}: {column!r} is missing or holds text in {len(wrong):,} of {self.rows:,} rows{shown}; "
+                "scores must be numbers from 0 to 1"
+            )
             raise InputError(msg)
         if bad := int((~np.isfinite(values)).sum()):
             msg = f"{self.name}: {column!r} is missing or not finite in {bad:,} of {self.rows:,} rows"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rai_bigmodel.audits import data
+from rai_bigmodel.audits import leaks
 from rai_bigmodel.stats import exact, intervals
 from rai_bigmodel.tables import Table
 from rai_bigmodel.words import number
@@ -14,7 +14,7 @@ from rai_bigmodel.words import number
 def purest(values, outcome):
     """The same of a column in a table."""
     rows = Table(name="rows", columns={"x": values})
-    return data._purest(data._values([rows], "x", outcome), len(outcome), int(outcome.sum()))
+    return leaks._purest(leaks._values([rows], "x", outcome), len(outcome), int(outcome.sum()))
 
 
 def naive(values, outcome):
@@ -25,7 +25,7 @@ def naive(values, outcome):
     known = [(v, y) for v, y, g in zip(values.tolist(), outcome.tolist(), gone, strict=True) if not g]
     cells = [(int(gone.sum()), int(outcome[gone].sum()), "it is missing", False)]
     levels = sorted({v for v, _ in known})
-    if len(levels) <= data.MOST_LEVELS:
+    if len(levels) <= leaks.MOST_LEVELS:
         for level in levels:
             word = repr(level) if text else number(level)
             for verb, part in (
@@ -42,17 +42,17 @@ def naive(values, outcome):
                 cells.append((len(part), sum(part), f"it is {verb} {number(level)}", True))
     best, worst = None, None
     for size, positive, where, interval in cells:
-        if size < data.PURE_SHARE * n:
+        if size < leaks.PURE_SHARE * n:
             continue
         pure = max(positive, size - positive)
-        bound = intervals.clopper_pearson(pure, size, 2 * data.PURE_ALPHA)[0]
+        bound = intervals.clopper_pearson(pure, size, 2 * leaks.PURE_ALPHA)[0]
         base = min(positives, n - positives) / n
         usual = base if (positive == pure) == (positives * 2 >= n) else 1 - base
-        enough = data.PURE_INTERVAL if interval else data.PURE_VALUE
+        enough = leaks.PURE_INTERVAL if interval else leaks.PURE_VALUE
         best = (bound, where) if best is None or bound > best[0] else best
         if (
             bound >= enough
-            and (1 - bound) * data.PURER_THAN_BASE <= usual
+            and (1 - bound) * leaks.PURER_THAN_BASE <= usual
             and (not worst or bound > worst[0])
         ):
             worst = (bound, where)

@@ -111,6 +111,7 @@ def test_the_effective_size_is_the_one_on_paper() -> None:
     ("weight", "said"),
     [
         ([1.0, 0.0, -2.0], "zero or negative in 2 of 3 rows"),
+        ([1.0, 1e300, 2.0], r"above 1e\+150 in 1 of 3 rows"),
         ([1.0, np.nan, 1.0], "missing or not finite in 1 of 3 rows"),
         (["a", "b", "c"], "text"),
         ([1.0, 2.0], "one weight for each of 3 rows"),
