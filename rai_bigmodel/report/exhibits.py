@@ -15,7 +15,7 @@ from rai_bigmodel.report.phrases import named, prose
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_POINTS = 21
+MOST_POINTS = 11
 
 
 class ShownExhibit(NamedTuple):
