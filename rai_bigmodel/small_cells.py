@@ -6,8 +6,9 @@ measurements, changes, gaps that name it, and exhibits. What is hidden must not 
 
 - Groups add up to all rows, and the groups of an intersection to those of each of its attributes. Where such a sum is
   known, at least two of its cells are hidden, and together they hold 5 rows or more; the smallest others are hidden for
-  that, whatever their size (complementary suppression, Cox 1980), until no equation gives a small cell away. A gap that
-  names one of them is then null, and a rule on it undecided: put rare groups together with others before auditing.
+  that, whatever their size (complementary suppression, Cox 1980), until no equation gives a small cell away. What is
+  worked out from a hidden group is null too: gaps over all groups, and where one that is large enough to be compared
+  had to be hidden, every gap of its attribute. A rule on it is undecided: put rare groups together with others first.
 - Selected rows are those among positives and those among negatives. Where either outcome of a group is a small cell,
   everything about the group that looks at outcomes is hidden, and only how it was decided about is left. The same sums
   over groups are then closed with other groups that have under 30 rows of that outcome; a larger group is not given up
@@ -29,7 +30,7 @@ import msgspec
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Bars, Dot, Dots, Findings, Table
+from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Findings, Table
 from rai_bigmodel.stats.counts import MISSING
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS
 from rai_bigmodel.subject import attributes_of, decision_in
@@ -58,6 +59,7 @@ PAIR = (
 DECIDED = ("selection_rate", "scoring_rate", "impact_ratio", "group_share", "mean_prediction")
 """What tells of a group without looking at outcomes."""
 _OUTCOME_COLUMN = "positive outcomes"
+_RATIOS = ("impact ratio", "ratio to the highest")
 
 
 class Hidden(NamedTuple):
@@ -66,15 +68,18 @@ class Hidden(NamedTuple):
     Args:
         groups: attribute → group → why, of groups that are hidden as a whole.
         outcomes: attribute → the groups of which nothing is shown that looks at outcomes.
+        compared: attributes of which a hidden group is large enough to be compared: what is worked out from all
+            groups compared tells of it.
     """
 
     groups: dict[str, dict[str, str]]
     outcomes: dict[str, set[str]]
+    compared: set[str]
 
 
 def hidden_cells(cohort: Cohort, subject: Subject, audits: Iterable[Audit]) -> Hidden:
     """The cells to hide, of every attribute and intersection that these audits compare groups by."""
-    found = Hidden({}, {})
+    found = Hidden({}, {}, set())
     for rows, attributes in _asked(cohort, audits):
         counted = {}
         for attribute in sorted(attributes, key=lambda a: a.count("*")):
@@ -83,9 +88,8 @@ def hidden_cells(cohort: Cohort, subject: Subject, audits: Iterable[Audit]) -> H
             except InputError:
                 continue  # an audit that asks for it says so
         _hide(counted, found)
-    return Hidden(
-        {a: g for a, g in found.groups.items() if g}, {a: g for a, g in found.outcomes.items() if g}
-    )
+    groups = {a: of for a, of in found.groups.items() if of}
+    return Hidden(groups, {a: of for a, of in found.outcomes.items() if of}, found.compared)
 
 
 def _hide(counted: Mapping[str, tuple[Cells, Cells | None]], found: Hidden) -> None:
@@ -103,6 +107,8 @@ def _hide(counted: Mapping[str, tuple[Cells, Cells | None]], found: Hidden) -> N
     for a, (cells, positives) in counted.items():
         own = found.groups.setdefault(a, {})
         own |= {_name(c): FEW if c in small[a] else BESIDE for c in closed[a]}
+        if any(cells[c] >= SMALLEST_ROWS for c in closed[a]):
+            found.compared.add(a)
         if positives is None:
             continue
         few = set()
@@ -280,11 +286,30 @@ def _shown(m: Measurement, hidden: Hidden) -> Measurement:
         why = OUTCOMES
     elif own and m.n is not None and 0 < m.n < FEWEST:
         why = FEW
-    elif pair & groups.keys() or (looks and pair & outcomes and "demographic" not in m.metric):
+    elif not own and attribute and _rests_on_hidden(m, hidden):
         why = PAIR
+    elif pair & groups.keys():
+        why = BESIDE
     else:
         return m
     return msgspec.structs.replace(m, value=None, interval=None, n=None, excluded=0.0, why=why)
+
+
+def _rests_on_hidden(m: Measurement, hidden: Hidden) -> bool:
+    """Whether a number about a whole attribute was worked out from a group that is hidden.
+
+    Over all groups, every gap is; over groups compared, where one of them is hidden. A p-value of all groups tells too
+    little of any.
+    """
+    attribute, scope = m.labels["attribute"], m.labels.get("scope", "")
+    looks = "demographic" not in m.metric and "conditional" not in m.metric and scope != ""
+    groups = hidden.groups.get(attribute, {})
+    if m.kind == "p_value" or not ("fairness" in m.metric or m.metric.endswith("_difference")):
+        return False
+    if attribute in hidden.compared or (scope == "all" and groups):
+        return True
+    outcomes = hidden.outcomes.get(attribute, set()) if looks else set()
+    return bool(outcomes) and (scope == "all" or bool(outcomes & {*m.labels.values()}))
 
 
 def _drawn(exhibit: Exhibit, hidden: Hidden) -> Exhibit:
@@ -299,19 +324,53 @@ def _drawn(exhibit: Exhibit, hidden: Hidden) -> Exhibit:
         kept = tuple(Dot(label=d.label, value=None) if _names(d.label) & gone else d for d in points)
         name = "dots" if isinstance(exhibit, Dots) else "bars"
         return msgspec.structs.replace(exhibit, **{name: kept})
+    if isinstance(exhibit, Table) and " within " in exhibit.title:
+        return _strata(exhibit, groups)
+    compared = any(a in hidden.compared for a in about)
     if isinstance(exhibit, Table):
-        rows = []
-        for row in exhibit.rows:
-            names = _names(str(row[0]))
-            if names & groups:
-                rows.append((row[0], *(None if isinstance(v, int | float) else "" for v in row[1:])))
-            elif names & outcomes and _OUTCOME_COLUMN in exhibit.columns:
-                at = exhibit.columns.index(_OUTCOME_COLUMN)
-                rows.append((*row[:at], None, *row[at + 1 :]))
-            else:
-                rows.append(row)
-        return msgspec.structs.replace(exhibit, rows=tuple(rows))
+        return _table(exhibit, groups, outcomes, compared=compared)
+    if isinstance(exhibit, Curve) and compared:
+        return msgspec.structs.replace(exhibit, lines=tuple(x for x in exhibit.lines if "gap" not in x.label))
     return exhibit
+
+
+def _table(exhibit: Table, groups: set[str], outcomes: set[str], *, compared: bool) -> Table:
+    """Rows of hidden groups hold their name; where the highest rate is hidden, no ratio to it is kept."""
+    ratios = [
+        i for i, c in enumerate(exhibit.columns) if c in _RATIOS or c.startswith("95 % interval of the ratio")
+    ]
+    best = next((row for row in exhibit.rows if ratios and row[ratios[0]] == 1.0), None)
+    lost = set(ratios) if best is not None and _names(str(best[0])) & groups else set()
+    few = {i for i, c in enumerate(exhibit.columns) if c == _OUTCOME_COLUMN}
+    rows = []
+    for row in exhibit.rows:
+        names = _names(str(row[0]))
+        gone = set(range(1, len(row))) if names & groups else lost | (few if names & outcomes else set())
+        rows.append(tuple(_blank(v) if i in gone else v for i, v in enumerate(row)))
+    caption = "" if compared or lost else exhibit.caption
+    return msgspec.structs.replace(exhibit, rows=tuple(rows), caption=caption)
+
+
+def _strata(exhibit: Table, groups: set[str]) -> Table:
+    """A group with few rows in one stratum is left out of all, and with it the rows of each stratum."""
+    gone = {
+        i
+        for i, name in enumerate(exhibit.columns)
+        if i > 1 and (name in groups or any(0 < _of(str(row[i])) < FEWEST for row in exhibit.rows))
+    }
+    gone |= {1} if gone else set()
+    rows = tuple(tuple(_blank(v) if i in gone else v for i, v in enumerate(row)) for row in exhibit.rows)
+    return msgspec.structs.replace(exhibit, rows=rows)
+
+
+def _of(cell: str) -> int:
+    """The rows behind a cell that reads ``0.412 of 1,203``."""
+    rows = cell.rpartition(" of ")[2].replace(",", "")
+    return int(rows) if rows.isdecimal() else 0
+
+
+def _blank(value: str | float | None) -> str | None:
+    return "" if isinstance(value, str) else None
 
 
 def _is_about(title: str, attribute: str) -> bool:

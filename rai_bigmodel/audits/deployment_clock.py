@@ -100,18 +100,23 @@ def _times(asked: Mapping[str, Ask], inputs: Inputs, timing: Timing) -> dict[str
 def _weighed(variant: Subject, name: str, cohort: Cohort) -> list[Measurement]:
     labels, why = {"variant": name}, "the variant cannot be opened anew: it is not a file"
     weight = variant.weigh(_some(cohort, 256)) if variant.weigh is not None else None
+    load, peak = (None, None) if weight is None else (weight["load_ms"], weight.get("peak_bytes"))
+    no_peak = why if weight is None else "this system does not tell how much memory a process took"
     return [
         Measurement(
-            metric=f"deployment.{what}",
+            metric="deployment.load_ms",
             kind="clock",
-            value=value,
+            value=None if load is None else round(load, 3),
             labels=labels,
-            why="" if value is not None else why,
-        )
-        for what, value in (
-            ("load_ms", None if weight is None else round(weight["load_ms"], 3)),
-            ("peak_bytes", None if weight is None else weight["peak_bytes"]),
-        )
+            why="" if load is not None else why,
+        ),
+        Measurement(
+            metric="deployment.peak_bytes",
+            kind="clock",
+            value=peak,
+            labels=labels,
+            why="" if peak is not None else no_peak,
+        ),
     ]
 
 
@@ -178,9 +183,9 @@ def _recommended(
         reasons = "; ".join(f"{name} {why}" for name, why in against.items())
         words = f"Stay with {kind}: {reasons}."
     else:
-        quicker = " and ".join(f"{s:.2g} × at batch {b}" for b, s in speeds[best].items())
+        quicker = ", ".join(f"{s:.2g} × at batch {b}" for b, s in speeds[best].items())
         others = "; ".join(f"{name} {why}" for name, why in against.items() if why)
-        words = f"Ship {best}: against {kind} it is {quicker} as fast, and no harm was shown."
+        words = f"Ship {best}: its speed beside {kind} is {quicker}; no harm was shown."
         words += f" Not: {others}." if others else ""
     return Measurement(
         metric="deployment.recommended", kind="clock", value=1.0, labels={"variant": best}, why=words

@@ -37,7 +37,9 @@ def calibration_change(pair: Pair, rng: np.random.Generator) -> Measurement:
     if why:
         return Measurement(metric=metric, kind="estimate", value=None, labels=pair.labels, why=why)
     (s1, y1), (s2, y2) = _confidence(pair)
-    edges = np.unique(np.quantile(s1, np.linspace(0, 1, bins + 1))[1:-1])
+    # Midway between two scores: rounding must not carry a row over an edge that it lies on.
+    order, cuts = np.sort(s1), np.linspace(0, n, bins + 1).round().astype(int)[1:-1]
+    edges = np.unique((order[cuts - 1] + order[cuts]) / 2)
     cells = _cells(s1, y1, s2, y2, edges)
     value = float(cells.change(cells.rows[None])[0])
     interval = resampling.percentile(cells.rows, cells.change, rng, draws=DRAWS)

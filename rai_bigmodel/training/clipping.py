@@ -1,16 +1,17 @@
 """The sum of every row's clipped gradient, in one backward pass and at nearly the price of the plain one.
 
 Book-keeping ghost clipping (Bu, Wang, Zha and Karypis 2023, "Differentially private optimization on large model at
-small cost"): while the ordinary backward pass goes down the network, the length of every row's gradient is taken
-from what each function read and from the gradient of what it gave; when all lengths are known, every weight's
-gradient is formed once, each row counted with its factor min(1, clip / length).
+small cost"): the ordinary backward pass goes down the network, and forms no weight's gradient. From what each
+function read and the gradient of what it gave comes the length of every row's gradient; when all lengths are known,
+every weight's gradient is formed once, each row counted with its factor min(1, clip / length).
 
-Functions are watched, not layers: whatever uses a trainable parameter is seen when it is called. It has a rule
-(`clipping_rules`), or is done row by row (`clipping_fallback`, said in the log), or is refused by name. What could
-escape is looked for after every pass: a parameter whose gradient came another way stops the training.
+Functions are watched, not layers (`clipping_tape`; where plain layers are all there is, they alone,
+`clipping_layers`): whatever uses a trainable parameter is seen when it is called. It has a rule (`clipping_rules`), or
+is done row by row (`clipping_fallback`, said in the log), or is refused by name. What could escape is looked for
+after every pass: a parameter whose gradient came another way stops the training.
 
-Before the first step the network is run twice on a few rows. That shows which results have the rows first and
-which belong to no row (position embeddings), and that no row's numbers depend on another row.
+Before the first step the network is run twice on a few rows (`clipping_look`). That shows which results have the rows
+first and which belong to no row (position embeddings), and that no row's numbers depend on another row.
 """
 
 from __future__ import annotations

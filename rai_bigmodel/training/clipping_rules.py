@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
-from rai_bigmodel.training.clipping_shares import Direct, Lookup, Memo, Outer, Patches, Share, Summed, pieces
+from rai_bigmodel.training.clipping_patches import Patches
+from rai_bigmodel.training.clipping_shares import Direct, Lookup, Memo, Outer, Share, Summed, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,13 +10,11 @@ Shapes: B rows, T places in a row (words, steps, pixels), D numbers read and P n
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +37,7 @@ class Share(Protocol):
 
 
 class Memo:
-    """What was computed for the last share, if the next one asks for the same.
+    """What was computed for the last few shares, if the next one asks for the same.
 
     A layer's weight and bias come of one gradient, its query, key and value of one input, and tables of words and of
     places of one gradient again.
@@ -134,7 +132,7 @@ class Outer:
         P = self.g.shape[2]
         if T == 1:
             return length(self.x) * length(self.g), self
-        x, g = _floats(self.x), _floats(self.g)
+        x, g = floats(self.x), floats(self.g)
         # All of what was given is too much for the cache: what a few rows are needed for is done at once.
         sums = g.new_empty((B, P)) if self.summed else None
         if P * D <= T * (P + D):
@@ -174,17 +172,17 @@ class Outer:
 
     def _sides(self) -> tuple[Tensor, Tensor]:
         """The factors of the gradient, in the order of the parameter's dimensions."""
-        x, g = _floats(self.x), _floats(self.g)
+        x, g = floats(self.x), floats(self.g)
         return (x, g) if self.transposed else (g, x)
 
     def per_row(self) -> Tensor:
         """Written out."""
-        x, g = (_floats(t if t.dim() == 3 else t[:, None]) for t in (self.x, self.g))
+        x, g = (floats(t if t.dim() == 3 else t[:, None]) for t in (self.x, self.g))
         return x.mT @ g if self.transposed else g.mT @ x
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
         """The weighted sum."""
-        x, g = _floats(self.x), _floats(self.g)
+        x, g = floats(self.x), floats(self.g)
         f = factors.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
         if x.dim() == 3 and not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
             # Steps first, as an LSTM leaves them: the sum does not care for the order, and nothing is copied.
@@ -224,115 +222,20 @@ class Lookup:
         for s in pieces(B, T * T):
             same = ids[s, :, None] == ids[s, None, :]
             squares.append(((products(self.g[s]) if given is None else given[s]) * same).sum((1, 2)))
-        return _joined(squares, self.g).clamp_(min=0).sqrt_(), self
+        return joined(squares, self.g).clamp_(min=0).sqrt_(), self
 
     def per_row(self) -> Tensor:
         """Written out."""
         B, T, P = self.g.shape
-        table = _floats(self.g).new_zeros((B * self.lines, P))
+        table = floats(self.g).new_zeros((B * self.lines, P))
         first = torch.arange(B, device=self.ids.device)[:, None] * self.lines
-        table.index_add_(0, (self.ids + first).flatten(), _floats(self.g).reshape(B * T, P))
+        table.index_add_(0, (self.ids + first).flatten(), floats(self.g).reshape(B * T, P))
         return table.view(B, self.lines, P)
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
         """The weighted sum."""
-        g = _floats(self.g) * factors[:, None, None]
+        g = floats(self.g) * factors[:, None, None]
         total.index_add_(0, self.ids.flatten(), g.flatten(0, 1).to(total.dtype))
-
-
-@dataclass(frozen=True)
-class Patches:
-    """A kernel that slides over pixels: at each place it multiplies the patch it reads.
-
-    A transposed convolution is the same with the two roles exchanged: the kernel slides over the gradient of
-    what was given.
-
-    Args:
-        x: what is slid over, ``(B, D, height, width)``.
-        g: one number a place and channel, ``(B, P, height', width')``.
-        shape: of the parameter, ``(P, D / groups, height, width)`` of the kernel.
-        stride, padding, dilation, groups: of the convolution.
-    """
-
-    x: Tensor
-    g: Tensor
-    shape: tuple[int, ...]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    groups: int
-
-    def settle(self, memo: Memo) -> tuple[Tensor, Share]:  # noqa: ARG002 - for shares of one layer
-        """Lengths, and what is kept."""
-        B = len(self.x)
-        P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
-        T = self.g.shape[2] * self.g.shape[3]
-        if P * D * self.groups <= (self.x.numel() + self.g.numel()) // max(B, 1):
-            direct = Direct(self.per_row())
-            return length(direct.g), direct
-        squares = []
-        for s in pieces(B, self.groups * (D * T + min(T * T, P * D))):
-            x, g = self._unfolded(s)
-            if T * (P + D) < P * D:
-                squares.append((products(x.mT) * products(g.mT)).sum((1, 2, 3)))
-            else:
-                squares.append(length(g @ x.mT).square_())
-        return _joined(squares, self.x).clamp_(min=0).sqrt_(), self
-
-    def per_row(self) -> Tensor:
-        """Written out."""
-        B = len(self.x)
-        x, g = _floats(self.x), _floats(self.g)
-        if torch.backends.mkldnn.is_available() and g.dtype == torch.float32 and g.device.type == "cpu" and B:
-            # One picture of all rows' channels, in which every row is a group: the library's own kernel.
-            g, x = g.reshape(1, -1, *g.shape[2:]), x.reshape(1, -1, *x.shape[2:])
-            return self._by_weight(x, g, rows=B).view(B, *self.shape)
-        P, D = self.shape[0] // self.groups, math.prod(self.shape[1:])
-        found = g.new_empty((B, self.groups, P, D))
-        for s in pieces(B, self.groups * D * g.shape[2] * g.shape[3]):
-            x, g = self._unfolded(s)
-            torch.matmul(g, x.mT, out=found[s])
-        return found.view(B, *self.shape)
-
-    def add_to(self, total: Tensor, factors: Tensor) -> None:
-        """The weighted sum."""
-        g = _floats(self.g) * factors[:, None, None, None].to(_floats(self.g).dtype)
-        total.add_(self._by_weight(_floats(self.x), g, rows=1).view(total.shape))
-
-    def _by_weight(self, x: Tensor, g: Tensor, *, rows: int) -> Tensor:
-        """The kernel's gradient, summed over all pictures, of each of the `rows` whose channels lie side by side."""
-        return torch.ops.aten.convolution_backward(
-            g,
-            x,
-            g.new_empty((rows * self.shape[0], *self.shape[1:])),
-            None,
-            self.stride,
-            self.padding,
-            self.dilation,
-            False,  # noqa: FBT003 - torch's own order
-            [0, 0],
-            rows * self.groups,
-            [False, True, False],
-        )[1]
-
-    def _unfolded(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """Patches ``(b, groups, D, T)`` and gradients ``(b, groups, P, T)`` of some rows."""
-        x, g = _floats(self.x[rows]), _floats(self.g[rows])
-        (high, wide), (kh, kw) = self.g.shape[2:], self.shape[2:]
-        if self.stride != (1, 1) or wide < 2 * (self.padding[1] + 1) * (self.stride[1]):
-            x = F.unfold(x, (kh, kw), dilation=self.dilation, padding=self.padding, stride=self.stride)
-            return x.unflatten(1, (self.groups, -1)), g.flatten(2).unflatten(1, (self.groups, -1))
-        # With lines of one length in both (the gradient's filled up with nothing), what a number of the kernel
-        # multiplies is one stretch of memory, and a patch matrix is made by copying stretches.
-        up, side = self.padding
-        x = F.pad(x, (side, side, up, up + 1))
-        b, channels, _, line = x.shape
-        g = F.pad(g, (0, line - wide))
-        step_h, step_w = self.dilation[0] * line, self.dilation[1]
-        each = x.stride(1)
-        patches = x.as_strided((b, channels, kh, kw, high * line), (channels * each, each, step_h, step_w, 1))
-        patches = patches.reshape(b, self.groups, -1, high * line)
-        return patches, g.flatten(2).unflatten(1, (self.groups, -1))
 
 
 def together(shares: list[Share]) -> Share:
@@ -374,10 +277,10 @@ class Tied:
         crossed = []
         x, g_out, ids, g_in = self.outer.x, self.outer.g, self.table.ids, self.table.g
         for s in pieces(len(x), x.shape[1] * ids.shape[1]):
-            picked = _floats(g_out[s]).gather(2, ids[s][:, None, :].expand(-1, x.shape[1], -1))
-            crossed.append((picked * (_floats(x[s]) @ _floats(g_in[s]).transpose(1, 2))).sum((1, 2)))
+            picked = floats(g_out[s]).gather(2, ids[s][:, None, :].expand(-1, x.shape[1], -1))
+            crossed.append((picked * (floats(x[s]) @ floats(g_in[s]).transpose(1, 2))).sum((1, 2)))
         # |a + b|² = |a|² + |b|² + 2 a·b, which rounding may leave a little below nothing.
-        lengths = (own.square() + read.square() + 2 * _joined(crossed, x)).clamp_(min=0).sqrt_()
+        lengths = (own.square() + read.square() + 2 * joined(crossed, x)).clamp_(min=0).sqrt_()
         return lengths, self if isinstance(outer, Outer) else Direct(self.per_row())
 
     def per_row(self) -> Tensor:
@@ -392,18 +295,18 @@ class Tied:
 
 def length(g: Tensor) -> Tensor:
     """The length of each row, ``(B,)``, in float32 at least."""
-    g = _floats(g)
+    g = floats(g)
     return torch.linalg.vector_norm(g if g.dim() == 2 else g.flatten(1), dim=1)
 
 
 def summed(g: Tensor) -> Tensor:
     """The sum over the places of each row: ``(B, T, P)`` → ``(B, P)``."""
-    return _floats(g).sum(1)
+    return floats(g).sum(1)
 
 
 def products(x: Tensor) -> Tensor:
     """Products between the places of each row: ``(..., T, D)`` → ``(..., T, T)``."""
-    x = _floats(x)
+    x = floats(x)
     return x @ x.transpose(-1, -2)
 
 
@@ -411,7 +314,7 @@ def _outer(shares: list[Outer]) -> Outer | None:
     """Uses of a matrix as more places of one use; None where they are stored both ways."""
     if len({share.transposed for share in shares}) > 1:
         return None
-    placed = [[_floats(t if t.dim() == 3 else t[:, None]) for t in (share.x, share.g)] for share in shares]
+    placed = [[floats(t if t.dim() == 3 else t[:, None]) for t in (share.x, share.g)] for share in shares]
     x, g = (torch.cat(parts, 1) if len(parts) > 1 else parts[0] for parts in zip(*placed, strict=True))
     return Outer(x, g, shares[0].transposed)
 
@@ -419,11 +322,11 @@ def _outer(shares: list[Outer]) -> Outer | None:
 def _lookup(shares: list[Lookup]) -> Lookup:
     if len(shares) == 1:
         return shares[0]
-    ids, g = torch.cat([s.ids for s in shares], 1), torch.cat([_floats(s.g) for s in shares], 1)
+    ids, g = torch.cat([s.ids for s in shares], 1), torch.cat([floats(s.g) for s in shares], 1)
     return Lookup(ids, g, shares[0].lines)
 
 
-def _floats(x: Tensor) -> Tensor:
+def floats(x: Tensor) -> Tensor:
     """Half precision is too short for sums of squares."""
     return x.float() if x.dtype in {torch.float16, torch.bfloat16} else x
 
@@ -434,5 +337,6 @@ def pieces(rows: int, each: int) -> list[slice]:
     return [slice(i, i + step) for i in range(0, rows, step)]
 
 
-def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
-    return torch.cat(parts) if parts else _floats(like).new_zeros(0)
+def joined(parts: list[Tensor], like: Tensor) -> Tensor:
+    """Parts of the rows as one tensor, which may be without rows."""
+    return torch.cat(parts) if parts else floats(like).new_zeros(0)

@@ -142,6 +142,15 @@ def test_a_run_and_its_file_are_subjects_that_agree(run: Run, content: bytes, tm
     assert trained.module is not None
 
 
+def test_what_opening_a_file_costs_is_measured_in_a_process_of_its_own(content: bytes) -> None:
+    """Milliseconds and bytes on top of an interpreter that has onnxruntime already."""
+    weight = of_onnx(content).weigh(table(3).columns)  # type: ignore[misc]
+
+    assert weight is not None
+    assert 0 < weight["load_ms"] < 10_000
+    assert 0 < weight["peak_bytes"] < 1_000_000_000
+
+
 def test_a_logistic_regression_exports_too() -> None:
     """A net without hidden layers and without a limit."""
     splits = Splits(train=table(1), calibrate=table(2), held_out=table(3))
