@@ -98,14 +98,24 @@ def append(dossier: Dossier, folder: str | os.PathLike[str], *, verdict: Verdict
         write(files.canonical_json(entry))
 
 
-def attempts(entries: Sequence[Entry], dossier: Dossier, *, policy: str) -> Attempts:
-    """Which run of a policy on its rows a dossier is, counting each run once however often it is judged."""
+def attempts(entries: Sequence[Entry], dossier: Dossier, *, policy: str, digest: str = "") -> Attempts:
+    """Which run of a policy on its rows a dossier is, counting each run once however often it is judged.
+
+    Args:
+        policy, digest: its name, and the digest of what it says now. Other texts of that name that were judged on
+            these rows before this one was mark it as exploratory.
+    """
     rows, run = rows_of(dossier), dossier.manifest.run
-    judged = dict.fromkeys(
-        e.run for e in entries if e.rows == rows and e.did == "gate" and e.policy == policy
-    )
+    gates = [e for e in entries if e.rows == rows and e.did == "gate" and e.policy == policy]
+    judged = dict.fromkeys(e.run for e in gates)
     order = [*judged] if run in judged else [*judged, run]
-    return Attempts(run=order.index(run) + 1, audited=len({e.run for e in entries if e.rows == rows} | {run}))
+    texts = list(dict.fromkeys(e.policy_digest for e in gates))
+    before = texts.index(digest) if digest in texts else len(texts)
+    return Attempts(
+        run=order.index(run) + 1,
+        audited=len({e.run for e in entries if e.rows == rows} | {run}),
+        otherwise=before if digest else 0,
+    )
 
 
 def rows_of(dossier: Dossier) -> str:

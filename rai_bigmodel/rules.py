@@ -235,22 +235,30 @@ class Ruling(Record):
     waiver: Waiver | None = None
 
 
-class Attempts(Record):
+class Attempts(Record, omit_defaults=True):
     """How often some rows were used, as the ledger has it.
 
     Args:
         run: which run of this policy on these rows this one is.
         audited: how many runs have audited these rows at all.
+        otherwise: how many other texts of this policy were judged on these rows before this one ever was. What is
+            asked after its answer was seen is exploratory: it was not written down beforehand.
     """
 
     run: int
     audited: int
+    otherwise: int = 0
 
     @property
     def words(self) -> str:
         """``run 4 of this policy on these rows``, and how many there were beside it."""
         more = f" ({self.audited} audits of them in all)" if self.audited > self.run else ""
-        return f"run {self.run} of this policy on these rows{more}"
+        late = (
+            " (exploratory: the policy said otherwise when these rows were first judged)"
+            if self.otherwise
+            else ""
+        )
+        return f"run {self.run} of this policy on these rows{more}{late}"
 
 
 class Verdict(Record):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_bigmodel import files
-from rai_bigmodel.evidence import FORMAT, Record, known_format
+from rai_bigmodel.evidence import Record
 from rai_bigmodel.rules import Attempts, Policy, Ruling, Verdict, Waiver
 
 if TYPE_CHECKING:
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
 
 NAME = "verdict.json"
+FORMAT = 2
+"""2 where the policy is marked as exploratory, which older readers do not know; 1 otherwise."""
 
 
 class VerdictFile(Record):
@@ -40,11 +42,13 @@ class VerdictFile(Record):
     judged_on: str = ""
     pinned: str = ""
     baseline: str = ""
-    format: int = FORMAT
+    format: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known_format(self.format)
+        if not 1 <= self.format <= FORMAT:
+            msg = f"format {self.format} is not one this version reads (1 to {FORMAT})"
+            raise ValueError(msg)
 
 
 def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
@@ -64,6 +68,7 @@ def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
         judged_on=verdict.judged_on,
         pinned=verdict.pinned,
         baseline=verdict.baseline,
+        format=2 if verdict.attempts is not None and verdict.attempts.otherwise else 1,
     )
 
 

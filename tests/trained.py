@@ -16,7 +16,7 @@ from rai_bigmodel.audits.shapley import ablation, shapley_values
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rai_bigmodel.audits.battery import Explain
+    from rai_bigmodel.audits.faithfulness import Explain
 
 FEATURES = 20
 

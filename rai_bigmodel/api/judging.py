@@ -85,7 +85,7 @@ def judge(
     today = today or dt.datetime.now(dt.UTC).date()
     attempts = None
     if folder is not None and (entries := ledger.read(ledger.beside(folder))):
-        attempts = ledger.attempts(entries, dossier, policy=policy.name)
+        attempts = ledger.attempts(entries, dossier, policy=policy.name, digest=policy.digest)
     digest = ""
     if baseline is not None:
         from rai_bigmodel.compare import with_changes

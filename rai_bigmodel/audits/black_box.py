@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rai_bigmodel.audits.cases import Case
+from rai_bigmodel.audits.readings import parts_of
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def black_box_case(
     columns: Mapping[str, Array],
     features: Sequence[str],
     *,
+    members: Mapping[str, tuple[str, ...]] | None = None,
     output: int | Array = 0,
     average: bool = False,
     batch: int = BATCH,
@@ -63,6 +66,7 @@ def black_box_case(
 
     Args:
         columns: what `Subject.predict` takes ``(n,)`` each.
+        members: each feature and its columns, where several columns make one; by default each is its own.
         output: which of several class probabilities is explained: one for all rows, or one a row.
         average: start from means in place of medians.
 
@@ -94,8 +98,8 @@ def black_box_case(
             x=x,
             start=start,
             score=ask,  # type: ignore[arg-type]
-            parts=np.arange(len(features)),
-            names=tuple(features),
+            parts=parts_of(features, members),
+            names=tuple(members or features),
             batch=batch,
             codes=np.array([c.values is not None for c in code]),
             learned_nothing=lambda rng: made(stand_in(x, rng)),
@@ -104,15 +108,121 @@ def black_box_case(
     return made(score)
 
 
+def array_case(
+    subject: Subject,
+    x: Array,
+    start: Array,
+    *,
+    parts: Array,
+    names: Sequence[str],
+    output: int | Array = 0,
+    budget: int,
+) -> Case:
+    """A case of a subject that only answers and reads one array: pictures ``(n, C, H, W)`` or series ``(n, T, F)``.
+
+    Args:
+        parts: to which of the features `names` each entry of a row belongs.
+        budget: bytes that the rows of one question may take.
+    """
+    wanted = np.broadcast_to(np.asarray(output), (len(x),))
+
+    def score(rows: Array, numbers: Array) -> Array:
+        answers = np.asarray(subject.predict(rows), dtype=np.float64)
+        return answers if answers.ndim == 1 else answers[np.arange(len(answers)), wanted[numbers]]
+
+    def made(ask: object) -> Case:
+        return Case(
+            x=x,
+            start=start.astype(np.float32),
+            score=ask,  # type: ignore[arg-type]
+            parts=parts,
+            names=tuple(names),
+            batch=max(1, budget // (8 * x[0].nbytes)),
+            learned_nothing=lambda rng: made(stand_in(x, rng)),
+        )
+
+    return made(score)
+
+
+MOST_WORDS = 48
+
+
+def is_text(values: Array) -> bool:
+    """Whether a column holds texts of several words or characters, and not a few labels."""
+    texts = [str(v) for v in values.tolist() if v is not None]
+    return (
+        values.dtype.kind in "OUT"
+        and bool(texts)
+        and float(np.mean([len(pieces_of(t)) > 2 for t in texts])) > 0.5
+    )
+
+
+def pieces_of(text: str) -> list[str]:
+    """The words of a text; of a writing without spaces its characters."""
+    return re.findall(r"[\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af]|\w+(?:'\w+)?|[^\w\s]", text)
+
+
+def text_case(subject: Subject, name: str, texts: Array, *, output: int | Array = 0) -> tuple[Case, Array]:
+    """A case of a subject that reads one text, and its words ``(n, T)``: a word is there, or the text is asked without.
+
+    Args:
+        name: the column of texts; only the first `MOST_WORDS` words are told apart.
+    """
+    cut = [pieces_of("" if t is None else str(t))[:MOST_WORDS] for t in texts.tolist()]
+    longest = max([1, *map(len, cut)])
+    words = np.full((len(cut), longest), "", dtype=object)
+    for row, pieces in zip(words, cut, strict=True):
+        row[: len(pieces)] = pieces
+    x = (words != "").astype(np.float32)
+    wanted = np.broadcast_to(np.asarray(output), (len(x),))
+
+    def score(rows: Array, numbers: Array) -> Array:
+        asked = np.empty(len(rows), dtype=object)
+        for i, (there, number) in enumerate(zip(rows > 0.5, numbers, strict=True)):
+            kept = words[number][there & (words[number] != "")].tolist()
+            asked[i] = "".join(f" {w}" if w.isascii() else w for w in kept).strip()
+        answers = np.asarray(subject.predict({name: asked}), dtype=np.float64)
+        return answers if answers.ndim == 1 else answers[np.arange(len(answers)), wanted[numbers]]
+
+    def made(ask: object) -> Case:
+        return Case(
+            x=x,
+            start=np.zeros((1, longest), dtype=np.float32),
+            score=ask,  # type: ignore[arg-type]
+            parts=np.arange(longest),
+            names=tuple(f"position {t + 1}" for t in range(longest)),
+            batch=1024,
+            codes=np.ones(longest, dtype=bool),
+            learned_nothing=lambda rng: made(stand_in_for_words(words, rng)),
+        )
+
+    return made(score), words
+
+
+def stand_in_for_words(words: Array, rng: np.random.Generator) -> object:
+    """A random network of the words that are there, whatever they mean, in place of a model of texts."""
+    known = {w: i for i, w in enumerate(sorted(set(words.ravel().tolist())))}
+    place = np.vectorize(known.__getitem__, otypes=[int])(words)
+    first, last = rng.normal(size=(len(known), HIDDEN)), rng.normal(size=HIDDEN)
+
+    def score(rows: Array, numbers: Array) -> Array:
+        seen = np.einsum("nt,nth->nh", rows, first[place[numbers]])
+        answers: Array = np.tanh(seen / np.sqrt(rows.shape[1])) @ last
+        return answers
+
+    return score
+
+
 def stand_in(x: Array, rng: np.random.Generator) -> object:
     """A random network of the same columns, in place of a model whose weights cannot be drawn again."""
-    middle, scale = x.mean(axis=0), x.std(axis=0)
+    flat = x.reshape(len(x), -1)
+    middle, scale = flat.mean(axis=0), flat.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
-    d = x.shape[1]
+    d = flat.shape[1]
     first, last = rng.normal(size=(d, HIDDEN)) / np.sqrt(d), rng.normal(size=HIDDEN)
 
     def score(rows: Array, _: Array) -> Array:
-        answers: Array = np.tanh(((rows - middle) / scale) @ first) @ last
+        answers: Array = np.tanh(((rows.reshape(len(rows), -1) - middle) / scale) @ first) @ last
         return answers
 
     return score

@@ -6,7 +6,8 @@ permutation drop is measured without them (Breiman 2001).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,13 +17,20 @@ from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
 from rai_bigmodel.stats.moments import GroupMoments, widest_mean_gap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from rai_bigmodel.audits.fairness_groups import Grouping
     from rai_bigmodel.evidence import Interval
     from rai_bigmodel.subject import Array
 
 PERMUTATIONS = 5
+Shuffle = Callable[[Mapping[str, np.ndarray], np.random.Generator], Mapping[str, np.ndarray]]
+"""Columns and a generator → the same with one feature's values handed to other rows."""
+
+
+def null(name: str, why: str, kind: Any = "estimate") -> Measurement:
+    """A measurement of ours that could not be had, and why."""
+    return Measurement(metric=f"explainability.{name}", kind=kind, value=None, why=why)
 
 
 def importance(names: Sequence[str], values: Array, *, only: Sequence[str]) -> list[Measurement]:
@@ -106,6 +114,49 @@ def sensitive_share(names: Sequence[str], values: Array, attributes: Sequence[st
     return out
 
 
+def words_share(words: Array, values: Array, named: Mapping[str, Sequence[str]]) -> list[Measurement]:
+    """The share of all absolute attribution that the words of each attribute carry, and how often they stand there.
+
+    Args:
+        words: what stands where ``(n, T)``, as the network reads it; empty is nothing.
+        values: attributions of the positions ``(n, T)``.
+        named: attribute → its words; none where nobody said which they are.
+    """
+    size = np.abs(values) * (words[:, : values.shape[1]] != "")
+    out = []
+    for attribute, mine in named.items():
+        labels = {"attribute": attribute}
+        if not mine:
+            why = f"nobody said which words tell {attribute!r}; the parameter words: {{{attribute}: [...]}} does"
+            out.append(
+                Measurement(
+                    metric="explainability.sensitive_share",
+                    kind="estimate",
+                    value=None,
+                    labels=labels,
+                    why=why,
+                )
+            )
+            continue
+        here = np.isin(words[:, : values.shape[1]].astype(str), sorted({w.lower() for w in mine} | set(mine)))
+        share, interval = share_of(
+            np.stack([(size * here).sum(axis=1), (size * ~here).sum(axis=1)], axis=1), 0
+        )
+        places = float((here & (words[:, : values.shape[1]] != "")).sum() / max((words != "").sum(), 1))
+        out.append(
+            Measurement(
+                metric="explainability.sensitive_share",
+                kind="estimate",
+                value=share,
+                n=len(size),
+                labels=labels,
+                why=f"these words fill {places:.1%} of the places; a share above that is more than their part",
+                interval=interval,
+            )
+        )
+    return out
+
+
 def importance_difference(
     names: Sequence[str], values: Array, groups: Mapping[str, Grouping], *, only: Sequence[str]
 ) -> list[Measurement]:
@@ -148,7 +199,7 @@ def _difference(
 
 
 def permutation_drop(
-    features: Sequence[str],
+    features: Mapping[str, Shuffle],
     columns: Mapping[str, Array],
     right: Callable[[Mapping[str, Array]], Array],
     rng: np.random.Generator,
@@ -158,16 +209,14 @@ def permutation_drop(
     Each row's own fall is averaged over `PERMUTATIONS` shufflings; the interval is Student's over rows.
 
     Args:
-        columns: what the model is asked with ``(n,)`` each.
+        features: each feature's name, and how its values are handed to other rows.
+        columns: what the model is asked with ``(n, …)`` each.
         right: columns → whether each row is decided rightly ``(n,)``.
     """
     before = right(columns).astype(np.float64)
     out = []
-    for feature in features:
-        after = np.mean(
-            [right({**columns, feature: rng.permutation(columns[feature])}) for _ in range(PERMUTATIONS)],
-            axis=0,
-        )
+    for feature, shuffled in features.items():
+        after = np.mean([right(shuffled(columns, rng)) for _ in range(PERMUTATIONS)], axis=0)
         drop = before - after
         out.append(
             Measurement(

@@ -7,6 +7,7 @@ word. What is padding stays padding: it is at its start, so it is not there.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,11 +15,12 @@ import numpy as np
 from rai_bigmodel.audits.network_cases import network_case
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
 
     from rai_bigmodel.audits.cases import Case
+    from rai_bigmodel.nets.reads import Tokens
     from rai_bigmodel.subject import Array
 
 MOST_PARTS = 64
@@ -33,19 +35,38 @@ class Reading(NamedTuple):
 
 
 def of_table(
-    module: nn.Module, raw: Array, features: tuple[str, ...], target: int | Array = 0, **how: Any
+    module: nn.Module,
+    raw: Array,
+    features: tuple[str, ...],
+    target: int | Array = 0,
+    members: Mapping[str, tuple[str, ...]] | None = None,
+    **how: Any,
 ) -> Reading:
-    """Rows ``(n, F)`` of numbers, from the values that the module fills in (0 where it fills none)."""
+    """Rows ``(n, F)`` of numbers, from the values that the module fills in (0 where it fills none).
+
+    Args:
+        members: each feature and its columns, where several columns make one (one-hot columns).
+    """
     import torch
+
+    names, parts = tuple(members or features), parts_of(features, members)
 
     filled: Any = getattr(module, "filled", torch.nan_to_num)
     x = filled(torch.from_numpy(raw)).numpy()
     start = filled(torch.full((1, raw.shape[1]), float("nan"))).numpy()
     first, second = (
-        network_case(module, x, at, names=features, target=target, **how)
+        network_case(module, x, at, names=names, parts=parts, target=target, **how)
         for at in (start, x.mean(axis=0, keepdims=True))
     )
     return Reading(first, second, ("the values that the model fills in", "the mean row"))
+
+
+def parts_of(features: Sequence[str], members: Mapping[str, tuple[str, ...]] | None) -> Array:
+    """To which feature each column belongs ``(F,)``."""
+    if members is None:
+        return np.arange(len(features))
+    whose = {column: i for i, columns in enumerate(members.values()) for column in columns}
+    return np.array([whose[f] for f in features])
 
 
 def of_pictures(module: Any, pictures: Array, target: int | Array = 0, **how: Any) -> Reading:
@@ -80,16 +101,7 @@ def of_series(module: Any, series: Array, target: int | Array = 0, **how: Any) -
     padding = gone.all(axis=2)
     x = np.where(gone, center, series).astype(np.float32)
     _, steps, features = x.shape
-    side = 1
-    while -(-steps // side) * features > max(MOST_PARTS, features):
-        side += 1
-    window = np.arange(steps) // side
-    parts = window[:, None] * features + np.arange(features)[None, :]
-    spans = [
-        f"{w * side + 1}" + (f"–{min(steps, (w + 1) * side)}" if side > 1 else "")
-        for w in range(int(window[-1]) + 1)
-    ]
-    names = tuple(f"step {span}, feature {f + 1}" for span in spans for f in range(features))
+    parts, names = windows((steps, features))
     mean = np.where(
         padding[:, :, None], center, x.sum(axis=0) / np.maximum((~padding).sum(axis=0), 1)[:, None]
     )
@@ -105,6 +117,21 @@ def of_series(module: Any, series: Array, target: int | Array = 0, **how: Any) -
         for at in (np.full((1, steps, features), center), mean.astype(np.float32))
     )
     return Reading(first, second, ("the centre", "the mean of every step"))
+
+
+def windows(shape: tuple[int, ...], *, most: int = MOST_PARTS) -> tuple[Array, tuple[str, ...]]:
+    """Each feature of a series ``(T, F)`` within windows of steps: to which each value belongs, and names."""
+    steps, features = shape
+    side = 1
+    while -(-steps // side) * features > max(most, features):
+        side += 1
+    window = np.arange(steps) // side
+    parts = window[:, None] * features + np.arange(features)[None, :]
+    spans = [
+        f"{w * side + 1}" + (f"–{min(steps, (w + 1) * side)}" if side > 1 else "")
+        for w in range(int(window[-1]) + 1)
+    ]
+    return parts, tuple(f"step {span}, feature {f + 1}" for span in spans for f in range(features))
 
 
 def of_texts(module: Any, ids: Array, target: int | Array = 0, **how: Any) -> Reading:
@@ -140,6 +167,70 @@ def of_texts(module: Any, ids: Array, target: int | Array = 0, **how: Any) -> Re
         for at in (unknown, mean)
     )
     return Reading(first, second, ("an unknown word in every place", "the mean of all words"))
+
+
+def words_of(tokens: Tokens, ids: Array) -> Array:
+    """The words, characters or pieces that ids stand for ``(n, T)``, as text; padding is empty."""
+    from msgspec import UNSET
+
+    if tokens.base is UNSET:
+        names = np.array(["", "(unknown)", *tokens.words], dtype=object)
+    else:
+        from rai_bigmodel.nets import pretrained
+
+        ours, tokenizer = pretrained.places_of(tokens.base), pretrained.tokenizer_of(tokens.base)
+        names = np.empty(len(ours), dtype=object)
+        names[ours] = [tokenizer.id_to_token(i) or "" for i in range(len(ours))]
+        names[0] = ""
+    out: Array = names[np.minimum(ids, len(names) - 1)]
+    return out
+
+
+def erring(module: Any) -> nn.Module:
+    """An autoencoder with its error as the one output ``(B, 1)``, so that what makes it large is explained.
+
+    The error is a row's mean squared error in the units that the network scales to.
+    """
+    import torch
+    from torch import nn
+
+    class Erring(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+            self.reads, self.features = module.reads, module.features
+
+        def filled(self, x: Tensor) -> Tensor:
+            return torch.where(torch.isnan(x), self.inner.fill, x)
+
+        def forward(self, x: Tensor) -> Tensor:
+            error: Tensor = self.inner.error(x)
+            return error[:, None]
+
+    return Erring().eval()
+
+
+def from_rebuilt(found: Reading, module: Any) -> Reading:
+    """The same rows, each from what the network makes of it: what is explained is what it cannot rebuild.
+
+    On the way from a row's reconstruction to the row its error grows by nearly all of itself; an even picture has an
+    error of its own.
+    """
+    import torch
+
+    case = found.case
+    with torch.no_grad():
+        parts = [
+            module(torch.from_numpy(case.x[i : i + case.batch])).numpy()
+            for i in range(0, len(case.x), case.batch)
+        ]
+    rebuilt = np.concatenate(parts).astype(np.float32)
+    first = replace(case, start=rebuilt, learned_nothing=_also(case.learned_nothing, rebuilt))
+    return Reading(first, case, ("what the network makes of each row", found.starts[0]))
+
+
+def _also(learned_nothing: Any, start: Array) -> Any:
+    return lambda rng: replace(learned_nothing(rng), start=start)
 
 
 READ: dict[str, Callable[..., Reading]] = {"pixels": of_pictures, "series": of_series, "tokens": of_texts}

@@ -219,6 +219,8 @@ def curve(exhibit: Curve) -> str:
 
 def heatmap(exhibit: Heatmap) -> str:
     """A grid of cells, the stronger the larger; two colours where there are values below zero."""
+    if len(exhibit.rows) == 1:
+        return words(exhibit)
     columns, rows = len(exhibit.columns), len(exhibit.rows)
     left = min(130.0, max([_wide(named(r)) for r in exhibit.rows], default=0) * 7.6 + 14)
     upright = columns > 5
@@ -252,16 +254,40 @@ def heatmap(exhibit: Heatmap) -> str:
     return _svg("chart", WIDTH, top + tall * rows + 6, said, shapes)
 
 
-def _cell(value: float | None, x: float, y: float, *, wide: float, tall: float, largest: float) -> str:
-    """One cell of a heat map; its number where there is room for it."""
+def words(exhibit: Heatmap) -> str:
+    """One row of a heat map as running text: each word on its colour, in lines as wide as the page."""
+    (values,) = exhibit.values
+    largest = max((abs(v) for v in values if v is not None), default=0.0)
+    shapes, x, y, tall, gap = [], 0.0, 0.0, 24.0, 4.0
+    for word, value in zip(exhibit.columns, values, strict=True):
+        text = _cut(visible(named(word)), 40)
+        wide = _wide(text) * 7.0 + 10
+        if x and x + wide > WIDTH:
+            x, y = 0.0, y + tall + gap
+        shapes.append(_cell(value, x, y, wide=wide, tall=tall, largest=largest, written=False))
+        shapes.append(_label(x + wide / 2 - 1, y + 16, text, "in", "start"))
+        x += wide + gap
+    spoken = ", ".join(
+        f"{named(w)} {'not measured' if v is None else format(v, '+.2g')}"
+        for w, v in zip(exhibit.columns[:MOST_ROWS], values, strict=False)
+    )
+    more = len(exhibit.columns) - MOST_ROWS
+    said = f"{prose_title(exhibit.title)}: {spoken}{f' and {more} more' if more > 0 else ''}"
+    return _svg("chart", WIDTH, y + tall + 6, said, shapes)
+
+
+def _cell(
+    value: float | None, x: float, y: float, *, wide: float, tall: float, largest: float, written: bool = True
+) -> str:
+    """One cell of a heat map; its number, where that is to be written and there is room for it."""
     gap = 2 if wide > 12 else 0.5
     at = f'x="{_n(x)}" y="{_n(y)}" width="{_n(max(wide - gap, 0.5))}" height="{_n(tall - gap)}"'
     if value is None:
         return f'<rect class="nothing" {at}/>'
     strength = abs(value / largest) if largest else 0.0
     out = f'<rect class="{"heat" if value >= 0 else "cold"}" {at} fill-opacity="{_n(0.06 + 0.4 * strength, 2)}"/>'
-    text = f"{value:.2g}" if wide > 30 else ""
-    return out + (_label(x + wide / 2, y + tall / 2 + 4, text, "in", "middle") if text else "")
+    text = f"{value:.2g}" if written and wide > 30 else ""
+    return out + (_label(x + wide / 2, y + tall / 2 + 4, text, "in", "start") if text else "")
 
 
 # --- the parts they share ----------------------------------------------------------------------

@@ -15,7 +15,7 @@ from rai_bigmodel.report.phrases import named, prose
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MOST_POINTS = 21
+MOST_POINTS = 11
 
 
 class ShownExhibit(NamedTuple):
@@ -49,11 +49,7 @@ def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
             cut = _cut(len(exhibit.lines), charts.MOST_LINES)
         case Heatmap():
             svg = charts.heatmap(exhibit)
-            columns = ("", *(named(c) for c in exhibit.columns))
-            rows = tuple(
-                (named(head), *(_said(v) for v in values))
-                for head, values in zip(exhibit.rows, exhibit.values, strict=True)
-            )
+            columns, rows = _grid(exhibit)
         case Table():
             columns = tuple(c if isinstance(c, Said) else prose(c) for c in exhibit.columns)
             rows = tuple(tuple(_said(cell) for cell in row) for row in exhibit.rows)
@@ -95,6 +91,18 @@ def _translated(exhibit: Exhibit) -> Exhibit:
 def _label(text: str) -> str:
     """A short text of an exhibit; a name of the data is left alone, with the blanks it may have."""
     return spoken(text) if text.strip() == text else text
+
+
+def _grid(exhibit: Heatmap) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """A heat map as a table; one row of it as two columns, because many words are no heads of columns."""
+    if len(exhibit.rows) == 1:
+        (values,) = exhibit.values
+        head = (named(exhibit.rows[0]), "Value")
+        return head, tuple((named(c), _said(v)) for c, v in zip(exhibit.columns, values, strict=True))
+    return ("", *(named(c) for c in exhibit.columns)), tuple(
+        (named(head), *(_said(v) for v in values))
+        for head, values in zip(exhibit.rows, exhibit.values, strict=True)
+    )
 
 
 def _said(cell: str | float | None) -> str:

@@ -8,7 +8,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel import files
-from rai_bigmodel.evidence import Dots, Table
+from rai_bigmodel.evidence import Dots, Heatmap, Table
 from rai_bigmodel.report import measured
 from rai_bigmodel.report.exhibits import ShownExhibit, shown_exhibit
 from rai_bigmodel.report.findings import Finding, findings
@@ -410,8 +410,8 @@ def _blocks(audit: str, found: Sequence[tuple[str, Evidence]]) -> Iterable[Block
 
 
 def _exhibits(evidence: Evidence, *, beside_tables: bool) -> tuple[ShownExhibit, ...]:
-    """The pictures of one subject; a relative's dots and tables give way to its numbers, for the page's size."""
-    left = (Dots, Table) if beside_tables else ()
+    """The pictures of one subject; a relative's dots, grids and tables give way to its numbers, for the page's size."""
+    left = (Dots, Heatmap, Table) if beside_tables else ()
     return tuple(shown_exhibit(exhibit) for exhibit in evidence.exhibits if not isinstance(exhibit, left))
 
 

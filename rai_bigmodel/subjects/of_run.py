@@ -33,6 +33,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         MissingExtra: torch or safetensors is not installed.
     """
     from rai_bigmodel.training import canaries, checkpoint, fit, planting, reciting
+    from rai_bigmodel.training import inputs as raw
 
     on_disk: dict[str, int] = {}
     if not isinstance(run, checkpoint.Run):
@@ -43,6 +44,9 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
 
     def predict(inputs: Inputs) -> Array:
         return fit.score_columns(module, inputs, where=name, aim=aim)
+
+    def read(inputs: Inputs) -> tuple[Array, ...]:
+        return (raw.tensors(module.reads, inputs, where=name)["tokens"],)
 
     def compiled() -> Callable[[Inputs], Array]:
         import torch
@@ -60,6 +64,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         decision=run.decision,
         predict=predict,
         module=module,
+        read=read if raw.kinds_read(module.reads) == ("tokens",) else None,
         compiled=compiled,
         refit=None if card.ledger is not None or card.recipe.descends else _refit(run),
         canaries=None

@@ -191,7 +191,9 @@ def _train(
     if kin.parent is not None:
         begin_with(kin.parent, module, recipe=recipe, aim=aim, rows=rows, generator=generator)
     moved = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    module = module.to(device).train()
+    # A network that is to be spread goes to its device in parts.
+    begun_on = torch.device("cpu") if world.spread else device
+    module = module.to(begun_on).train()
     train_rows, calibration = Rows.of(rows, reads, aim), Rows.of(calibrate, reads, aim)
     if kin.teacher is not None:
         train_rows = replace(train_rows, taught_NK=teaching.answers_of(kin.teacher, rows, aim))
@@ -208,7 +210,7 @@ def _train(
     if counting is not None:
         train_rows = train_rows.weighted(counting)
     lr = learning_rate(recipe)
-    flops = cost.flops_of(module, tuple(x[:1].to(device) for x in calibration.inputs))
+    flops = cost.flops_of(module, tuple(x[:1].to(begun_on) for x in calibration.inputs))
     if world.spread:
         spread.spread(module, world, device)
     optimizer = optimizer_of(module.parameters(), settings, lr)

@@ -15,7 +15,7 @@ import trained
 from torch import nn
 
 from rai_bigmodel.audits import attributions, shapley
-from rai_bigmodel.audits import battery as tests_of
+from rai_bigmodel.audits import faithfulness as tests_of
 from rai_bigmodel.audits.cases import by_part, change
 from rai_bigmodel.audits.network_cases import bytes_per_row, network_case
 from rai_bigmodel.errors import InputError
@@ -53,7 +53,7 @@ def test_of_a_linear_model_every_method_gives_weight_times_way() -> None:
         shapley.shapley_values(case, rng=rng).values,
     ):
         np.testing.assert_allclose(found, paper, atol=2e-6)
-    assert set(path.steps) == {8}
+    assert set(path.steps) == {3}
     assert tests_of.infidelity(case, paper, rng).value < 1e-9
 
 
@@ -111,11 +111,51 @@ def test_only_rows_that_need_it_take_more_steps() -> None:
     path = attributions.integrated_gradients(case)
     left = np.abs(path.values.sum(axis=1) - change(case))
 
-    assert 8 in path.steps
-    assert path.steps.max() > 8
+    assert 7 in path.steps
+    assert path.steps.max() > 15
     np.testing.assert_allclose(path.gap, left, atol=1e-5)
     floor = 0.1 * np.abs(path.change).mean()
-    assert ((left <= 0.01 * np.maximum(np.abs(path.change), floor)) | (path.steps == 64)).all()
+    assert ((left <= 0.01 * np.maximum(np.abs(path.change), floor)) | (path.steps >= 63)).all()
+    assert left.sum() <= 0.02 * np.abs(path.change).sum()
+
+
+def test_each_rule_holds_the_points_of_the_one_before_and_is_exact_as_far_as_it_says() -> None:
+    """Patterson's rules of n points integrate every power up to (3 n + 1) / 2 exactly, and ask no point twice."""
+    path = attributions.rules(attributions.STEPS[:5])
+    seen: list[float] = []
+    for k, rule in enumerate(path):
+        seen += rule.new.tolist()
+        assert len(set(seen)) == len(seen) == rule.points
+        weights = np.concatenate([earlier.weights[k - i] for i, earlier in enumerate(path[: k + 1])])
+        for power in range((3 * rule.points + 1) // 2 + 1 if k else 6):
+            assert np.dot(weights, np.array(seen) ** power) == pytest.approx(1 / (power + 1), abs=1e-12)
+
+
+def test_no_gradient_is_asked_twice_and_the_nested_points_give_what_all_at_once_give() -> None:
+    """The naive twin: the 15 points of one rule, each gradient asked for alone."""
+    from dataclasses import replace
+
+    case, _ = trained.mlp_cases(1, rows=20)
+    asked = 0
+
+    def counted(x, rows):
+        nonlocal asked
+        asked += len(x)
+        return case.forward(x, rows)
+
+    found = attributions.integrated_gradients(
+        replace(case, forward=counted), steps=(3, 7, 15), tolerance=1e-12
+    )
+    nested = attributions.rules((3, 7, 15))
+    at = np.concatenate([r.new for r in nested])
+    weight = np.concatenate([nested[0].weights[2], nested[1].weights[1], nested[2].weights[0]])
+    twin = np.zeros(case.x.shape)
+    for a, w in zip(at, weight, strict=True):
+        here = replace(case, x=(a * case.x).astype(np.float32))
+        twin += w * attributions.gradients(here) * case.x
+
+    assert asked == 20 * 15
+    np.testing.assert_allclose(found.values, twin, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["deep_lift", "gradient_shap"])

@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="networks need the extra 'train'")
 
 import trained
 
-from rai_bigmodel.audits import battery as tests_of
+from rai_bigmodel.audits import faithfulness as tests_of
 from rai_bigmodel.audits.battery import battery
 
 
@@ -19,7 +19,7 @@ def mlp():
     return trained.mlp_cases(0)
 
 
-def _outcomes(tested: tests_of.Tested) -> dict[str, bool | None]:
+def _outcomes(tested) -> dict[str, bool | None]:
     return {t.name: t.passed for t in tested.tests}
 
 

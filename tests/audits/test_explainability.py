@@ -75,6 +75,24 @@ def test_z22_a_planted_shortcut_is_found_and_its_shuffled_twin_is_quiet() -> Non
     assert told[True]["permutation_drop"].interval.high < 0.05
 
 
+@pytest.mark.zoo
+@pytest.mark.parametrize("seed", range(20))
+def test_z22_twenty_shortcuts_are_called_so_and_twenty_twins_are_not(seed) -> None:
+    """By attribution and permutation together, in the words of a note."""
+    said = {
+        shuffled: [
+            n
+            for n in Explainability()(*_shortcut(seed, shuffled=shuffled), cohorts.rng()).notes
+            if "Shortcut" in n
+        ]
+        for shuffled in (False, True)
+    }
+
+    assert len(said[False]) == 1
+    assert "f0 alone" in said[False][0]
+    assert said[True] == []
+
+
 def test_of_a_true_explanation_everything_that_rests_on_it_is_measured() -> None:
     """Names as in the contract; shares add up to 1; a column that the model does not read carries exactly 0."""
     found = _by_metric(Explainability(top=2, shown=20)(*_shortcut(1, shuffled=False), cohorts.rng()))
@@ -166,7 +184,7 @@ def test_a_table_of_predictions_and_too_few_features_are_null_with_why() -> None
 
 
 def test_a_networks_pictures_are_explained_by_patches() -> None:
-    """The case of a CNN of ours, straight from a column of pictures; patches are not permuted."""
+    """The case of a CNN of ours, straight from a column of pictures; a patch is permuted like a column."""
     pictures, y = trained._bars(np.random.default_rng(5), 1000)
     net = trained.fitted(trained._net("cnn", 0), pictures, y, epochs=8, seed=0)
     pictures, y = pictures[:24], y[:24]
@@ -181,9 +199,9 @@ def test_a_networks_pictures_are_explained_by_patches() -> None:
         def binary(self, column):
             return y == 1
 
-    def predict(columns):
+    def predict(pictures):
         with torch.no_grad():
-            return torch.sigmoid(net(torch.from_numpy(columns["image"]))[:, 0]).numpy()
+            return torch.sigmoid(net(torch.from_numpy(pictures))[:, 0]).numpy()
 
     subject = Subject(
         name="cnn", kind="torch", digest="sha256:" + "d" * 64, decision=YES, predict=predict, module=net
@@ -192,7 +210,8 @@ def test_a_networks_pictures_are_explained_by_patches() -> None:
 
     assert found["faithful"][0].value == 1.0, found["faithful"][0].why
     assert found["attribution_share"][0].labels["feature"].startswith("row ")
-    assert "no columns" in found["permutation_drop"][0].why
+    assert all(m.labels["feature"].startswith("row ") for m in found["permutation_drop"])
+    assert all(m.value is not None for m in found["permutation_drop"])
 
 
 def test_the_audit_keeps_the_laws_of_plugins() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from string import Formatter
 
@@ -274,3 +275,30 @@ def test_words_in_pictures_are_translated_and_names_are_not() -> None:
     assert all(f">{dot.label}<" in text for dot in dots.dots)
     assert "as a table" not in text
     assert "not measured" not in re.sub(r"<style>.*?</style>", "", text, flags=re.S)
+
+
+def test_a_chinese_page_is_verified_byte_for_byte(tmp_path, sample) -> None:
+    """The page says its language, so the folder beside it shows whether a word of it was changed."""
+    dossier, verdict = sample
+    folder = Path(shutil.copytree(SAMPLE, tmp_path / "run"))
+    api.save_verdict(dossier, verdict, folder)
+    path = api.write_report(dossier, verdict, path=folder / "report.html", lang="zh")
+
+    assert api.verify(folder).holds
+    path.write_text(path.read_text("utf-8").replace("不通过", "通过", 1), "utf-8")
+    assert not api.verify(folder).holds
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", 'x" onload="alert(1)', "{n} of {k}", "{", "}{0}"]
+)
+def test_hostile_names_stay_names_in_a_translated_sentence(name) -> None:
+    """What stands in the braces is escaped like everything else, and is no template itself."""
+    evidence = msgspec.structs.replace(
+        made.performance(), notes=(f"Groups by {name}", f"{name} is told by nobody we could ask"), exhibits=()
+    )
+    text = page(made.dossier([("performance.json", evidence)], only=True), None)
+
+    assert "<script>alert" not in text
+    assert 'onload="' not in text
+    assert "{n}" not in text or name == "{n} of {k}"
