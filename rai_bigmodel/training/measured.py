@@ -161,4 +161,10 @@ def _tokens(recipe: Recipe, source: Cohort, name: str, measured: list[str]) -> T
     if found is None:
         measured.append(name)
         found = words.vocabulary(source.arrays(name)[name].tolist(), level=text.level, size=text.most)
+    if recipe.canaries is not None and (strange := [d for d in "0123456789" if d not in found]):
+        # Secrets with digits that are no words of the net would all look alike, and the planted one stand out by that.
+        if text.words is not None:
+            msg = f"canaries: text.words must hold every digit, {', '.join(strange)} are missing"
+            raise InputError(msg)
+        found = (*found, *strange)
     return Tokens(words=found, length=text.length, level=text.level, column=name)

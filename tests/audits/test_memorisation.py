@@ -160,6 +160,7 @@ def test_secrets_are_planted_as_often_as_asked_and_stand_in_the_card(run, data) 
     assert "30 canaries" in run.card.data["train"].name
     assert texts.count(secrets[1].text()) == 30
     assert texts.count(secrets[0].text()) == 0
+    assert set("0123456789") <= set(run.card.reads.tokens.words)
     words = msgspec.structs.replace(run.card.recipe, text=Text(level="word", length=12))
     assert planting.secrets_of(words)[0].text().split()[-3:] == list(secrets[0].code)
 
@@ -184,6 +185,14 @@ def test_canaries_go_into_texts_of_a_language_model_only(data) -> None:
     """A sentence too long for the net, and a net that learns something else."""
     with pytest.raises(InputError, match=r"52 characters, and text\.length is 48"):
         fit.train(NET, data, epochs=1, text=TEXT, canaries=Canaries(sentence="x" * 48 + "{}"))
+    with pytest.raises(InputError, match="every digit, 0, 1, 2"):
+        fit.train(
+            NET,
+            data,
+            epochs=1,
+            text=Text(level="character", length=48, words=tuple("abc")),
+            canaries=Canaries(),
+        )
     table = datasets.digits(shape="columns")
     with pytest.raises(InputError, match="texts of a language model"):
         fit.train(MLP(hidden=(4,)), table, epochs=1, canaries=Canaries())
