@@ -1,4 +1,7 @@
-"""Where do weights lie that are not in the model's own file? Beside it; each file is checked as it is read."""
+"""Where do weights lie that are not in the model's own file? Beside it; each file is checked as it is read.
+
+onnxruntime takes no single tensor of more than 2 GB in this way.
+"""
 
 from __future__ import annotations
 
