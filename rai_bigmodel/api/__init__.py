@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from rai_bigmodel.api.demonstrating import demo
     from rai_bigmodel.api.judging import (
+        as_recorded,
         check_policy,
         diff,
         judge,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PREDICTION_AUDITS",
+    "as_recorded",
     "audit",
     "audit_file",
     "audit_model",
@@ -74,6 +76,7 @@ __all__ = [
 _ROOMS = {
     "demonstrating": ("demo",),
     "judging": (
+        "as_recorded",
         "check_policy",
         "diff",
         "judge",
