@@ -11,6 +11,7 @@ from rai_bigmodel import files, plugins
 from rai_bigmodel.collect import Asked
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import BASELINE, Record
+from rai_bigmodel.subjects.of_anything import subject_of
 from rai_bigmodel.training.asked import Data
 
 if TYPE_CHECKING:
@@ -42,74 +43,6 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
         msg = f"{where or 'audits'}: no audit is asked for; there are: {', '.join(known)}"
         raise InputError(msg)
     return out
-
-
-def subject_of(given: Any, splits: Splits | None = None) -> Subject:
-    """A subject as it is, a run, its folder or one of seeds, an exported ONNX file, an estimator, a function.
-
-    Args:
-        splits: the rows, whose columns say what an estimator reads and what a function's scores are of.
-
-    Raises:
-        InputError: it is none of these, or it does not say enough about itself.
-    """
-    from rai_bigmodel.subject import Subject
-
-    if isinstance(given, Subject):
-        return given
-    if isinstance(given, str | os.PathLike):
-        path = Path(given)
-        if path.suffix == ".onnx":
-            from rai_bigmodel.subjects.of_onnx import of_onnx
-
-            return of_onnx(path)
-        if path.is_file():
-            msg = f"{path}: a subject is the folder of a run or an .onnx file"
-            raise InputError(msg)
-        if (path / "seeds.json").is_file():
-            from rai_bigmodel.subjects.of_seeds import of_seeds
-
-            return of_seeds(path)
-    elif not hasattr(given, "card"):  # everything that is no run
-        return _theirs(given, splits)
-    from rai_bigmodel.subjects.of_run import of_run
-
-    return of_run(given)
-
-
-def _theirs(given: Any, splits: Splits | None) -> Subject:
-    """A model of somebody else's, with what the rows say about it."""
-    import sys
-
-    if "torch" in sys.modules and isinstance(given, sys.modules["torch"].nn.Module):
-        msg = (
-            f"{type(given).__name__}: a module does not say what it reads and gives; "
-            "rai_bigmodel.subjects.of_module.of_module(module, features=[…], gives='logits') does"
-        )
-        raise InputError(msg)
-    rows = None if splits is None else splits.held_out
-    if rows is not None and hasattr(given, "predict"):
-        from rai_bigmodel.subjects.of_sklearn import of_sklearn
-
-        return of_sklearn(given, features=rows.roles.get("feature", ()), positive=rows.positive)
-    if rows is not None and callable(given):
-        from rai_bigmodel.subject import column_of
-        from rai_bigmodel.subjects.of_callable import of_callable
-        from rai_bigmodel.tables import Table
-
-        labels = rows.labels(column_of(rows, "truth")) if isinstance(rows, Table) else ()
-        if len(labels) != 2:
-            msg = (
-                "a function does not say what its numbers mean where the outcome is not one of two labels; "
-                "rai_bigmodel.subjects.of_callable.of_callable(function, labels=[…]) does"
-            )
-            raise InputError(msg)
-        return of_callable(given, labels=labels, positive=rows.positive)
-    msg = (
-        f"a subject is a Subject, a run or its folder, an .onnx file, an estimator of scikit-learn or a function of a "
-        f"dict of columns; got a {type(given).__name__}"
-    )
-    raise InputError(msg)
 
 
 class Rows(Record):

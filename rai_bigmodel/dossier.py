@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rai_bigmodel import files, unfinished
+from rai_bigmodel import files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import FORMAT, DataId, Evidence, Record, SubjectId, known_format
 
@@ -141,6 +141,8 @@ def save(dossier: Dossier, folder: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: as `clear`.
     """
+    from rai_bigmodel import unfinished
+
     folder = clear(folder)
     for name, evidence in zip(dossier.manifest.names, dossier.evidence, strict=True):
         files.write_bytes(folder / "evidence" / name, files.canonical_json(evidence))

@@ -14,7 +14,6 @@ Anything else that escapes is our own bug, and the command line says so with exi
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ class InputError(RaiError, ValueError):
     @classmethod
     def unknown(cls, what: str, got: str, available: Iterable[str]) -> InputError:
         """An error for a name that is not among the ones there are: shows them and the nearest."""
+        import difflib
+
         names = sorted(available)
         near = difflib.get_close_matches(got, names, n=2, cutoff=0.6)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""

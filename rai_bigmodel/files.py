@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import math
 import os
 import re
@@ -147,6 +146,23 @@ def parse_yaml(text: bytes, kind: type[T], *, where: str) -> T:
 
 def parse_json(text: bytes, kind: type[T], *, where: str) -> T:
     """JSON as a record of `kind`; duplicate keys, NaN and unknown fields are refused."""
+    return convert(_canonical(text) or _strict_json(text, where), kind, where=where)
+
+
+def _canonical(text: bytes) -> object:
+    """What a canonical JSON text says, quickly; null for any other text.
+
+    Written again it is the same bytes, so no key stood twice and no number was rounded or out of range.
+    """
+    try:
+        raw: object = msgspec.json.decode(text)
+        return raw if canonical_json(raw) == text else None
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _strict_json(text: bytes, where: str) -> object:
+    import json
 
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         out = dict(items)
@@ -161,8 +177,8 @@ def parse_json(text: bytes, kind: type[T], *, where: str) -> T:
         raise InputError(msg)
 
     try:
-        raw = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
-        if _SURROGATE.search(text):
+        raw: object = json.loads(text, object_pairs_hook=pairs, parse_constant=constant)
+        if re.search(rb"\\u[dD][89a-fA-F]", text):
             # Half a character: it cannot be written again, so better said here than by a crash there.
             json.dumps(raw, ensure_ascii=False).encode()
     except InputError:
@@ -170,14 +186,13 @@ def parse_json(text: bytes, kind: type[T], *, where: str) -> T:
     except (ValueError, RecursionError) as error:
         msg = visible(f"{where}: not valid JSON ({error})")
         raise InputError(msg) from None
-    return convert(raw, kind, where=where)
+    return raw
 
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>.*?)`(?: - at `(?P<path>.*)`)?$", re.S)
-_MISSING = re.compile(r"Object missing required field `(?P<key>.*?)`(?: - at `(?P<path>.*)`)?$", re.S)
-_WRONG = re.compile(r"(?P<what>.*) - at `(?P<path>.*)`$", re.S)
+# Texts, compiled where an error is told: what has none to tell does not wait for it.
+_UNKNOWN = r"(?s)Object contains unknown field `(?P<key>.*?)`(?: - at `(?P<path>.*)`)?$"
+_MISSING = r"(?s)Object missing required field `(?P<key>.*?)`(?: - at `(?P<path>.*)`)?$"
+_WRONG = r"(?s)(?P<what>.*) - at `(?P<path>.*)`$"
 
 
 def convert(raw: object, kind: type[T], *, where: str = "", at: str = "$") -> T:
@@ -190,11 +205,11 @@ def convert(raw: object, kind: type[T], *, where: str = "", at: str = "$") -> T:
         return msgspec.convert(raw, kind, strict=True)
     except msgspec.ValidationError as error:
         text = str(error)
-        if m := _UNKNOWN.match(text):
+        if m := re.match(_UNKNOWN, text):
             text = f"{m['path'] or '$'}.{m['key']}: unknown key"
-        elif m := _MISSING.match(text):
+        elif m := re.match(_MISSING, text):
             text = f"{m['path'] or '$'}.{m['key']}: this key is required"
-        elif m := _WRONG.match(text):
+        elif m := re.match(_WRONG, text):
             text = f"{m['path']}: {m['what'][0].lower()}{m['what'][1:]}"
         else:
             text = f"$: {text}"
@@ -206,11 +221,11 @@ def convert(raw: object, kind: type[T], *, where: str = "", at: str = "$") -> T:
 class _YamlReader:
     """Builds plain values from the node graph, so that every refusal can name its path."""
 
-    _INT = re.compile(r"[-+]?[0-9]+$")
-    _OCT = re.compile(r"0o[0-7]+$")
-    _HEX = re.compile(r"0x[0-9a-fA-F]+$")
-    _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-    _NONFINITE = re.compile(r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$")
+    # Texts, compiled when the first scalar like it is met: most files have no octal number.
+    _OCT = r"0o[0-7]+$"
+    _HEX = r"0x[0-9a-fA-F]+$"
+    _FLOAT = r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$"
+    _NONFINITE = r"([-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$"
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -279,19 +294,21 @@ class _YamlReader:
             return True
         if text in {"false", "False", "FALSE"}:
             return False
-        if self._NONFINITE.match(text):
-            raise self._fail(path, f"a finite number is needed, got {text}")
-        if self._INT.match(text):
-            return int(text) if len(text) < 40 else text
-        if self._OCT.match(text):
-            return int(text[2:], 8)
-        if self._HEX.match(text):
-            return int(text[2:], 16)
-        if self._FLOAT.match(text):
+        if text[0] not in "+-.0123456789":
+            return text
+        if re.match(self._FLOAT, text):
+            if not {".", "e", "E"} & set(text):
+                return int(text) if len(text) < 40 else text
             number = float(text)
             if not math.isfinite(number):
                 raise self._fail(path, f"a finite number is needed, got {text}")
             return number
+        if re.match(self._NONFINITE, text):
+            raise self._fail(path, f"a finite number is needed, got {text}")
+        if re.match(self._OCT, text):
+            return int(text[2:], 8)
+        if re.match(self._HEX, text):
+            return int(text[2:], 16)
         return text
 
 
@@ -496,13 +513,10 @@ def digest_of_file(path: PathLike) -> str:
         raise InputError(msg) from None
 
 
-_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)$", re.I)
-
-
 def slug(name: str) -> str:
     """A file name made of letters, digits, ``_``, ``-`` and ``.``; what had to go is told apart by a hash."""
     kept = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:60].strip("-.")
-    reserved = bool(_RESERVED.match(kept.split(".")[0]))
+    reserved = bool(re.match(r"(?i)(con|prn|aux|nul|com\d|lpt\d)$", kept.split(".")[0]))
     if kept and kept == name and not reserved:
         return kept
     return f"{'_' * reserved}{kept or 'unnamed'}-{hashlib.sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"

@@ -277,6 +277,7 @@ def _any_of(rule: Rule, members: Sequence[Sequence[_Claim]], policy: Policy, *, 
     share = policy.alpha / len(members)
     alpha = next((a for a in LADDER if a <= share * (1 + 1e-12)), 0.0)  # at 0 there is no rung, so no proof
     best: list[_Found] = []
+    p: list[float] = []
     for member in members:
         found = [_one(claim, rule, policy, alpha=alpha, rejected=alone) for claim in member]
         if all(f.outcome == "pass" for f in found):
@@ -284,7 +285,11 @@ def _any_of(rule: Rule, members: Sequence[Sequence[_Claim]], policy: Policy, *, 
             words = f"One of {len(members)} alternatives is kept. {first.words}"
             return Ruling(rule=rule, outcome="pass", measurement=first.measurement, words=words)
         best += [f for f in found if f.outcome != "pass"]
-    decided = next((f for f in best if f.outcome == ("fail" if alone else "inconclusive")), best[0])
+        p += [_p(c, rule) for c, f in zip(member, found, strict=True) if f.outcome != "pass"]
+    # Without a fail it is undecided because of the alternative that is furthest from being broken.
+    undecided = [i for i, f in enumerate(best) if f.outcome == "inconclusive"]
+    broken = next((i for i, f in enumerate(best) if f.outcome == "fail"), 0)
+    decided = best[broken if alone or not undecided else max(undecided, key=p.__getitem__)]
     words = (
         f"None of {len(members)} alternatives is {'kept' if alone else 'shown to be kept'}. {decided.words}"
     )

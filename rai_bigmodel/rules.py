@@ -158,6 +158,13 @@ class Policy(Record, omit_defaults=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if not self.name.strip():
+            msg = "name must not be empty: the verdict is spoken of by it"
+            raise ValueError(msg)
+        for name, least in (("max_age_days", 0), ("max_attempts", 1)):
+            if (most := getattr(self, name)) is not None and most < least:
+                msg = f"{name} must be {least} or more, got {most}"
+                raise ValueError(msg)
         if not self.rules:
             msg = "a policy needs at least one rule"
             raise ValueError(msg)
@@ -207,7 +214,7 @@ class Waiver(Record, omit_defaults=True):
             if not getattr(self, name).strip():
                 msg = f"{name} must not be empty: a waiver without it cannot be defended"
                 raise ValueError(msg)
-        if self.owner.strip().casefold() == self.approver.strip().casefold():
+        if _same(self.owner) == _same(self.approver):
             msg = f"the approver must be somebody else than the owner, got {self.owner!r} for both"
             raise ValueError(msg)
         if bool(self.rule) == bool(self.metric) or (self.rule and self.where):
@@ -219,10 +226,20 @@ class Waiver(Record, omit_defaults=True):
     def until(self) -> dt.date:
         """The last day on which it counts."""
         try:
-            return dt.date.fromisoformat(self.expires)
+            day = dt.date.fromisoformat(self.expires)
         except ValueError:
+            day = None
+        if day is None or day.isoformat() != self.expires:  # 2026-W50-1 would be read, and not understood
             msg = f"expires must be a day as YYYY-MM-DD, got {self.expires!r}"
-            raise ValueError(msg) from None
+            raise ValueError(msg)
+        return day
+
+
+def _same(name: str) -> str:
+    """A person's name as far as one can be told from another: whatever its case, spaces and width."""
+    import unicodedata
+
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
 class Ruling(Record):

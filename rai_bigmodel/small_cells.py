@@ -138,7 +138,7 @@ def _counted(
     cohort: Cohort, subject: Subject, by: list[str]
 ) -> tuple[dict[tuple[str, ...], int], dict[tuple[str, ...], int] | None]:
     """Rows of each group, and those with the positive outcome where outcomes are a yes or no."""
-    truth = cohort.roles.get("truth", ("",))[0]
+    truth = next(iter(cohort.roles.get("truth", ())), "")
     if isinstance(cohort, Rows):
         codes, names = cohort.groups(by)
         n = np.bincount(codes, minlength=len(names)).tolist()

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from rai_bigmodel import files
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.rules import Attempts, Policy, Ruling, Verdict, Waiver
 
@@ -70,6 +73,23 @@ def verdict_file(dossier: Dossier, verdict: Verdict) -> VerdictFile:
         baseline=verdict.baseline,
         format=2 if verdict.attempts is not None and verdict.attempts.otherwise else 1,
     )
+
+
+def as_recorded(dossier: Dossier, verdict: Verdict, folder: str | os.PathLike[str]) -> Verdict:
+    """A verdict as ``verdict.json`` has it, where judging again came to the same rulings.
+
+    How often the rows were used is then told as of the day it was judged: other runs may have been counted since,
+    and a page that tells their number would not be the page of this verdict.
+    """
+    path = Path(folder) / NAME
+    try:
+        said = files.parse_json(files.read_bytes(path), VerdictFile, where=str(path))
+    except InputError:
+        return verdict
+    then = msgspec.structs.replace(
+        verdict, attempts=said.attempts, judged_on=said.judged_on, pinned=said.pinned
+    )
+    return then if verdict_file(dossier, then) == said else verdict
 
 
 def save(dossier: Dossier, verdict: Verdict, folder: str | os.PathLike[str]) -> Path:

@@ -64,7 +64,7 @@ class Checked:
 
 
 def check(
-    path: str | os.PathLike[str], *, expect: str = "", key: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str], *, expect: str | None = None, key: str | os.PathLike[str] | None = None
 ) -> Checked:
     """Work out every digest, the verdict and the page of a run anew.
 
@@ -83,7 +83,7 @@ def check(
         page, folder = folder, folder.parent
     elif (folder / PAGE).exists():
         page = folder / PAGE
-    if expect:
+    if expect is not None:
         expect = f"sha256:{expect.removeprefix('sha256:').lower()}"
         if not re.fullmatch(r"sha256:[0-9a-f]{64}", expect):
             msg = f"--expect: 64 hexadecimal digits are needed, got {expect.removeprefix('sha256:')!r}"

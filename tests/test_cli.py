@@ -69,6 +69,10 @@ def test_the_gate_pins_the_subject(tmp_path, dossier, capsys) -> None:
 
     assert cli._run(["gate", str(dossier), "--policy", policy, "--subject", "b" * 64]) == 0
     assert cli._run(["gate", str(dossier), "--policy", policy, "--subject", "sha256:" + "c" * 64]) == 3
+    capsys.readouterr()
+    for unset in ("", " "):  # a variable of a build that was never set
+        assert cli._run(["gate", str(dossier), "--policy", policy, "--subject", unset]) == 2
+        assert capsys.readouterr().err == "rai: --subject: a digest is needed, got ''\n"
 
 
 def test_click_errors_are_two_and_never_its_own_one(capsys) -> None:
@@ -115,6 +119,15 @@ def test_our_own_bug_is_four_and_says_how_to_report_it(monkeypatch, capsys) -> N
             "$.name: this key stands twice",
         ),
         ("name: p\nrules: []\n", "at least one rule"),
+        ("name: ''\nrules:\n  - {metric: a.b, at_most: 1, because: x}\n", "name must not be empty"),
+        (
+            "name: p\nmax_age_days: -1\nrules:\n  - {metric: a.b, at_most: 1, because: x}\n",
+            "max_age_days must be 0 or more, got -1",
+        ),
+        (
+            "name: p\nmax_attempts: 0\nrules:\n  - {metric: a.b, at_most: 1, because: x}\n",
+            "max_attempts must be 1 or more, got 0",
+        ),
     ],
 )
 def test_a_wrong_policy_is_one_line_with_its_path(tmp_path, dossier, capsys, text, message) -> None:

@@ -183,6 +183,44 @@ def test_json_that_is_not_strict_is_refused(text: str | bytes) -> None:
     refused(text, parse=files.parse_json)
 
 
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_what_the_quick_reader_takes_the_strict_one_reads_alike(value: Any) -> None:
+    """Canonical text is read by another parser; it says the same, down to the type of each number."""
+    plain = json.dumps(value).encode()
+    for text in (
+        plain,
+        files.canonical_json(json.loads(plain.replace(b"NaN", b"0").replace(b"Infinity", b"1"))),
+    ):
+        quick = files._canonical(text)
+        if quick is not None:
+            assert repr(quick) == repr(files._strict_json(text, "x"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"a":1,"a":1}\n',
+        b'{"a":1e999}\n',
+        b'{"a":NaN}\n',
+        b'{"a": 1}\n',
+        b'{"b":1,"a":1}\n',
+        b'{"a":1}',
+        b'{"a":1.50}\n',
+        b'{"a":"\\ud800"}\n',
+        b'{"a":"\xed\xa0\x80"}\n',
+    ],
+)
+def test_only_canonical_text_is_read_quickly(text: bytes) -> None:
+    """Anything else goes to the reader that can say what is wrong with it."""
+    assert files._canonical(b'{"a":1}\n') == {"a": 1}
+    assert files._canonical(text) is None
+
+
 def test_json_never_carries_a_number_that_is_not_finite() -> None:
     """NaN cannot get into a record, so it cannot get out of one."""
     for bad in (float("nan"), float("inf")):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from dossiers import dossier, estimate, evidence, exact
 
+from rai_bigmodel import cli
 from rai_bigmodel.dossier import save
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,6 +104,34 @@ def test_the_gate_loads_nothing_heavy_and_exits_with_the_verdict(
     assert got == code
     assert "fairness.gap" in out
     assert loaded & HEAVY == set()
+
+
+def test_the_gate_waits_for_no_other_room(judged: Path) -> None:
+    """What other commands and verbs need is not loaded, and `--help` still names every command."""
+    run = RUN.replace("*sorted(sys.modules)", "*(m.replace('.', '/') for m in sys.modules)")
+    code, _, loaded = fresh(run, "gate", str(judged / "run"), "--policy", str(judged / "policy.yaml"))
+    ours = {name for name in loaded if name.startswith(("rai_bigmodel/cli/", "rai_bigmodel/api/"))}
+
+    assert code == 0
+    assert ours == {
+        *("rai_bigmodel/cli/terminal", "rai_bigmodel/cli/judging"),
+        *("rai_bigmodel/api/judging", "rai_bigmodel/api/writing"),
+    }
+
+
+def test_every_verb_has_a_home_and_help_names_every_command() -> None:
+    """What is imported late is there when it is asked for."""
+    from rai_bigmodel import api
+
+    assert sorted(api._HOMES) == api.__all__ == dir(api)
+    assert all(getattr(api, name) is not None for name in api.__all__)
+    _, out, _ = fresh(RUN, "--help")
+    said = {words[0]: words[1:] for line in out.splitlines() if (words := line.split())}
+    for name, command in cli.cli.commands.items():
+        assert command.name == name
+        assert " ".join(said[name]).rstrip(".") in " ".join((command.help or "").split())
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = api.nonsense
 
 
 def test_a_gate_that_refuses_loads_nothing_heavy(judged: Path) -> None:

@@ -392,6 +392,19 @@ def test_a_p_value_may_stand_in_any_of() -> None:
     assert one(rule(any_of=members, judge="value"), p_value(0.4)).outcome == "pass"
 
 
+def test_an_undecided_any_of_says_which_alternative_leaves_it_open() -> None:
+    """A broken alternative beside one that nobody measured: the second is why there is no fail."""
+    members = (Limit(metric="fairness.gap", at_most=0.1), Limit(metric="privacy.epsilon", at_most=4))
+    for order in (members, members[::-1]):
+        ruling = one(rule(any_of=order), estimate(0.3))
+        assert ruling.outcome == "inconclusive"
+        assert ruling.words.endswith("Not measured: the audit 'privacy' was not run.")
+        assert "Holm" not in ruling.words
+    beside = one(rule(any_of=members[:1] * 2), estimate(0.3))
+
+    assert beside.outcome == "fail"
+
+
 def test_a_clock_is_judged_by_its_ladder_where_it_has_one_and_else_by_value() -> None:
     """Order statistics give a latency its ladder; a load time has none."""
 

@@ -106,11 +106,30 @@ def test_the_digest_in_a_page_is_one_that_can_be_expected(run: Path) -> None:
         assert "no proof" not in result.stdout
 
 
+def test_a_page_written_after_more_runs_were_counted_is_still_the_verdicts(tmp_path: Path) -> None:
+    """Evidence fetched without its ledger, judged, and shown after others used the same rows: nobody changed it."""
+    folder = api.save(dossier(estimate(0.3)), tmp_path / "run")
+    policy = tmp_path / "policy.yaml"
+    policy.write_bytes(files.canonical_json(POLICY))
+    call("gate", folder, "--policy", policy)
+    other = dossier(estimate(0.31))
+    api.record(other, api.save(other, tmp_path / "other"))
+    call("report", folder, "--policy", policy)
+
+    assert verify(str(folder)).return_value == 0
+    page = (folder / "report.html").read_bytes()
+    assert b'data-outcome="fail"' in page
+    policy.write_bytes(files.canonical_json(Policy(name="p", rules=(*POLICY.rules, *POLICY.rules))))
+    call("report", folder, "--policy", policy)
+    assert "report.html is not what this evidence and verdict give" in verify(str(folder)).stdout
+
+
 @pytest.mark.parametrize(
     ("call", "says"),
     [
         (("nowhere",), "no manifest"),
         (("{run}", "--expect", "abc"), "64 hexadecimal"),
+        (("{run}", "--expect", ""), "64 hexadecimal"),
         (("{run}", "--rerun"), "audit.yaml"),
     ],
 )

@@ -170,6 +170,14 @@ def test_a_waiver_that_cannot_be_meant_is_refused(given: dict[str, str], says: s
     assert says in str(error.value)
 
 
+def test_a_refused_waiver_names_its_file(tmp_path: Any) -> None:
+    """The reader is told which of two files to open."""
+    path = tmp_path / "their-waivers.yaml"
+    path.write_bytes(files.canonical_json(Waivers(waivers=(waiver(expires="2027-05-22"),))))
+    with pytest.raises(InputError, match=r"their-waivers\.yaml: \$\.waivers\[0\]\.expires"):
+        api.judge(dossier(*FOUND), POLICY, waivers=path, today=TODAY)
+
+
 def test_a_waiver_of_another_policy_is_left_alone() -> None:
     """One file may hold the waivers of many policies."""
     assert judged(waiver(policy="other", rule="whatever")).rulings[0].outcome == "fail"
@@ -179,8 +187,12 @@ def test_a_waiver_of_another_policy_is_left_alone() -> None:
     ("wrong", "says"),
     [
         ({"approver": " head of LENDING"}, "somebody else than the owner"),
+        ({"approver": "Head  of lending"}, "somebody else than the owner"),
+        ({"approver": "\uff28ead of lending"}, "somebody else than the owner"),
         ({"because": " "}, "because must not be empty"),
         ({"expires": "soon"}, "YYYY-MM-DD"),
+        ({"expires": "20270131"}, "YYYY-MM-DD"),
+        ({"expires": "2027-W04-7"}, "YYYY-MM-DD"),
         ({"rule": "gap"}, "either rule, or metric"),
         ({"metric": ""}, "either rule, or metric"),
     ],

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.files import PathLike
     from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subjects.of_module import Gives
 
 
 def read_splits(path: PathLike) -> Splits:
@@ -41,27 +42,36 @@ def audit(
     relatives: Mapping[str, Any] | None = None,
     on: Sequence[str] = ("primary",),
     seed: int = 0,
+    gives: Gives | None = None,
     on_audit: OnAudit | None = None,
 ) -> Dossier:
     """Put a subject before audits.
 
     Args:
-        subject: a `Subject`, a trained run, the folder of one, an ONNX file that this package exported, a fitted
-            estimator or pipeline of scikit-learn, or a function of a dict of raw columns that gives scores; an
-            ``nn.Module`` through `rai_bigmodel.subjects.of_module.of_module`, which asks what it reads and gives.
+        subject: a `Subject`, a trained run, the folder of one, an ONNX file that this package exported, the folder
+            of a Hugging Face text classifier, a fitted estimator or pipeline of scikit-learn, an ``nn.Module`` that
+            reads the features in their order (with `gives`), a function of a dict of raw columns that gives scores,
+            or a dataframe of predictions on the held-out rows, in their order, with a column ``score``,
+            ``prediction``, or both.
         audits: names, or name → parameters; ``fairness/age: {use: fairness, …}`` runs one audit twice.
-        relatives: role → what the subject is compared with.
+        relatives: role → what the subject is compared with; no dataframes.
         on: the roles that audits are run on.
+        gives: what the numbers of an ``nn.Module`` are: ``logits``, ``probabilities`` or ``numbers``.
 
     Raises:
         InputError: an audit, a parameter or the data cannot be used.
     """
-    from rai_bigmodel.asking import audits_asked, subject_of
+    from rai_bigmodel.asking import audits_asked
     from rai_bigmodel.collect import collect
+    from rai_bigmodel.subjects.of_anything import answered, subject_of
 
-    related = {role: subject_of(other, splits) for role, other in (relatives or {}).items()}
+    related = {role: subject_of(other, splits, gives=gives) for role, other in (relatives or {}).items()}
+    if _is_frame(subject):
+        asked, splits = answered(subject, splits)
+    else:
+        asked = subject_of(subject, splits, gives=gives)
     return collect(
-        subject_of(subject, splits).related(**related),
+        asked.related(**related),
         splits,
         audits_asked(audits),
         on=on,
@@ -274,6 +284,12 @@ def audit_model(
     subject, beside = with_baseline(subject, splits, baseline)
     asked = _asked(columns, sensitive, intersections=intersections)
     return collect(subject, splits, audits_asked(asked), seed=seed, configuration=beside, on_audit=on_audit)
+
+
+def _is_frame(given: Any) -> bool:
+    import narwhals as nw
+
+    return nw.from_native(given, pass_through=True) is not given
 
 
 def _columns(sensitive: Sequence[str]) -> tuple[str, ...]:

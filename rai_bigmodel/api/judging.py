@@ -12,7 +12,7 @@ from rai_bigmodel import files, ledger, verdicts
 from rai_bigmodel.dossier import Dossier, load
 from rai_bigmodel.policy import judge as hold_against
 from rai_bigmodel.rules import Policy, Verdict, Waiver
-from rai_bigmodel.waivers import Waivers
+from rai_bigmodel.waivers import Waivers, check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,9 +80,10 @@ def judge(
     """
     if not isinstance(policy, Policy):
         policy = read_policy(policy)
-    if isinstance(waivers, str | os.PathLike):
-        waivers = read_waivers(waivers)
     today = today or dt.datetime.now(dt.UTC).date()
+    if isinstance(waivers, str | os.PathLike):
+        where, waivers = str(waivers), read_waivers(waivers)
+        check(waivers, policy, today=today, where=where)
     attempts = None
     if folder is not None and (entries := ledger.read(ledger.beside(folder))):
         attempts = ledger.attempts(entries, dossier, policy=policy.name, digest=policy.digest)
@@ -115,6 +116,11 @@ def record(dossier: Dossier, folder: PathLike, verdict: Verdict | None = None) -
         InputError: the ledger cannot be written, or was changed.
     """
     ledger.append(dossier, folder, verdict=verdict)
+
+
+def as_recorded(dossier: Dossier, verdict: Verdict, folder: PathLike) -> Verdict:
+    """A verdict as the folder's ``verdict.json`` has it, where judging again came to the same."""
+    return verdicts.as_recorded(dossier, verdict, folder)
 
 
 def save_verdict(dossier: Dossier, verdict: Verdict, folder: PathLike) -> Path:

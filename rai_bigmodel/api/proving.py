@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def verify(
     folder: PathLike,
     *,
-    expect: str = "",
+    expect: str | None = None,
     key: PathLike | None = None,
     rerun: bool = False,
     on_audit: OnAudit | None = None,

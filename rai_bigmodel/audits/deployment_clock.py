@@ -170,7 +170,7 @@ def _ends(times: Array, q: float, alpha: float) -> tuple[float | None, float | N
 def _recommended(
     kind: str, speeds: Mapping[str, Mapping[int, float]], found: Sequence[Measurement], flips_at_most: float
 ) -> Measurement:
-    """Which to ship: the quickest of those never slower than the subject and not shown to decide worse; or the subject.
+    """Which of them: the quickest of those never slower than the subject and not shown to decide worse; or the subject.
 
     It rests on times, so it is a clock: no part of what a run's digest names.
     """
@@ -185,7 +185,7 @@ def _recommended(
     else:
         quicker = ", ".join(f"{s:.2g} × at batch {b}" for b, s in speeds[best].items())
         others = "; ".join(f"{name} {why}" for name, why in against.items() if why)
-        words = f"Ship {best}: its speed beside {kind} is {quicker}; no harm was shown."
+        words = f"Rather {best} than {kind}: its speed beside it is {quicker}; no harm was shown."
         words += f" Not: {others}." if others else ""
     return Measurement(
         metric="deployment.recommended", kind="clock", value=1.0, labels={"variant": best}, why=words

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
-import traceback
-from typing import NoReturn
+from collections import UserDict
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from rai_bigmodel.cli.auditing import audit, audits, scan
-from rai_bigmodel.cli.judging import controls, diff, gate, index, policy, report
-from rai_bigmodel.cli.making import demo, export, mitigate, train
-from rai_bigmodel.cli.proving import sign, verify
 from rai_bigmodel.cli.terminal import example, say
 from rai_bigmodel.errors import RaiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 OUR_BUG = 4
 
@@ -44,6 +44,8 @@ def _run(args: list[str] | None) -> int:
         sys.stdout = None
         return 0
     except Exception:  # noqa: BLE001 - the one place where our own bugs come out
+        import traceback
+
         traceback.print_exc()
         return say(
             "this is a bug of rai itself, not of your input. Please report the lines above, the command and "
@@ -62,11 +64,36 @@ def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None: 
     context.exit()
 
 
-_COMMANDS = (
-    *(demo, train, export, mitigate),
-    *(audit, scan, audits),
-    *(gate, report, index, diff, policy, controls),
-    *(sign, verify),
+class _Commands(UserDict[str, click.Command]):
+    """Name → command; its room is imported when the command is first asked for, so that the gate waits for no other."""
+
+    def __init__(self, rooms: dict[str, Sequence[str]]) -> None:
+        super().__init__()
+        self.rooms = {name: room for room, names in rooms.items() for name in names}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.rooms
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rooms)
+
+    def __len__(self) -> int:
+        return len(self.rooms)
+
+    def __missing__(self, name: str) -> click.Command:
+        room = importlib.import_module(f"rai_bigmodel.cli.{self.rooms[name]}")
+        command: click.Command = getattr(room, name)
+        self.data[name] = command
+        return command
+
+
+_COMMANDS = _Commands(
+    {
+        "making": ("demo", "train", "export", "mitigate"),
+        "auditing": ("audit", "scan", "audits"),
+        "judging": ("gate", "report", "index", "diff", "policy", "controls"),
+        "proving": ("sign", "verify"),
+    }
 )
 
 

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     "--policy", required=True, metavar="POLICY.yaml", help="The rules to hold the evidence against."
 )
 @click.option("--waivers", default="", metavar="WAIVERS.yaml", help="Who has waived which rule, until when.")
-@click.option(
-    "--subject", default="", metavar="SHA256", help="The digest that the primary subject must have."
-)
+@click.option("--subject", metavar="SHA256", help="The digest that the primary subject must have.")
 @click.option(
     "--baseline", metavar="DIR", help="An earlier run, for rules on the change {against: baseline}; unpaired."
 )
@@ -40,7 +38,7 @@ def gate(
     folder: str,
     policy: str,
     waivers: str,
-    subject: str,
+    subject: str | None,
     *,
     baseline: str | None,
     other_data: bool,
@@ -52,6 +50,9 @@ def gate(
     from rai_bigmodel import api, files, verdicts
     from rai_bigmodel.errors import InputError
 
+    if subject is not None and not subject.strip():  # a variable that was never set must not unpin
+        msg = "--subject: a digest is needed, got ''"
+        raise InputError(msg)
     if subject and not subject.startswith("sha256:"):
         subject = f"sha256:{subject}"
     dossier = api.load(folder)
@@ -59,7 +60,7 @@ def gate(
         dossier,
         policy,
         waivers=waivers or (),
-        subject=subject,
+        subject=subject or "",
         folder=folder,
         baseline=baseline,
         other_data=other_data,
@@ -129,7 +130,10 @@ def report(
     beside = Path(folder) / "statements.yaml"
     source = statements or (beside if beside.exists() else None)
     said = api.read_statements(source, dossier) if source else None
-    verdict = api.judge(dossier, policy, waivers=waivers or (), folder=folder) if policy else None
+    verdict = None
+    if policy:
+        verdict = api.judge(dossier, policy, waivers=waivers or (), folder=folder)
+        verdict = api.as_recorded(dossier, verdict, folder)
     api.write_documents(dossier, verdict, statements=said, card=card, bom=bom)
     page = out or Path(folder) / "report.html"
     path = api.write_report(dossier, verdict, path=page, statements=said, lang=lang)

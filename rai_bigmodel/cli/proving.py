@@ -27,15 +27,13 @@ def sign(folder: str, key: str, *, quiet: bool) -> int:
 
 @click.command(**example("rai verify reports/demo", "rai verify reports/demo/report.html --expect 3f1c…"))
 @click.argument("path", type=click.Path(), metavar="DIR|REPORT.html")
-@click.option(
-    "--expect", default="", metavar="SHA256", help="The digest of manifest or run, known from elsewhere."
-)
+@click.option("--expect", metavar="SHA256", help="The digest of manifest or run, known from elsewhere.")
 @click.option("--key", metavar="PUBLIC.pem", help="The public key that must have signed it.")
 @click.option(
     "--rerun", is_flag=True, help="Repeat the audits on the saved subject and rows; trains nothing."
 )
 @quietly
-def verify(path: str, expect: str, key: str | None, *, rerun: bool, quiet: bool) -> int:
+def verify(path: str, expect: str | None, key: str | None, *, rerun: bool, quiet: bool) -> int:
     """Work out every digest, the verdict and the page anew: exit 0 all holds, 1 something does not.
 
     Without --expect, --key or --rerun a folder can only be shown to be consistent in itself.

@@ -69,6 +69,7 @@ def to_files(run: Run, *, location: str = "model.onnx.data", apart: int = APART)
     Raises:
         MissingExtra: onnx or onnxscript is not installed.
     """
+    _library()  # asked for first, before anything is worked out
     from rai_bigmodel.nets import example
     from rai_bigmodel.training.scoring import answer
 
@@ -85,6 +86,16 @@ def to_files(run: Run, *, location: str = "model.onnx.data", apart: int = APART)
     )
     scorer = scorer_of(run.module, lambda module, inputs: answer(module, inputs, aim))
     return exported(scorer, example(reads), about, location=location, apart=apart)
+
+
+def _library() -> Any:
+    """The package onnx, once all that exporting needs is there."""
+    try:
+        import onnx
+        import onnxscript  # noqa: F401 - the exporter imports it much later, with a longer error
+    except ImportError as error:
+        raise MissingExtra(error.name or "onnx", "onnx", "exporting to ONNX") from None
+    return onnx
 
 
 def scorer_of(module: Any, answer: Callable[[Any, tuple[Any, ...]], Any]) -> Any:
@@ -117,11 +128,7 @@ def exported(
     Raises:
         MissingExtra: onnx or onnxscript is not installed.
     """
-    try:
-        import onnx
-        import onnxscript  # noqa: F401 - the exporter imports it much later, with a longer error
-    except ImportError as error:
-        raise MissingExtra(error.name or "onnx", "onnx", "exporting to ONNX") from None
+    onnx = _library()
     import torch
 
     from rai_bigmodel.nets import free

@@ -196,7 +196,7 @@ _KNOWN: dict[str, Phrase] = {
     "deployment.accuracy_drop": Phrase("Accuracy lost", "The {variant} file loses {limit} of accuracy"),
     "deployment.error_change": Phrase("Error changed", "The {variant} file's error grows by {limit}"),
     "deployment.recommended": _amount(
-        "Recommended to ship", "The {variant} file is recommended to ship ({limit})"
+        "Recommended variant", "The {variant} file is the one recommended ({limit})"
     ),
     "deployment.calibration_change": Phrase(
         "Calibration changed", "The {variant} file changes calibration by {limit}"

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from rai_bigmodel.nets.reads import Reads
     from rai_bigmodel.subject import Array, Inputs
 
+Gives = Literal["logits", "probabilities", "numbers"]
+"""What a module's numbers are."""
 BATCH = 4096
 """Rows asked about at once, so that memory stays bounded."""
 BATCH_OF_ARRAYS = 256
@@ -30,7 +32,7 @@ def of_module(
     *,
     features: Sequence[str] = (),
     reads: Reads | None = None,
-    gives: Literal["logits", "probabilities", "numbers"],
+    gives: Gives,
     labels: Sequence[str] = ("0", "1"),
     positive: str = "1",
     threshold: float = 0.5,

@@ -216,3 +216,44 @@ def test_nearest_centroid_or_any_other_without_scores_is_told_or_used() -> None:
     subject = of_sklearn(NearestCentroid().fit(x, y), features=("a", "b"))
 
     assert subject.predict({"a": x[:, 0], "b": x[:, 1]}).shape == (20,)
+
+
+def test_a_module_is_audited_once_it_is_said_what_it_gives(cancer) -> None:
+    """``rai.audit(module, splits, gives=…)`` takes features and labels from the rows, and agrees with the estimator."""
+    model, x, y = cancer
+    scale, weights = model[0], model[1]
+    module = torch.nn.Linear(x.shape[1], 1)
+    with torch.no_grad():
+        module.weight.copy_(torch.from_numpy(weights.coef_ / scale.scale_))
+        module.bias.copy_(torch.from_numpy(weights.intercept_ - weights.coef_ @ (scale.mean_ / scale.scale_)))
+    splits = splits_of(x, y)
+    ours, theirs = (
+        rai.audit(subject, splits, audits=["performance", "fairness"], gives="logits")
+        for subject in (module, model)
+    )
+
+    assert value(ours, "performance.accuracy") == value(theirs, "performance.accuracy")
+    with pytest.raises(InputError, match="say gives='logits'"):
+        rai.audit(module, splits, audits=["performance"])
+    with pytest.raises(InputError, match="one of two labels"):
+        rai.audit(module, splits_of(x, y + (x[:, 0] > 15)), audits=["performance"], gives="logits")
+
+
+@pytest.mark.parametrize("frame", [pd.DataFrame, "polars"])
+def test_a_dataframe_of_predictions_is_audited_on_the_rows(cancer, frame) -> None:
+    """The same numbers as the model whose scores it holds; other rows or columns are one line."""
+    model, x, y = cancer
+    make = pd.DataFrame if frame is pd.DataFrame else pytest.importorskip("polars").DataFrame
+    splits, scores = splits_of(x, y), model.predict_proba(x)[:, 1]
+    told = rai.audit(make({"score": scores}), splits, audits=["performance", "calibration", "fairness"])
+    asked = rai.audit(model, splits, audits=["performance", "calibration", "fairness"])
+
+    for metric in ("performance.accuracy", "performance.roc_auc", "fairness.demographic_parity_difference"):
+        assert value(told, metric) == value(asked, metric)
+    assert told.manifest.primary.kind == "table"
+    for wrong, why in (
+        ({"p": scores}, "needs a column 'score'"),
+        ({"score": scores[1:]}, "one is needed for each"),
+    ):
+        with pytest.raises(InputError, match=why):
+            rai.audit(make(wrong), splits, audits=["performance"])
