@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from rai_bigmodel.subject import Array
 
+BITS = 64
+"""Up to so many features that are there, a coalition is one number, and questions are found again."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -117,6 +120,8 @@ def scores(case: Case, x: Array, rows: Array) -> Array:
 def worths(case: Case, keep: Array) -> Array:
     """The explained number of every row where only some features are there, the rest at the start ``(n, m)``.
 
+    Features that are at their start anyway make no difference to a coalition, and no question is asked twice.
+
     Args:
         keep: which features are there: ``(m, d)`` for all rows alike, or ``(n, m, d)``, booleans.
     """
@@ -124,6 +129,9 @@ def worths(case: Case, keep: Array) -> Array:
     flat = case.parts.ravel()
     plain = np.array_equal(flat, np.arange(d))
     x, start = case.x.reshape(n, 1, -1), case.starts.reshape(n, 1, -1)
+    there = present(case)
+    if there.sum(axis=1).max() <= BITS and not (keep.ndim == 2 and there.all()):
+        return _once(case, keep, there)
     out = np.empty((n, m))
     rows, columns = max(1, case.batch // m), min(m, case.batch)
     for i in range(0, n, rows):
@@ -136,6 +144,40 @@ def worths(case: Case, keep: Array) -> Array:
             numbers = np.repeat(np.arange(i, min(i + rows, n)), k)
             out[i : i + rows, j : j + columns] = scores(case, asked, numbers).reshape(-1, k)
     return out
+
+
+def _once(case: Case, keep: Array, there: Array) -> Array:
+    """`worths`, with each question asked once: what is not there in a row makes no other question of a coalition."""
+    n = len(case.x)
+    place = np.cumsum(there, axis=1).clip(1).astype(np.uint64) - np.uint64(1)
+    bits = np.where(there, np.uint64(1) << place, np.uint64(0))
+    masks = [keep] * n if keep.ndim == 2 else list(keep)
+    firsts, backs = [], []
+    for mask, own in zip(masks, bits, strict=True):
+        _, first, again = np.unique(mask.astype(np.uint64) @ own, return_index=True, return_inverse=True)
+        firsts.append(first)
+        backs.append(again.astype(np.int32))
+    counts = [len(first) for first in firsts]
+    numbers, which = np.repeat(np.arange(n), counts), np.concatenate(firsts)
+    told, flat = np.empty(len(numbers)), case.parts.ravel()
+    for j in range(0, len(numbers), case.batch):
+        rows, coalitions = numbers[j : j + case.batch], which[j : j + case.batch]
+        mask = (keep[coalitions] if keep.ndim == 2 else keep[rows, coalitions])[:, flat]
+        mixed = np.where(mask.reshape(len(rows), *case.x.shape[1:]), case.x[rows], case.starts[rows])
+        told[j : j + case.batch] = scores(case, mixed, rows)
+    parts = np.split(told, np.cumsum(counts)[:-1])
+    return np.array([answers[again] for answers, again in zip(parts, backs, strict=True)])
+
+
+def present(case: Case) -> Array:
+    """Whether each feature differs from its start in each row ``(n, d)``: one that does not is not there."""
+    n, d = len(case.x), len(case.names)
+    differs = (case.x != case.starts).reshape(n, -1)
+    if case.parts.shape == (d,) and np.array_equal(case.parts, np.arange(d)):
+        return differs
+    out = np.zeros((d, n), dtype=bool)
+    np.logical_or.at(out, case.parts.ravel(), differs.T)
+    return out.T
 
 
 def by_part(case: Case, attributions: Array) -> Array:

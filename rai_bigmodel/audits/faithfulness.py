@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.audits.cases import Case, change, worths
+from rai_bigmodel.audits.cases import Case, change, present, worths
 from rai_bigmodel.audits.shapley import ablation
 from rai_bigmodel.stats import intervals
 from rai_bigmodel.stats.ranks import ranks, spearman
@@ -66,11 +66,6 @@ class Test(NamedTuple):
 
 
 # --- what is there ----------------------------------------------------------------------------
-
-
-def present(case: Case) -> Array:
-    """Whether each feature differs from its start in each row ``(n, d)``: one that does not is not there."""
-    return distance(case) > 0
 
 
 def distance(case: Case) -> Array:
@@ -164,12 +159,11 @@ def _areas(case: Case, ranked: Array, there: Array) -> Array:
     order = np.argsort(np.where(there, -ranked, np.inf), axis=2, kind="stable")
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.broadcast_to(np.arange(order.shape[2]), order.shape), axis=2)
-    r, n = order.shape[:2]
-    out = np.zeros((r, n))
-    for i in range(len(CUTS)):
-        first = np.moveaxis(place < k[None, :, i, None], 0, 1)  # (n, r, d)
-        seen = worths(case, np.concatenate([first, ~first], axis=1))
-        out += ((seen[:, :r] - seen[:, r:]) * width[:, i, None]).T
+    first = place[:, :, None] < k[None, :, :, None]  # (r, n, cuts, d)
+    first = np.moveaxis(first, 0, 1).reshape(len(k), -1, place.shape[2])
+    # All cuts are asked at once: what one ranking has shown of a row by one of them, another has by the next.
+    seen = worths(case, np.concatenate([first, ~first], axis=1)).reshape(len(k), 2, len(place), len(CUTS))
+    out: Array = ((seen[:, 0] - seen[:, 1]) * width[:, None]).sum(axis=2).T
     return out
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.audits.network_cases import network_case
+from rai_bigmodel.audits.network_cases import MEASURED, network_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from rai_bigmodel.audits.cases import Case
-    from rai_bigmodel.nets.reads import Tokens
+    from rai_bigmodel.nets.reads import Base, Tokens
     from rai_bigmodel.subject import Array
 
 MOST_PARTS = 64
@@ -135,26 +135,36 @@ def windows(shape: tuple[int, ...], *, most: int = MOST_PARTS) -> tuple[Array, t
 
 
 def of_texts(module: Any, ids: Array, target: int | Array = 0, **how: Any) -> Reading:
-    """Texts as ids ``(n, T)``, a feature a position, from the embedding of an unknown word."""
+    """Texts as ids ``(n, T)``, a feature a position, from the embedding of an unknown word.
+
+    What a tokenizer puts around every text (``[CLS] … [SEP]``) is no word: it stays, so it is at its start.
+    """
     import torch
 
     from rai_bigmodel.nets.reads import PADDING, UNKNOWN
 
     _, steps = ids.shape
-    layer = module.embedding
+    layer, theirs = module.embedding, getattr(module, "theirs", None)
 
     def embedded(of: Array) -> Array:
+        # The layer of a pretrained encoder is asked for the ids of its own tokenizer.
+        asked = torch.from_numpy(of) if theirs is None else theirs[torch.from_numpy(of)]
         with torch.no_grad():
-            out: Array = layer(torch.from_numpy(of)).numpy()
+            out: Array = layer(asked).numpy()
         return out
 
-    x, real = embedded(ids), ids != PADDING
-    unknown = embedded(np.where(real, UNKNOWN, ids))
-    mean = np.where(real[:, :, None], x[real].mean(axis=0) if real.any() else 0.0, x).astype(np.float32)
+    x, words = embedded(ids), ~_around(module, ids)
+    unknown = embedded(np.where(words, UNKNOWN, ids))
+    mean = np.where(words[:, :, None], x[words].mean(axis=0) if words.any() else 0.0, x).astype(np.float32)
     parts = np.repeat(np.arange(steps)[:, None], x.shape[2], axis=1)
 
     def call(net: Any, ask: Callable[..., Any], x_BTD: Tensor, ids_BT: Tensor) -> Any:
         # The words say where the padding is; what they are embedded as comes from the row that is explained.
+        if getattr(net, "any_length", False) and len(ids_BT) > MEASURED:
+            # What is padding in the whole batch costs as much as words do, and changes nothing.
+            counted_T = torch.arange(1, ids_BT.shape[1] + 1)
+            longest = max(1, int(((ids_BT != PADDING) * counted_T).max()))
+            x_BTD, ids_BT = x_BTD[:, :longest], ids_BT[:, :longest]
         hook = net.embedding.register_forward_hook(lambda *_: x_BTD)
         try:
             return ask(ids_BT)
@@ -169,8 +179,28 @@ def of_texts(module: Any, ids: Array, target: int | Array = 0, **how: Any) -> Re
     return Reading(first, second, ("an unknown word in every place", "the mean of all words"))
 
 
+def _around(module: Any, ids: Array) -> Array:
+    """Which positions hold nothing of the text itself ``(n, T)``: padding, and what a tokenizer adds to every text."""
+    from msgspec import UNSET
+
+    from rai_bigmodel.nets.reads import PADDING
+
+    base = module.reads.tokens.base
+    return ids == PADDING if base is UNSET else np.isin(ids, _added(base))
+
+
+def _added(base: Base) -> Array:
+    """Our ids of padding and of what a pretrained model's tokenizer puts around every text, so also around none."""
+    from rai_bigmodel.nets import pretrained
+    from rai_bigmodel.nets.reads import PADDING, UNKNOWN
+
+    around = pretrained.places_of(base)[pretrained.tokenizer_of(base).encode("").ids]
+    found: Array = np.union1d(around[around != UNKNOWN], PADDING)
+    return found
+
+
 def words_of(tokens: Tokens, ids: Array) -> Array:
-    """The words, characters or pieces that ids stand for ``(n, T)``, as text; padding is empty."""
+    """The words, characters or pieces that ids stand for ``(n, T)``, as text; what is none of the text is empty."""
     from msgspec import UNSET
 
     if tokens.base is UNSET:
@@ -181,7 +211,7 @@ def words_of(tokens: Tokens, ids: Array) -> Array:
         ours, tokenizer = pretrained.places_of(tokens.base), pretrained.tokenizer_of(tokens.base)
         names = np.empty(len(ours), dtype=object)
         names[ours] = [tokenizer.id_to_token(i) or "" for i in range(len(ours))]
-        names[0] = ""
+        names[_added(tokens.base)] = ""
     out: Array = names[np.minimum(ids, len(names) - 1)]
     return out
 

@@ -14,7 +14,7 @@ run's file; the encoder is loaded from where it lies, and refused when its diges
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from msgspec import UNSET
@@ -88,6 +88,8 @@ class Encoded(nn.Module):
     """
 
     theirs: Tensor
+    any_length: ClassVar[bool] = True
+    """Whether leaving out positions that are padding in every row changes no answer."""
 
     def __init__(
         self, model: Any, reads: Reads, *, ours: Any, head: nn.Module | None, dropout: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -209,6 +210,41 @@ def test_a_texts_attributions_are_captums_layer_integrated_gradients() -> None:
         )
         np.testing.assert_allclose(ours[i, : len(real)], theirs.sum(-1)[0].detach().numpy(), atol=2e-4)
         assert not ours[i, len(real) :].any()
+
+
+def test_what_a_tokenizer_puts_around_a_text_gets_nothing_and_padding_costs_nothing(tmp_path: Path) -> None:
+    """[CLS] and [SEP] stay at the start too; batches are as long as their longest text, and answer the same."""
+    pytest.importorskip("transformers", reason="pretrained encoders need the extra 'huggingface'")
+    from pretrained_models import write_bert
+
+    from rai_bigmodel.audits.readings import of_texts, words_of
+    from rai_bigmodel.nets import HuggingFace, Reads, Tokens
+    from rai_bigmodel.nets.pretrained import base_of, pieces, places_of, tokenizer_of
+
+    base = base_of(folder=write_bert(tmp_path / "bert"))
+    tokens = Tokens(words=(), length=12, level="pieces", base=base)
+    net = HuggingFace(folder=base.folder).build(
+        Reads(tokens=tokens), generator=torch.Generator().manual_seed(0)
+    )
+    texts = ["we are warm", "cold", "we are colder", "", "[CLS]"]
+    ids = pieces(texts, tokenizer_of(base), length=12, ours=places_of(base))
+    lengths = []
+    net.eval().model.embeddings.register_forward_hook(lambda _, __, out: lengths.append(out.shape[1]))
+    case = of_texts(net, ids).case
+    lengths.clear()
+
+    said = change(case)
+    values = by_part(case, attributions.integrated_gradients(case).values)
+
+    assert max(lengths) == 6
+    words = words_of(tokens, ids)
+    with torch.no_grad():
+        whole = (net(torch.from_numpy(ids)) - net(torch.from_numpy(np.where(words == "", ids, 1))))[:, 0]
+    np.testing.assert_allclose(said, whole.numpy(), atol=1e-6)
+    assert words[0].tolist() == ["", "we", "are", "warm", "", *[""] * 7]
+    assert not values[words == ""].any()
+    assert values[0, 1:4].all()
+    np.testing.assert_allclose(values.sum(axis=1), said, atol=0.01 * np.abs(said).max())
 
 
 def test_a_series_padding_stays_padding() -> None:
