@@ -1,4 +1,4 @@
-"""What stands in a pull request? The verdict as Markdown: a headline, what stops it, what was waived, and every rule."""
+"""What stands in a pull request? The verdict as Markdown: a headline, what stops it or was waived, and every rule."""
 
 from __future__ import annotations
 
