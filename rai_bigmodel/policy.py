@@ -338,6 +338,8 @@ def _one(claim: _Claim, rule: Rule, policy: Policy, *, alpha: float, rejected: b
     if p <= policy.alpha:
         alone = f"The interval lies {beyond} the limit, {at}, taken alone"
         words = f"{alone}, but not after Holm's correction over the policy."
+    elif m.interval.rung(alpha) is None:
+        words = f"It has no interval at {sure} confidence, so nothing is proved about the limit, {at}."
     elif bound is None and m.kind == "bound":
         words = f"A bound of this kind can only show that the limit, {at}, is broken; it does not."
     else:

@@ -652,6 +652,18 @@ def test_evidence_that_is_too_old_or_of_unknown_age_is_inconclusive(
     assert held(rule(), against=against).outcome == "pass"
 
 
+def test_an_interval_that_cannot_be_had_at_this_confidence_is_said_to_be_missing() -> None:
+    """Its other rungs do not contain the limit, and nothing says that they do."""
+    whole = interval(0.05, 0.01)
+    short = Interval(low=whole.low, high=whole.high, level=0.95, method="normal", ladder=whole.ladder[:4])
+    strict = held(rule(), against=dossier(estimate(0.05, interval=short)), confidence=0.99).rulings[0]
+    many = one(rule(any_of=(Limit(metric="fairness.gap", at_most=0.1),) * 1100), estimate(0.05))
+
+    assert strict.outcome == many.outcome == "inconclusive"
+    assert strict.words == "It has no interval at 99 % confidence, so nothing is proved about the limit, 0.1."
+    assert "contains" not in many.words
+
+
 def test_evidence_from_the_future_is_said_to_be() -> None:
     """No age below zero is written."""
     (ruling,) = held(

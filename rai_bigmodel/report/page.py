@@ -244,7 +244,7 @@ def _facts(subject: SubjectId | None, dossier: Dossier, verdict: Verdict | None)
         )
         yield Fact(_("Policy"), words, short(policy.digest))
     else:
-        yield Fact(_("Policy"), _("none; runs on these rows are not counted"))
+        yield Fact(_("Policy"), _("none; without a policy runs on these rows are not counted"))
     for name, words in sorted(stated.items()):
         yield Fact(_fact_name(name), _stated(words))
 
