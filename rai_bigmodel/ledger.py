@@ -98,6 +98,12 @@ def append(dossier: Dossier, folder: str | os.PathLike[str], *, verdict: Verdict
         write(files.canonical_json(entry))
 
 
+def audits(entries: Sequence[Entry], dossier: Dossier) -> int:
+    """How many lines tell of an audit on the rows of a dossier."""
+    rows = rows_of(dossier)
+    return sum(e.did == "audit" and e.rows == rows for e in entries)
+
+
 def attempts(entries: Sequence[Entry], dossier: Dossier, *, policy: str, digest: str = "") -> Attempts:
     """Which run of a policy on its rows a dossier is, counting each run once however often it is judged.
 

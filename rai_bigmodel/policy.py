@@ -116,7 +116,9 @@ def _blocked(
             created = dt.datetime.fromisoformat(dossier.manifest.circumstances.created).date()
         except ValueError:
             return "It is not known when the evidence was made, and the policy limits its age."
-        if not 0 <= (today - created).days <= policy.max_age_days:
+        if created > today:
+            return f"The evidence is from {created}, which lies ahead of the day it is judged on, {today}."
+        if (today - created).days > policy.max_age_days:
             return (
                 f"The evidence is from {created}, {plural((today - created).days, 'day')} ago; "
                 f"the policy allows {policy.max_age_days}."

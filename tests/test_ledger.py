@@ -98,6 +98,9 @@ def test_without_a_ledger_runs_are_not_counted_and_a_policy_that_counts_is_undec
 
     assert first.return_value == 3
     assert "are not counted" in first.stdout
+    assert gate(folder, policy).return_value == 3  # its own line in the new ledger counts no audit
+    api.record(run(0.01), folder)
+    assert gate(folder, policy).return_value == 0
 
 
 @pytest.mark.parametrize("harm", ["changed", "taken out", "put in"])

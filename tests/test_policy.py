@@ -652,6 +652,15 @@ def test_evidence_that_is_too_old_or_of_unknown_age_is_inconclusive(
     assert held(rule(), against=against).outcome == "pass"
 
 
+def test_evidence_from_the_future_is_said_to_be() -> None:
+    """No age below zero is written."""
+    (ruling,) = held(
+        rule(), against=dossier(estimate(0.01), created="2026-11-23T01:00:00+00:00"), max_age_days=30
+    ).rulings
+
+    assert ruling.words.startswith("The evidence is from 2026-11-23, which lies ahead of the day")
+
+
 def test_a_limit_on_attempts_is_inconclusive_while_runs_are_not_counted() -> None:
     """What is not known does not pass."""
     assert one(rule(), estimate(0.01), max_attempts=3).outcome == "inconclusive"

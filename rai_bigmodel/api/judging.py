@@ -85,7 +85,9 @@ def judge(
         where, waivers = str(waivers), read_waivers(waivers)
         check(waivers, policy, today=today, where=where)
     attempts = None
-    if folder is not None and (entries := ledger.read(ledger.beside(folder))):
+    entries = ledger.read(ledger.beside(folder)) if folder is not None else ()
+    # A ledger that gates alone have written counts no runs: a limit on them may not be met by judging twice.
+    if ledger.audits(entries, dossier) or (entries and policy.max_attempts is None):
         attempts = ledger.attempts(entries, dossier, policy=policy.name, digest=policy.digest)
     digest = ""
     if baseline is not None:

@@ -1,4 +1,4 @@
-"""What stands in a pull request? The verdict as Markdown: a headline, what stops it, and a table of every rule."""
+"""What stands in a pull request? The verdict as Markdown: a headline, what stops it or was waived, and every rule."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ def markdown(verdict: Verdict, dossier: Dossier) -> bytes:
     rules = sorted(told(verdict, dossier), key=lambda r: (r.warning, _ORDER.index(r.outcome)))
     primary = dossier.manifest.primary
     lines = [f"## {MARKS[verdict.outcome]} {plain(verdict.headline)}", ""]
-    stops = [f"- **{plain(r.title)}**: {plain(r.word)}. {plain(r.words)}" for r in rules if r.stops]
-    lines += [*stops, ""] if stops else []
+    # A waiver is never hidden: who gave it, and until when, stands above what one has to unfold.
+    shown = [r for r in rules if r.stops or r.outcome == "waived"]
+    told_first = [f"- **{plain(r.title)}**: {plain(r.word)}. {plain(r.words)}" for r in shown]
+    lines += [*told_first, ""] if told_first else []
     lines += [
         "<details><summary>All rules</summary>",
         "",

@@ -127,6 +127,15 @@ def test_markdown_is_one_table_whose_text_stays_text(case: Any) -> None:
     assert "://" not in text
 
 
+def test_markdown_shows_a_waiver_above_the_fold(case: Any) -> None:
+    """Who waived it for whom, and until when, without a click."""
+    above = markdown(*case).decode().partition("<details>")[0]
+
+    assert "waived. " in above
+    assert "Waived until 2026-12-01 by B for A: Ticket 1." in above
+    assert "Kept" not in above
+
+
 def test_the_outputs_are_the_same_bytes_every_time(case: Any) -> None:
     """Nothing in them comes from the clock."""
     verdict, sealed = case
