@@ -3,7 +3,7 @@
 # make zoo     the planted faults, the long way, and what make smoke runs
 # make smoke   a real Spark, a real Dask cluster and Ibis give the same counts (needs Java 17 or later)
 # make messages  what the code can say, into the catalogues of report/locales; empty ones are then to be filled
-# make bench   counts and the whole command beside Fairlearn and bare DuckDB, and what the recipes reach
+# make bench   what is measured beside what a user would pick instead: counts, nets, private steps, files that ship, the gate
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -38,6 +38,10 @@ bench: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loops.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loading.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/command.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/private_step.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/explanations.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/onnx_speed.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/gate_and_page.py
 
 messages: $(VENV)/.dev
 	@$(BIN)/python tests/report/fill_catalogues.py

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.stats.exchanged import other_label, other_order
 from rai_bigmodel.subject import Outcome, answers_of, column_of, task_of
 from rai_bigmodel.tables import canonical
 
@@ -144,27 +145,14 @@ def _truth(subject: Subject, cohort: Cohort, task: Outcome) -> Array | None:
 def _order(first: Array, second: Array, task: Outcome, labels: tuple[str, ...], name: str) -> str:
     """The right probabilities under the wrong labels look like a bad model; a reader should know which it is."""
     if task == "binary":
-        apart, turned = np.abs(first - second).mean(), np.abs(first - (1 - second)).mean()
         return (
-            f"The score of {name} looks like that of the other label."
-            if apart > 0.05 and turned < apart / 4
-            else ""
+            f"The score of {name} looks like that of the other label." if other_label(first, second) else ""
         )
-    if task != "classes":
+    found = other_order(first, second) if task == "classes" else None
+    if found is None:
         return ""
-    far = np.abs(first[:, :, None] - second[:, None, :]).mean(axis=0)
-    nearest, here = far.argmin(axis=1), np.arange(len(labels))
-    straight, turned = far[here, here].mean(), far[here, nearest].mean()
-    moved = nearest != here
-    if (
-        not moved.any()
-        or len(set(nearest.tolist())) < len(nearest)
-        or straight < 0.02
-        or turned > straight / 4
-    ):
-        return ""
-    i = int(np.argmax(moved))
+    theirs, given = labels[found[0]], labels[found[1]]
     return (
-        f"The labels of {name} look as if they were in another order: what it gives for {labels[nearest[i]]!r} is that "
-        f"of {labels[i]!r}."
+        f"The labels of {name} look as if they were in another order: what it gives for {given!r} is that of "
+        f"{theirs!r}."
     )

@@ -14,6 +14,7 @@ import numpy as np
 from rai_bigmodel.deploy.edges import edges, within
 from rai_bigmodel.errors import CheckFailed, InputError
 from rai_bigmodel.evidence import Record
+from rai_bigmodel.stats.exchanged import other_label, other_order
 from rai_bigmodel.subject import inputs_of
 
 if TYPE_CHECKING:
@@ -160,25 +161,12 @@ def out_of_order(before: Array, after: Array, outcome: Outcome, labels: tuple[st
     if not len(before) or outcome not in {"binary", "classes"}:
         return ""
     if outcome == "binary":
-        apart, turned = np.abs(before - after).mean(), np.abs(before - (1 - after)).mean()
-        return "its score is that of the other label" if apart > 0.05 and turned < apart / 4 else ""
-    # Which column of the file is most like each column of the original.
-    far = np.abs(before[:, :, None] - after[:, None, :]).mean(axis=0)
-    nearest, here = far.argmin(axis=1), np.arange(len(labels))
-    straight, turned = far[here, here].mean(), far[here, nearest].mean()
-    moved = nearest != here
-    # Only an exchange: a network that is merely wrong has no order of labels in which it is right.
-    if (
-        not moved.any()
-        or len(set(nearest.tolist())) < len(nearest)
-        or straight < 0.02
-        or turned > straight / 4
-    ):
+        return "its score is that of the other label" if other_label(before, after) else ""
+    found = other_order(before, after)
+    if found is None:
         return ""
-    i = int(np.argmax(moved))
-    return (
-        f"its labels are in another order: what it gives for {labels[nearest[i]]!r} is that of {labels[i]!r}"
-    )
+    theirs, given = labels[found[0]], labels[found[1]]
+    return f"its labels are in another order: what it gives for {given!r} is that of {theirs!r}"
 
 
 def check(
