@@ -158,9 +158,6 @@ class Policy(Record, omit_defaults=True):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.name.strip():
-            msg = "name must not be empty: the verdict is spoken of by it"
-            raise ValueError(msg)
         for name, least in (("max_age_days", 0), ("max_attempts", 1)):
             if (most := getattr(self, name)) is not None and most < least:
                 msg = f"{name} must be {least} or more, got {most}"

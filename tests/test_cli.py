@@ -119,7 +119,6 @@ def test_our_own_bug_is_four_and_says_how_to_report_it(monkeypatch, capsys) -> N
             "$.name: this key stands twice",
         ),
         ("name: p\nrules: []\n", "at least one rule"),
-        ("name: ''\nrules:\n  - {metric: a.b, at_most: 1, because: x}\n", "name must not be empty"),
         (
             "name: p\nmax_age_days: -1\nrules:\n  - {metric: a.b, at_most: 1, because: x}\n",
             "max_age_days must be 0 or more, got -1",
