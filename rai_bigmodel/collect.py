@@ -98,12 +98,12 @@ def collect(
         "versions": _versions(),
         "threads": _threads(),
     }
+    hidden = hidden_cells(splits.held_out, subject, [one.audit for one in asked])
     kept = None
     if folder is not None:
         plugs = {name: (one.distribution, one.version) for name, one in plugins.installed().items()}
         asked_of = files.digest(files.canonical_json([made_from, seed, plugs]))
         kept = unfinished.begin(folder, asked_of, resume=resume)
-    hidden = hidden_cells(splits.held_out, subject, [one.audit for one in asked])
     found: list[tuple[str, ev.Evidence]] = []
     for done, (one, role) in enumerate(work):
         if on_audit:
@@ -111,7 +111,12 @@ def collect(
         names = [dossier.file_name(one.name, role=role, label=one.label, clock=c) for c in (False, True)]
         pieces = kept.found(names[0], clock=names[1]) if kept else []
         if not pieces:
-            pieces = _run(one, role, by_role[role], splits, seed=seed, hidden=hidden)
+            try:
+                pieces = _run(one, role, by_role[role], splits, seed=seed, hidden=hidden)
+            except InputError:
+                if folder is not None and not resume:
+                    unfinished.clear(folder)  # what cannot be used is no stopped audit
+                raise
             if kept:
                 kept.keep(pieces)
         found += pieces

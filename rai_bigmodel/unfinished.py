@@ -80,7 +80,7 @@ def begin(folder: files.PathLike, asked: str, *, resume: bool = False) -> Unfini
 
 
 def clear(folder: files.PathLike) -> None:
-    """Take the pieces away, because the whole is there or is begun anew; nothing else is touched."""
+    """Take the pieces away, because the whole is there or is begun anew; a folder that held nothing else goes too."""
     inside = Path(folder) / FOLDER
     if not inside.is_dir():
         return
@@ -88,6 +88,7 @@ def clear(folder: files.PathLike) -> None:
         if name == _ASKED or name.endswith((_LIKE_JSON, ".part")):
             files.remove(path)
     files.remove_folder(inside)
+    files.remove_folder(folder)
 
 
 def _read(inside: Path) -> Sequence[tuple[str, Evidence]]:

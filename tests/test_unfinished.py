@@ -108,3 +108,13 @@ def test_an_audit_that_broke_is_tried_again(tmp_path, asked, monkeypatch) -> Non
     assert (out / "unfinished" / "fairness.json").exists()
     assert cli._run(["audit", str(asked), "--out", str(out), "--resume"]) == 0
     assert '"failure":""' in (out / "evidence" / "performance.json").read_text()
+
+
+def test_an_audit_that_is_refused_leaves_nothing(tmp_path, asked, capsys) -> None:
+    """A parameter that only shows to be wrong while the audits run: exit 2, and no folder."""
+    out = tmp_path / "out"
+    asked.write_text(AUDIT.replace("fairness: {}", "fairness: {attributes: [nobody]}"))
+
+    assert cli._run(["audit", str(asked), "--out", str(out)]) == 2
+    assert "nobody" in capsys.readouterr().err
+    assert not out.exists()
