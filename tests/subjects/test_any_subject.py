@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import torch
 from sklearn.compose import make_column_transformer
@@ -239,11 +240,10 @@ def test_a_module_is_audited_once_it_is_said_what_it_gives(cancer) -> None:
         rai.audit(module, splits_of(x, y + (x[:, 0] > 15)), audits=["performance"], gives="logits")
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame, "polars"])
-def test_a_dataframe_of_predictions_is_audited_on_the_rows(cancer, frame) -> None:
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_a_dataframe_of_predictions_is_audited_on_the_rows(cancer, make) -> None:
     """The same numbers as the model whose scores it holds; other rows or columns are one line."""
     model, x, y = cancer
-    make = pd.DataFrame if frame is pd.DataFrame else pytest.importorskip("polars").DataFrame
     splits, scores = splits_of(x, y), model.predict_proba(x)[:, 1]
     told = rai.audit(make({"score": scores}), splits, audits=["performance", "calibration", "fairness"])
     asked = rai.audit(model, splits, audits=["performance", "calibration", "fairness"])
