@@ -103,13 +103,20 @@ class Interval(Record):
     ladder: tuple[Rung, ...] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        for name in ("low", "high", "level"):
+            _finite(getattr(self, name), name)
+        for rung in self.ladder:
+            # A sum is finite only where every part of it is, and one look at it is quicker than one at each.
+            if None in rung or not math.isfinite(sum(rung)):  # type: ignore[arg-type]
+                _finite(rung, "ladder")
         if not 0 < self.level < 1:
             msg = f"level must lie between 0 and 1, got {self.level}"
             raise ValueError(msg)
-        alphas = [rung[0] for rung in self.ladder]
-        if any(a not in LADDER for a in alphas) or sorted(set(alphas), reverse=True) != alphas:
-            msg = f"ladder must go down the rungs {LADDER}, got {alphas}"
+        alphas = tuple(rung[0] for rung in self.ladder)
+        if alphas != LADDER and (
+            any(a not in LADDER for a in alphas) or tuple(sorted(set(alphas), reverse=True)) != alphas
+        ):
+            msg = f"ladder must go down the rungs {LADDER}, got {list(alphas)}"
             raise ValueError(msg)
         shown = (_alpha(self.level), self.low, self.high)
         _nested(sorted([shown, *(rung[:3] for rung in self.ladder)], key=lambda row: -row[0]))
@@ -137,7 +144,7 @@ def _nested(rows: list[tuple[float, float | None, float | None]], *, ordered: bo
         if ordered and down > up:
             msg = f"an interval's low must not be above its high, got {low} and {high}"
             raise ValueError(msg)
-        if not (_at_most(down, lowest) and _at_most(-up, -highest)):
+        if not ((down <= lowest and up >= highest) or (_at_most(down, lowest) and _at_most(-up, -highest))):
             msg = f"intervals must be nested, but the one at α = {alpha} is narrower than at α = {before}"
             raise ValueError(msg)
         if alpha == before and not (_at_most(lowest, down) and _at_most(-highest, -up)):

@@ -24,7 +24,7 @@ from rai_bigmodel.stats.thresholds import ThresholdCounts
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.fairness_groups import Grouping
-    from rai_bigmodel.evidence import Measurement
+    from rai_bigmodel.evidence import Interval, Measurement
     from rai_bigmodel.subject import Array
 
 CURVE_POINTS, BINNED_POINTS = 51, 65
@@ -47,9 +47,10 @@ def of_scores(
         rows: for the subgroup, BPSN and BNSP AUCs: groups, scores ``(rows,)`` and outcomes ``(rows,)``.
     """
     found: list[Measurement] = []
+    spans = ranking.auc_intervals(cells)
     for i, group in enumerate(names):
         labels = {"attribute": attribute, "group": group}
-        found.append(_auc("roc_auc", labels, cells[i]))
+        found.append(_auc("roc_auc", labels, cells[i], spans[i]))
         found.append(_calibration(labels, cells[i]))
         if rows is not None:
             (codes, _), scores, truth = rows
@@ -99,7 +100,7 @@ def _scoring_rates(labels: dict[str, str], names: tuple[str, ...], cells: list[C
     ]
 
 
-def _auc(name: str, labels: dict[str, str], cells: Cells) -> Measurement:
+def _auc(name: str, labels: dict[str, str], cells: Cells, interval: Interval | None) -> Measurement:
     area = ranking.auc_of_cells(cells)
     if area.value is None:
         why = "one of the two outcomes does not occur among these rows"
@@ -109,7 +110,7 @@ def _auc(name: str, labels: dict[str, str], cells: Cells) -> Measurement:
         labels,
         area.value,
         n=cells.n,
-        interval=ranking.auc_interval_of_cells(cells),
+        interval=interval,
         why=binned_by(area.error),
     )
 
@@ -144,7 +145,9 @@ def _borkan(labels: dict[str, str], inside: Array, scores: Array, truth: Array) 
         "bpsn_auc": inside ^ truth,
         "bnsp_auc": inside == truth,
     }
-    return [_auc(name, labels, of_rows(scores[chosen], truth[chosen])) for name, chosen in rows.items()]
+    cells = [of_rows(scores[chosen], truth[chosen]) for chosen in rows.values()]
+    spans = ranking.auc_intervals(cells)
+    return [_auc(name, labels, of, span) for name, of, span in zip(rows, cells, spans, strict=True)]
 
 
 def _curves(

@@ -7,13 +7,14 @@ anything at all is asked by consistency resampling (Bröcker and Smith 2007): ou
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rai_bigmodel.stats import special
 from rai_bigmodel.stats.cells import Cells, of_histogram, of_rows
-from rai_bigmodel.stats.intervals import climb, widened
+from rai_bigmodel.stats.intervals import climb_at_once, widened
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval
@@ -171,37 +172,40 @@ def _interval(weight: Array, gap: Array, noise: Array, seen: float, expected: fl
     df, x = expected / c, seen / c
     typical = max(x, float(special.chdtri(df, 0.5)))
 
-    def ends(alpha: float) -> tuple[float, float]:
-        low = _noncentrality(x, df, 1 - alpha / 2)
-        high = _noncentrality(typical, df, alpha / 2)
-        return min(1.0, float(np.sqrt(c * low))), min(1.0, float(np.sqrt(c * high)))
+    def ends(alphas: Array) -> tuple[Array, Array]:
+        low, high = _noncentrality(x, df, 1 - alphas / 2), _noncentrality(typical, df, alphas / 2)
+        return np.minimum(np.sqrt(c * low), 1.0), np.minimum(np.sqrt(c * high), 1.0)
 
-    return climb(ends, method="debiased, noncentral chi-square")
+    return climb_at_once(ends, method="debiased, noncentral chi-square")
 
 
-def _noncentrality(x: float, df: float, p: float) -> float:
-    """The λ at which a noncentral χ² with `df` is at most `x` with probability p; 0 where none is so small."""
-    if _at_most(x, df, 0.0) <= p:
-        return 0.0
-    lower, upper = 0.0, 2 * x + 100.0
-    while _at_most(x, df, upper) > p:
-        upper *= 2
+def _noncentrality(x: float, df: float, p: Array) -> Array:
+    """The λ at which a noncentral χ² with `df` is at most `x` with each probability; 0 where none is so small."""
+    some = _at_most(x, df, np.zeros(1))[0] > p
+    lower, upper = np.zeros(len(p)), np.full(len(p), 2 * x + 100.0)
+    while (short := some & (_at_most(x, df, upper) > p)).any():
+        upper[short] *= 2
     for _ in range(60):
         middle = (lower + upper) / 2
-        lower, upper = (middle, upper) if _at_most(x, df, middle) > p else (lower, middle)
-    return (lower + upper) / 2
+        above = _at_most(x, df, middle) > p
+        lower, upper = np.where(above, middle, lower), np.where(above, upper, middle)
+    return np.where(some, (lower + upper) / 2, 0.0)
 
 
-def _at_most(x: float, df: float, noncentrality: float) -> float:
+def _at_most(x: float, df: float, noncentrality: Array) -> Array:
     """The distribution function of the noncentral χ²; far out by Sankaran's 1963 normal approximation."""
-    if noncentrality < 2_000 and x < 4_000:
-        return float(special.chndtr(x, df, noncentrality))
-    k, lam = df, noncentrality
+    near = (noncentrality < 2_000) & (x < 4_000)
+    out: Array = special.chndtr(x, df, np.where(near, noncentrality, 0.0))
+    out[~near] = [_sankaran(x, df, lam) for lam in noncentrality[~near].tolist()]
+    return out
+
+
+def _sankaran(x: float, k: float, lam: float) -> float:
     h = 1 - 2 * (k + lam) * (k + 3 * lam) / (3 * (k + 2 * lam) ** 2)
     p = (k + 2 * lam) / (k + lam) ** 2
     m = (h - 1) * (1 - 3 * h)
     centre = 1 + h * p * (h - 1 - 0.5 * (2 - h) * m * p)
-    spread = h * np.sqrt(2 * p) * (1 + 0.5 * m * p)
+    spread = h * math.sqrt(2 * p) * (1 + 0.5 * m * p)
     return float(special.ndtr(((x / (k + lam)) ** h - centre) / spread))
 
 

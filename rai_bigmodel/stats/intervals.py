@@ -34,6 +34,11 @@ def z_two_sided(alpha: float) -> float:
     return float(special.ndtri(1 - alpha / 2))
 
 
+def z_of_rungs(times: float = 1.0) -> Array:
+    """`z_two_sided` at so many times the α of every rung ``(rungs,)``."""
+    return _z_of(times * _ALPHAS)
+
+
 # --- the ladder -------------------------------------------------------------------------------
 
 
@@ -219,12 +224,11 @@ def simultaneous_z(alpha: float, groups: int) -> float:
     if groups <= 2:
         return z_two_sided(alpha)
     # The integrand is smooth and vanishes at ±9, so the trapezoid rule converges exponentially.
-    x, step = np.linspace(-9.0, 9.0, 361, retstep=True)
-    density = step * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    x, density, upper_tail = _grid()
 
     def beyond(q: float) -> float:
         # 1 − (Φ(x) − Φ(x − q)) is small in the tail, so the power is taken through its logarithm.
-        outside = np.minimum(special.ndtr(-x) + special.ndtr(x - q), 1.0)
+        outside = np.minimum(upper_tail + special.ndtr(x - q), 1.0)
         with np.errstate(divide="ignore"):
             whole = np.exp((groups - 1) * np.log1p(-outside))
         return 1 - groups * float(np.sum(density * whole))
@@ -250,6 +254,13 @@ def simultaneous_z(alpha: float, groups: int) -> float:
         if abs(found) < 1e-13:
             break
     return middle / math.sqrt(2)
+
+
+@cache
+def _grid() -> tuple[Array, Array, Array]:
+    """Points from −9 to 9, the normal density at each times their distance, and the normal tail above each."""
+    x, step = np.linspace(-9.0, 9.0, 361, retstep=True)
+    return x, step * np.exp(-x * x / 2) / np.sqrt(2 * np.pi), special.ndtr(-x)
 
 
 def widest_gap(
@@ -289,20 +300,14 @@ def widest_of(families: list[tuple[Array, Array, int]]) -> Interval:
         families: successes, trials and the number of groups looked at, for each.
     """
     parts = [widest_gap(x, n, compared=k, families=len(families)) for x, n, k in families]
-    rungs = [
-        (alpha, *(max(_number(part.ladder[i][side]) for part in parts) for side in (1, 2, 3, 4)))
-        for i, alpha in enumerate(LADDER)
+
+    def widest(rung: int, side: int) -> float:
+        return max(_number(part.ladder[rung][side]) for part in parts)
+
+    rungs: list[Rung] = [
+        (alpha, widest(i, 1), widest(i, 2), widest(i, 3), widest(i, 4)) for i, alpha in enumerate(LADDER)
     ]
-    by_alpha = {rung[0]: rung for rung in rungs}
-    return climb(
-        lambda alpha: (by_alpha[_rung(alpha)][1], by_alpha[_rung(alpha)][2]),
-        lambda alpha: (by_alpha[_rung(alpha)][3], by_alpha[_rung(alpha)][4]),
-        method="tukey-newcombe, bonferroni over families",
-    )
-
-
-def _rung(alpha: float) -> float:
-    return min(LADDER, key=lambda a: abs(a - alpha))
+    return _of_rungs(rungs, "tukey-newcombe, bonferroni over families")
 
 
 def _number(value: float | None) -> float:
