@@ -67,7 +67,9 @@ def installed() -> dict[str, Installed]:
     read: dict[int, tuple[str, str]] = {}
     for entry in metadata.entry_points(group=GROUP):
         if id(entry.dist) not in read:  # once a distribution, not once an audit
-            read[id(entry.dist)] = _called(entry.dist) if entry.dist else ("unknown", "unknown")
+            read[id(entry.dist)] = (
+                files.name_and_version(entry.dist) if entry.dist else ("unknown", "unknown")
+            )
         distribution, version = read[id(entry.dist)]
         there = Installed(name=entry.name, distribution=distribution, version=version, target=entry.value)
         other = found.setdefault(there.name, there)
@@ -83,18 +85,9 @@ def installed() -> dict[str, Installed]:
 def version_of(package: str) -> str:
     """The version of an installed distribution; empty where there is none."""
     try:
-        return _called(metadata.distribution(package))[1]
+        return files.name_and_version(metadata.distribution(package))[1]
     except metadata.PackageNotFoundError:
         return ""
-
-
-def _called(distribution: metadata.Distribution) -> tuple[str, str]:
-    """Name and version, from the head of the metadata: what follows is a whole README, and parsing it takes long."""
-    head = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
-    said = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", head, re.MULTILINE))
-    if len(said) == 2:
-        return said["Name"], said["Version"]
-    return distribution.name, distribution.version
 
 
 def load(
