@@ -27,6 +27,10 @@ LEVEL = 0.95
 """The level of the interval that is shown where no policy says otherwise."""
 _SHOWN = LADDER.index(0.05)
 _ALPHAS = np.array(LADDER)
+_SETTLED, _PLACES = np.unique(np.concatenate([_ALPHAS, 2 * _ALPHAS]), return_inverse=True)
+"""Every α that the two ends and the two bounds of a ladder are settled by, and where each rung's stand among them."""
+
+_FIRST, _SECOND = slice(0, len(LADDER)), slice(len(LADDER), None)
 
 
 def z_two_sided(alpha: float) -> float:
@@ -34,9 +38,14 @@ def z_two_sided(alpha: float) -> float:
     return float(special.ndtri(1 - alpha / 2))
 
 
-def z_of_rungs(times: float = 1.0) -> Array:
-    """`z_two_sided` at so many times the α of every rung ``(rungs,)``."""
-    return _z_of(times * _ALPHAS)
+def settled() -> Array:
+    """Every α that a ladder is settled by, in the order in which `climb_at_once` asks for them."""
+    return _SETTLED
+
+
+def z_settled() -> Array:
+    """`z_two_sided` of each of them."""
+    return _z_of(_SETTLED)
 
 
 # --- the ladder -------------------------------------------------------------------------------
@@ -74,9 +83,20 @@ def climb_at_once(
 
     What is infinite or not a number is unbounded.
     """
-    both = two_sided(_ALPHAS), (two_sided(2 * _ALPHAS) if keep is None else keep(_ALPHAS))
-    ends = [[v if math.isfinite(v) else None for v in end.tolist()] for pair in both for end in pair]
-    return _of_rungs(list(zip(LADDER, *ends, strict=True)), method)
+    if keep is None:
+        return of_settled(*two_sided(_SETTLED), method=method)
+    return _of_ends([*two_sided(_ALPHAS), *keep(_ALPHAS)], method)
+
+
+def of_settled(low: Array, high: Array, *, method: str) -> Interval:
+    """The interval whose ends are known at every α of `settled`; bounds are the ends at twice their α."""
+    ends = [end[_PLACES] for end in (low, high)]
+    return _of_ends([end[part] for part in (_FIRST, _SECOND) for end in ends], method)
+
+
+def _of_ends(ends: list[Array], method: str) -> Interval:
+    told = [[v if math.isfinite(v) else None for v in end.tolist()] for end in ends]
+    return _of_rungs(list(zip(LADDER, *told, strict=True)), method)
 
 
 def _of_rungs(rungs: list[Rung], method: str) -> Interval:

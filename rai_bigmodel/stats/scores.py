@@ -13,7 +13,7 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.cells import Cells, of_rows
-from rai_bigmodel.stats.intervals import climb_at_once, mean_of_sums, widened, z_of_rungs
+from rai_bigmodel.stats.intervals import mean_of_sums, of_settled, widened, z_settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -229,10 +229,9 @@ def auc_intervals(groups: Sequence[Cells]) -> list[Interval | None]:
         return found
     rows = [[float(areas[i].value or 0.0), *_spread_of_placements(groups[i])] for i in both]
     area, variance, m, n = (column[:, None] for column in np.array(rows).T)
-    ends = [_auc_ends(area, variance, m, n, z) for z in (z_of_rungs(), z_of_rungs(2.0))]
+    low, high = _auc_ends(area, variance, m, n, z_settled())
     for place, i in enumerate(both):
-        at = [(low[place], high[place]) for low, high in ends]
-        span = climb_at_once(lambda _, at=at: at[0], lambda _, at=at: at[1], method="delong, newcombe")  # type: ignore[misc]
+        span = of_settled(low[place], high[place], method="delong, newcombe")
         found[i] = widened(span, areas[i].error)
     return found
 
