@@ -139,14 +139,8 @@ def by_value(values: Array, happened: Array) -> tuple[Array, Array, Array]:
     Returns:
         The distinct values, ascending; rows and hits of each, int64.
     """
-    if (coded := few_decimals(values)) is not None:  # as most tables have them: no sort needed
-        code, low, scale = coded
-        code *= 2
-        code += happened
-        both = np.bincount(code, minlength=2 * (int(code.max()) // 2 + 1)).reshape(-1, 2)
-        rows = both[:, 0] + both[:, 1]
-        there = np.flatnonzero(rows)
-        return (there + float(low)) / scale, rows[there], both[there, 1]
+    if (counted := _few_values(values, happened)) is not None:  # as most tables have them: no sort needed
+        return counted
     order = np.argsort(values)
     ordered = values[order] + 0.0  # one zero
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
@@ -156,17 +150,59 @@ def by_value(values: Array, happened: Array) -> tuple[Array, Array, Array]:
     return ordered[starts], rows, np.add.reduceat(happened[order].astype(np.int64), starts)
 
 
+MOST_AT_ONCE = 1 << 15
+"""Values of so many units are counted block by block: the table stays in the processor's cache as well."""
+
+
+def _few_values(values: Array, happened: Array) -> tuple[Array, Array, Array] | None:
+    """As `by_value`, of values of at most six decimals; ``None`` of others."""
+    if (scale := _decimals(values)) is None:
+        return None
+    low, high = float(np.rint(values.min() * scale)), float(np.rint(values.max() * scale))
+    if not high - low < MOST_AT_ONCE:
+        if (coded := few_decimals(values)) is None:
+            return None
+        code, bottom, scale = coded
+        code *= 2
+        code += happened
+        both = np.bincount(code, minlength=2 * (int(code.max()) // 2 + 1))
+    else:
+        bottom = int(low)
+        both = np.zeros(2 * (int(high) - bottom + 1), dtype=np.int64)
+        for start in range(0, len(values), _CHUNK):
+            block = values[start : start + _CHUNK]
+            whole = np.rint(block * scale)
+            if (whole / scale != block).any():
+                return None
+            whole -= low
+            code = whole.astype(np.int64)
+            code *= 2
+            code += happened[start : start + _CHUNK]
+            both += np.bincount(code, minlength=len(both))
+    both = both.reshape(-1, 2)
+    rows = both[:, 0] + both[:, 1]
+    there = np.flatnonzero(rows)
+    return (there + float(bottom)) / scale, rows[there], both[there, 1]
+
+
+def _decimals(values: Array) -> float | None:
+    """How many units are 1, by the first values; ``None`` where they have more than six decimals."""
+    for scale in (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6) if len(values) else ():
+        # A first look spares the rest of a column.
+        if not (np.rint(values[:1000] * scale) / scale != values[:1000]).any():
+            return scale
+    return None
+
+
 def few_decimals(values: Array) -> tuple[Array, int, float] | None:
     """Values of at most six decimals: in units above the smallest ``(rows,)``, the smallest, and how many units are 1.
 
     ``None`` where they have more decimals, or where the largest lies a million units or more from the smallest.
     """
-    for scale in (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6) if len(values) else ():
-        # A first look spares the rest of a column.
-        if not (np.rint(values[:1000] * scale) / scale != values[:1000]).any():
-            found = _whole(values, scale)
-            return None if found is None else (*found, scale)
-    return None
+    if (scale := _decimals(values)) is None:
+        return None
+    found = _whole(values, scale)
+    return None if found is None else (*found, scale)
 
 
 def _whole(values: Array, scale: float) -> tuple[Array, int] | None:
