@@ -17,7 +17,7 @@ from rai_bigmodel.evidence import Curve, Findings, Line
 from rai_bigmodel.stats import calibration
 from rai_bigmodel.stats import scores as ranking
 from rai_bigmodel.stats.cells import Cells, of_rows
-from rai_bigmodel.stats.counts import Rate
+from rai_bigmodel.stats.counts import Rate, distinct
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
 from rai_bigmodel.stats.intervals import widened
 from rai_bigmodel.stats.thresholds import ThresholdCounts
@@ -187,7 +187,7 @@ def _curves(
     # In an engine thresholds lie where bins do, so that nothing is off.
     grid = np.linspace(low, high, BINNED_POINTS if binned else CURVE_POINTS)
     if threshold is not None and not binned:
-        grid = np.union1d(grid, [threshold])
+        grid = distinct(np.append(grid, threshold))
     counted = ThresholdCounts.of_cells(cells, grid)
     keep = (counted.n >= SMALLEST_ROWS) & known(names)
     lines = {"accuracy": counted.accuracy, "selection rate": counted.selection}

@@ -12,6 +12,7 @@ from rai_bigmodel.audits.performance_changes import paired_performance
 from rai_bigmodel.audits.performance_classes import estimate, f1
 from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
 from rai_bigmodel.stats import intervals, regression, scores
+from rai_bigmodel.stats.counts import distinct
 from rai_bigmodel.subject import (
     column_of,
     decision_in,
@@ -191,7 +192,7 @@ def _confusion(counts: GroupCounts) -> Table:
 def _roc(cells: Cells) -> Curve:
     """The ROC curve, thinned to what an eye can tell apart."""
     tpr, fpr = (np.r_[0.0, np.cumsum(c[::-1]) / c.sum()] for c in (cells.positives, cells.negatives))
-    keep = np.unique(np.linspace(0, len(fpr) - 1, CURVE_POINTS).round().astype(int))
+    keep = distinct(np.linspace(0, len(fpr) - 1, CURVE_POINTS).round().astype(int))
     line = Line(
         label="this model",
         x=tuple(round(float(v), 4) for v in fpr[keep]),

@@ -10,6 +10,7 @@ import numpy as np
 
 from rai_bigmodel.files import visible
 from rai_bigmodel.stats import slices, trees
+from rai_bigmodel.stats.counts import distinct
 from rai_bigmodel.subject import column_of
 from rai_bigmodel.tables import Table, canonical
 from rai_bigmodel.words import number
@@ -113,7 +114,7 @@ def _many(values: Array, fewest: int) -> bool:
 
 def _quarters(name: str, known: Array, *, missing: bool) -> Conditions:
     ordered = np.sort(known)
-    cuts = np.unique(ordered[(len(known) - 1) * np.arange(1, PARTS) // PARTS])
+    cuts = distinct(ordered[(len(known) - 1) * np.arange(1, PARTS) // PARTS])
     cuts = cuts[cuts < ordered[-1]]
     shown = [number(float(c)) for c in cuts]
     words = ["", f"is at most {shown[0]}"]

@@ -14,6 +14,7 @@ import numpy as np
 
 from rai_bigmodel.stats import special
 from rai_bigmodel.stats.cells import Cells, of_histogram, of_rows
+from rai_bigmodel.stats.counts import distinct
 from rai_bigmodel.stats.intervals import of_settled, settled, widened
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _starts(cells: Cells, bins: int) -> Array:
     # A cut inside a run of equal scores moves to the run's nearer end.
     run = np.searchsorted(before, wanted, "right") - 1
     cuts = np.where(wanted - before[run] <= before[run] + rows[run] - wanted, run, run + 1)
-    return np.unique(cuts[cuts < len(rows)])
+    return distinct(cuts[cuts < len(rows)])
 
 
 def equal_mass_of_counts(counts: ScoreCounts, group: int = 0, *, bins: int = BINS) -> Bins:

@@ -26,7 +26,7 @@ def distinct(columns: Sequence[Array]) -> int:
         columns: numbers or codes ``(rows,)``, one column at least; missing numbers are equal to one another.
     """
     rows = len(columns[0])
-    if len(columns) > 2 * FIRST:
+    if len(columns) > FIRST + 1:
         # Rows that differ in a few columns are not looked at in the others.
         some = _alike(_hashes(_varied(columns)))
         if not len(some):
@@ -52,8 +52,10 @@ def _varied(columns: Sequence[Array]) -> list[Array]:
 def _alike(hashes: Array) -> Array:
     """The rows whose hash is another row's as well."""
     ordered = np.sort(hashes)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    return np.flatnonzero(np.isin(hashes, twice)) if len(twice) else np.empty(0, dtype=np.int64)
+    again = np.flatnonzero(ordered[1:] == ordered[:-1])
+    if not len(again):
+        return again
+    return np.flatnonzero(np.isin(hashes, ordered[again]))
 
 
 def shared(columns: Sequence[Array], others: Sequence[Array]) -> int:

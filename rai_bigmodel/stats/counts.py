@@ -129,6 +129,12 @@ class GroupCounts:
         return self.of_cells(("all",), self.cells.sum(axis=0, keepdims=True))
 
 
+def distinct(values: Array) -> Array:
+    """The different values, ascending; without loading what NumPy's own way loads for masked arrays."""
+    ordered = np.sort(values)
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]]
+
+
 def by_value(values: Array, happened: Array) -> tuple[Array, Array, Array]:
     """How many rows have each value, and in how many of them something happens.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Interval, Rung
-from rai_bigmodel.stats import special
+from rai_bigmodel.stats import special, studentized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,8 @@ LEVEL = 0.95
 """The level of the interval that is shown where no policy says otherwise."""
 _SHOWN = LADDER.index(0.05)
 _ALPHAS = np.array(LADDER)
-_SETTLED, _PLACES = np.unique(np.concatenate([_ALPHAS, 2 * _ALPHAS]), return_inverse=True)
+_SETTLED = np.array(sorted({*LADDER, *(2 * alpha for alpha in LADDER)}))
+_PLACES = np.searchsorted(_SETTLED, np.concatenate([_ALPHAS, 2 * _ALPHAS]))
 """Every α that the two ends and the two bounds of a ladder are settled by, and where each rung's stand among them."""
 
 _FIRST, _SECOND = slice(0, len(LADDER)), slice(len(LADDER), None)
@@ -239,10 +240,19 @@ def mover_ratio(a: Limits) -> tuple[Array, Array]:
 def simultaneous_z(alpha: float, groups: int) -> float:
     """Tukey's c_k = q_{1−α; k, ∞} / √2: a z that holds for all pairs of k groups at once.
 
-    P(range of k standard normals ≤ q) = k ∫ φ(x) [Φ(x) − Φ(x − q)]^{k−1} dx, solved for q.
+    Of the ladder's α, and of half of each, from a table for up to 20 groups; else solved (`solved_z`).
     """
     if groups <= 2:
         return z_two_sided(alpha)
+    known = studentized.table().get(groups, {}).get(alpha)
+    return solved_z(alpha, groups) if known is None else known
+
+
+def solved_z(alpha: float, groups: int) -> float:
+    """The same of three groups or more, from its definition.
+
+    P(range of k standard normals ≤ q) = k ∫ φ(x) [Φ(x) − Φ(x − q)]^{k−1} dx, solved for q.
+    """
     # The integrand is smooth and vanishes at ±9, so the trapezoid rule converges exponentially.
     x, density, upper_tail = _grid()
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rai_bigmodel.stats.counts import distinct
 from rai_bigmodel.tables.names import joined
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Crossing:
         for (codes, _), size in zip(coded[1:], sizes[1:], strict=True):
             joint = joint * size + codes
         occurs = np.bincount(joint) > 0 if combinations(names) <= MOST_COMBINATIONS else None
-        cells = np.unique(joint) if occurs is None else np.flatnonzero(occurs)
+        cells = distinct(joint) if occurs is None else np.flatnonzero(occurs)
         found = np.searchsorted(cells, joint) if occurs is None else (np.cumsum(occurs) - 1)[joint]
         return cls(tuple(columns), names, found, np.stack(np.unravel_index(cells, sizes)))
 
@@ -75,12 +76,13 @@ class Crossing:
         if len(at) == 1:
             return self.parts[at[0]], self.names[at[0]]
         sizes = [len(self.names[i]) for i in at]
-        there, groups = np.unique(np.ravel_multi_index(self.parts[at], sizes), return_inverse=True)
+        joint = np.ravel_multi_index(tuple(self.parts[at]), sizes)
+        there = distinct(joint)
         which = np.stack(np.unravel_index(there, sizes)).T
         called = [
             joined([self.names[i][c] for i, c in zip(at, each, strict=True)]) for each in which.tolist()
         ]
-        return groups.reshape(-1), tuple(called)
+        return np.searchsorted(there, joint), tuple(called)
 
     def summed(self, by: Sequence[str], table: Array) -> tuple[Array, tuple[str, ...]]:
         """A table of counts by cell ``(cells, …)`` as one by group ``(groups, …)``, and the names of the groups."""
