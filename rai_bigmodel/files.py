@@ -114,6 +114,11 @@ def read_beside(folder: str | os.PathLike[str], name: str) -> bytes:
             os.close(handle)
 
 
+def mentions(distribution: Distribution, group: str) -> bool:
+    """Whether an installed distribution may have entry points of a group: asked before they are parsed."""
+    return group in (distribution.read_text("entry_points.txt") or "")
+
+
 def name_and_version(distribution: Distribution) -> tuple[str, str]:
     """What an installed distribution is called, and its version.
 

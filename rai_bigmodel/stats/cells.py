@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.stats.counts import by_value, few_decimals
+from rai_bigmodel.stats.counts import by_value, few_decimals, replace
 
 if TYPE_CHECKING:
     Array = np.ndarray
@@ -73,7 +73,9 @@ def ranked(scores: Array) -> tuple[Array, Array]:
     if (coded := few_decimals(scores)) is not None:
         code, low, scale = coded
         occurs = np.bincount(code) > 0
-        return (np.flatnonzero(occurs) + float(low)) / scale, (np.cumsum(occurs) - 1)[code]
+        if not occurs.all():
+            replace(code, np.cumsum(occurs) - 1)
+        return (np.flatnonzero(occurs) + float(low)) / scale, code
     order = np.argsort(scores)
     ordered = scores[order]
     fresh = np.r_[False, ordered[1:] != ordered[:-1]][: len(ordered)]

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 MISSING = "(missing)"
-_CHUNK = 1 << 16  # what is in between stays in the processor's cache
+AT_ONCE = 1 << 16
+"""So many rows at a time: what is in between stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,8 @@ class GroupCounts:
             raise InputError(msg)
         truth, decision = _binary(truth, "truth"), _binary(decision, "decision")
         cells = np.zeros(4 * len(names), dtype=np.int64)
-        for start in range(0, len(group), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(group), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
             cell = group[part].astype(np.int64)
             cell *= 2
             cell += truth[part].astype(np.int64, copy=False)
@@ -135,6 +136,12 @@ def distinct(values: Array) -> Array:
     return ordered[np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]]
 
 
+def replace(codes: Array, by: Array) -> None:
+    """Each code by what stands at its place, where it is: another column of memory costs more than the looking up."""
+    for start in range(0, len(codes), AT_ONCE):
+        codes[start : start + AT_ONCE] = by[codes[start : start + AT_ONCE]]
+
+
 def by_value(values: Array, happened: Array) -> tuple[Array, Array, Array]:
     """How many rows have each value, and in how many of them something happens.
 
@@ -175,15 +182,15 @@ def _few_values(values: Array, happened: Array) -> tuple[Array, Array, Array] | 
     else:
         bottom = int(low)
         both = np.zeros(2 * (int(high) - bottom + 1), dtype=np.int64)
-        for start in range(0, len(values), _CHUNK):
-            block = values[start : start + _CHUNK]
+        for start in range(0, len(values), AT_ONCE):
+            block = values[start : start + AT_ONCE]
             whole = np.rint(block * scale)
             if (whole / scale != block).any():
                 return None
             whole -= low
             code = whole.astype(np.int64)
             code *= 2
-            code += happened[start : start + _CHUNK]
+            code += happened[start : start + AT_ONCE]
             both += np.bincount(code, minlength=len(both))
     both = both.reshape(-1, 2)
     rows = both[:, 0] + both[:, 1]
@@ -218,8 +225,8 @@ def _whole(values: Array, scale: float) -> tuple[Array, int] | None:
     """
     code = np.empty(len(values), dtype=np.int64)
     low, high = 2**53, -(2**53)
-    for start in range(0, len(values), _CHUNK):
-        block = values[start : start + _CHUNK]
+    for start in range(0, len(values), AT_ONCE):
+        block = values[start : start + AT_ONCE]
         whole = np.rint(block * scale)
         bottom, top = float(whole.min()), float(whole.max())
         if max(-bottom, top) >= 2**53 or (whole / scale != block).any():
@@ -227,7 +234,7 @@ def _whole(values: Array, scale: float) -> tuple[Array, int] | None:
         low, high = min(low, int(bottom)), max(high, int(top))
         if high - low >= 1_000_000:
             return None
-        code[start : start + _CHUNK] = whole
+        code[start : start + AT_ONCE] = whole
     code -= low
     return code, low
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rai_bigmodel.stats.counts import distinct
+from rai_bigmodel.stats.counts import AT_ONCE, distinct, replace
 from rai_bigmodel.tables.names import joined
 
 if TYPE_CHECKING:
@@ -55,12 +55,15 @@ class Crossing:
             return cls((), (), np.zeros(rows, dtype=np.int64), np.zeros((0, 1), dtype=np.int64))
         if len(coded) == 1:
             return cls(tuple(columns), names, coded[0][0], np.arange(sizes[0])[None])
-        joint = coded[0][0]
-        for (codes, _), size in zip(coded[1:], sizes[1:], strict=True):
-            joint = joint * size + codes
-        occurs = np.bincount(joint) > 0 if combinations(names) <= MOST_COMBINATIONS else None
-        cells = distinct(joint) if occurs is None else np.flatnonzero(occurs)
-        found = np.searchsorted(cells, joint) if occurs is None else (np.cumsum(occurs) - 1)[joint]
+        found = _joint(coded, sizes, rows)
+        if combinations(names) <= MOST_COMBINATIONS:
+            occurs = np.bincount(found) > 0
+            cells = np.flatnonzero(occurs)
+            if len(cells) < len(occurs):
+                replace(found, np.cumsum(occurs) - 1)
+        else:
+            cells = distinct(found)
+            found = np.searchsorted(cells, found)
         return cls(tuple(columns), names, found, np.stack(np.unravel_index(cells, sizes)))
 
     @property
@@ -91,6 +94,19 @@ class Crossing:
         for cell, group in enumerate(groups.tolist()):
             out[group] += table[cell]
         return out, names
+
+
+def _joint(coded: Sequence[tuple[Array, tuple[str, ...]]], sizes: Sequence[int], rows: int) -> Array:
+    """The combination of each row: some rows at a time, so that only the result takes memory."""
+    joint = np.empty(rows, dtype=np.int64)
+    for start in range(0, rows, AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        out = joint[part]
+        out[:] = coded[0][0][part]
+        for (codes, _), size in zip(coded[1:], sizes[1:], strict=True):
+            out *= size
+            out += codes[part]
+    return joint
 
 
 def combinations(names: Sequence[tuple[str, ...]]) -> int:
