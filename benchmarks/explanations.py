@@ -15,10 +15,10 @@ from captum.attr import IntegratedGradients, KernelShap
 from torch import nn
 
 from rai_bigmodel import nets
-from rai_bigmodel.audits.attributions import integrated_gradients
 from rai_bigmodel.audits.battery import battery
 from rai_bigmodel.audits.cases import by_part
 from rai_bigmodel.audits.network_cases import network_case
+from rai_bigmodel.audits.paths import integrated_gradients
 from rai_bigmodel.audits.readings import of_pictures, of_texts
 from rai_bigmodel.audits.shapley import shapley_values
 
