@@ -366,7 +366,7 @@ def _unnamed(key: str, labels: Mapping[str, str]) -> str:
         "group": _("each group"),
         "attribute": _("each attribute"),
         "feature": _("each feature"),
-        "variant": _("each variant"),
+        "variant": _("exported"),
         "check": _("each check"),
         "fpr": _("each FPR"),
         "canary": _("each canary"),
