@@ -368,7 +368,7 @@ def _unnamed(key: str, labels: Mapping[str, str]) -> str:
         "feature": _("each feature"),
         "variant": _("exported"),
         "check": _("each check"),
-        "fpr": _("each FPR"),
+        "fpr": _("each one measured"),
         "canary": _("each canary"),
     }
     return known.get(key) or _("each {key}").format(key=key)

@@ -52,6 +52,21 @@ def test_a_limit_that_no_value_can_break_or_keep_is_told(fields: dict[str, Any],
 
 
 @pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ({"at_least": -0.01}, []),
+        ({"at_least": -1}, ["can never break -1: its worst possible value is -1"]),
+        ({"at_least": 1.5}, ["can never keep 1.5: its best possible value is 1"]),
+    ],
+)
+def test_a_change_against_a_baseline_may_be_below_zero(limit: dict[str, float], says: list[str]) -> None:
+    """A ratchet, "at most a point worse", is a limit that can be broken."""
+    told = doubts(policy(metric="performance.accuracy", where={"against": "baseline"}, **limit))
+
+    assert [words.removeprefix("performance.accuracy ") for _, words, _ in told] == says
+
+
+@pytest.mark.parametrize(
     ("found", "never", "says"),
     [
         (estimate(0.05, 0.005, metric=GAP), None, ""),
