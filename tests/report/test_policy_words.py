@@ -12,6 +12,7 @@ from dossiers import dossier, estimate, exact
 from rai_bigmodel import api, files
 from rai_bigmodel.cli import cli
 from rai_bigmodel.evidence import Measurement
+from rai_bigmodel.report.phrases import rule_title
 from rai_bigmodel.report.policies import doubts, explained, starter
 from rai_bigmodel.rules import Policy, Rule
 
@@ -64,6 +65,8 @@ def test_a_change_against_a_baseline_may_be_below_zero(limit: dict[str, float], 
     told = doubts(policy(metric="performance.accuracy", where={"against": "baseline"}, **limit))
 
     assert [words.removeprefix("performance.accuracy ") for _, words, _ in told] == says
+    title = rule_title(policy(metric="performance.accuracy", where={"against": "baseline"}, **limit).rules[0])
+    assert title == f"Accuracy: change against baseline at least {limit['at_least']}"
 
 
 @pytest.mark.parametrize(
