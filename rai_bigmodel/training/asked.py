@@ -168,7 +168,7 @@ def data_said(given: object, *, where: str) -> str | Data:
     """
     if not isinstance(given, dict):
         return files.convert(given, str, where=where, at="$.data")
-    if len(given) == 1 and set(given) <= set(Data.__struct_fields__):
+    if set(given) <= set(Data.__struct_fields__):
         return files.convert(given, Data, where=where, at="$.data")
     return Data(rows=files.convert(given, Rows, where=where, at="$.data"))
 
