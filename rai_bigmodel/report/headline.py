@@ -12,8 +12,10 @@ from rai_bigmodel.report.phrases import OUTCOMES, prose
 from rai_bigmodel.report.rules import MARKS, sentences
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rai_bigmodel.dossier import Dossier
-    from rai_bigmodel.rules import Verdict
+    from rai_bigmodel.rules import Ruling, Verdict
 
 
 class Card(NamedTuple):
@@ -54,20 +56,25 @@ def _tallied(outcome: str, count: int) -> str:
 
 def _headline(verdict: Verdict) -> str:
     """The verdict in a sentence, as `Verdict.headline`; numbers stay with their words at the end of a line."""
-    counting: list[str] = [r.outcome for r in verdict.rulings if r.rule.severity == "fail"]
-    counts = {o: counting.count(o) for o in OUTCOMES if counting.count(o)}
-    parts = [_ended(o, n, first=i == 0) for i, (o, n) in enumerate(counts.items())]
-    if warned := sum(r.rule.severity == "warn" and r.outcome != "pass" for r in verdict.rulings):
-        parts.append(n_("{count} warning", "{count} warnings", warned))
     words = {
         "pass": _("Policy {name} is met: {tally}."),
         "fail": _("Policy {name} is not met: {tally}."),
         "inconclusive": _("Policy {name} is undecided: {tally}."),
     }[verdict.outcome]
-    tally = _("{tally}, {part}")
-    told = reduce(lambda a, b: filled(tally, {"tally": a, "part": b}), parts or [_("no rule counts")])
-    said = filled(words, {"name": prose(verdict.policy.name), "tally": told})
+    said = filled(words, {"name": prose(verdict.policy.name), "tally": tally_said(verdict.rulings)})
     return re.sub(r"(?<=\d) (?=\w)", "\u00a0", said)
+
+
+def tally_said(rulings: Iterable[Ruling]) -> str:
+    """How many rules ended how: ``1 rule fails, 7 pass, 3 warnings``."""
+    found = list(rulings)
+    counting: list[str] = [r.outcome for r in found if r.rule.severity == "fail"]
+    counts = {o: counting.count(o) for o in OUTCOMES if counting.count(o)}
+    parts = [_ended(o, n, first=i == 0) for i, (o, n) in enumerate(counts.items())]
+    if warned := sum(r.rule.severity == "warn" and r.outcome != "pass" for r in found):
+        parts.append(n_("{count} warning", "{count} warnings", warned))
+    tally = _("{tally}, {part}")
+    return reduce(lambda a, b: filled(tally, {"tally": a, "part": b}), parts or [_("no rule counts")])
 
 
 def _ended(outcome: str, count: int, *, first: bool) -> str:
