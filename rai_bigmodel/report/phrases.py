@@ -344,9 +344,15 @@ def _limit_title(limit: Limit) -> str:
     labels = {key: label_text(value) for key, value in limit.where.items()}
     said = limit_words(limit)
     words = phrase(limit.metric)
-    text, used = _fill(
-        words.title or say("{name}: {limit}", name=words.name, limit="{limit}"), labels, limit=said
-    )
+    if "against" in labels:
+        text, used = _fill(words.name, labels)
+        other = named(labels["against"])
+        text = say("{name}: change against {other} {limit}", name=text, other=other, limit=said)
+        used.add("against")
+    else:
+        text, used = _fill(
+            words.title or say("{name}: {limit}", name=words.name, limit="{limit}"), labels, limit=said
+        )
     if "scope" not in used and labels.get("scope") == "all":
         text = say("{title}, small groups among them", title=text)
         used.add("scope")
@@ -382,9 +388,9 @@ def _unnamed(key: str, labels: Mapping[str, str]) -> str:
         "group": _("each group"),
         "attribute": _("each attribute"),
         "feature": _("each feature"),
-        "variant": _("each variant"),
+        "variant": _("exported"),
         "check": _("each check"),
-        "fpr": _("each FPR"),
+        "fpr": _("each one measured"),
         "canary": _("each canary"),
     }
     return known.get(key) or _("each {key}").format(key=key)

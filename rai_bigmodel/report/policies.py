@@ -88,13 +88,22 @@ def _of_controls(rule: Rule) -> Iterator[str]:
 
 
 def _of_limit(limit: Limit) -> Iterator[tuple[str, bool]]:
-    words = phrase(limit.metric)
-    best, worst = (words.least, words.most) if limit.at_most is not None else (words.most, words.least)
+    best, worst = _ends(limit)
     at = exact(limit.value)
     if limit.keeps(worst):
         yield f"{limit.metric} can never break {at}: its worst possible value is {number(worst)}", False
     if limit.breaks(best):
         yield f"{limit.metric} can never keep {at}: its best possible value is {number(best)}", False
+
+
+def _ends(limit: Limit) -> tuple[float | None, float | None]:
+    """The best and the worst that can be measured; a change against a baseline spans the range both ways."""
+    words = phrase(limit.metric)
+    least, most = words.least, words.most
+    if "against" in limit.where:
+        span = None if least is None or most is None else most - least
+        least, most = (None if span is None else -span), span
+    return (least, most) if limit.at_most is not None else (most, least)
 
 
 def _of_rows(limit: Limit, rule: Rule, policy: Policy, dossier: Dossier) -> Iterator[tuple[str, bool]]:
@@ -133,10 +142,10 @@ def _of_width(limit: Limit, policy: Policy, m: Measurement) -> Iterator[tuple[st
     if rung is None or m.value is None:
         yield "it has no interval at this confidence, so nothing can be proved", True
         return
-    words, upper = phrase(m.metric), limit.at_most is not None
+    upper = limit.at_most is not None
     keep, other = rung[4 if upper else 3], rung[1 if upper else 2]
     sign = 1.0 if upper else -1.0
-    best, worst = (words.least, words.most) if upper else (words.most, words.least)
+    best, worst = _ends(limit)
     passes_from = None if keep is None else limit.value - (keep - m.value)
     fails_from = None if other is None else limit.value + (m.value - other)
     cannot_pass = passes_from is None or (best is not None and sign * (best - passes_from) > 0)
@@ -149,7 +158,7 @@ def _of_width(limit: Limit, policy: Policy, m: Measurement) -> Iterator[tuple[st
         yield f"{rows} it can fail and never pass: more rows are needed", False
     elif cannot_fail:
         yield f"{rows} it passes where the value is {side} {number(passes_from)} and can never fail", False
-    elif best is not None and words.most is not None and passes_from is not None:
+    elif best is not None and phrase(m.metric).most is not None and passes_from is not None:
         room = abs(passes_from - best) / max(abs(limit.value - best), 1e-12)
         if room < 0.25:
             where = f"the value is {side} {number(passes_from)}, and fails only {beyond} {number(fails_from)}"
