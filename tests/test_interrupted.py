@@ -114,8 +114,7 @@ pathlib.Path.replace = stopped
 """
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("after", [0, 2, 5])
+@pytest.mark.parametrize(("after", "how"), [(0, "SIGKILL"), (2, "SIGTERM"), (5, "SIGKILL")])
 def test_what_is_stopped_half_way_is_no_run_and_stands_in_nobodys_way(
     tmp_path: Path, asked: list[str], how: str, after: int, capsys
 ) -> None:
@@ -287,9 +286,7 @@ def test_two_audits_never_leave_one_file(
     assert not (tmp_path / "o").exists()
 
 
-@pytest.mark.parametrize(
-    "name", ["../../etc/x", "CON", "aux.txt", "", ".", "end.", "/abs", "a\nb", "y" * 300]
-)
+@pytest.mark.parametrize("name", ["../../etc/x", "CON", "", "end.", "y" * 300])
 def test_names_that_are_paths_or_devices_stay_inside_the_folder(
     tmp_path: Path, asked: list[str], name: str
 ) -> None:
