@@ -121,17 +121,21 @@ def _hide(counted: Mapping[str, tuple[Cells, Cells | None]], found: Hidden) -> N
 
 def _asked(cohort: Cohort, audits: Iterable[Audit]) -> Iterable[tuple[Cohort, tuple[str, ...]]]:
     """The rows, with numbers in the bins that an audit states, and what it compares groups by."""
-    if not cohort.roles.get("sensitive"):
-        return
-    usual = attributes_of(cohort, intersections=True)
-    yield cohort, usual
+    if usual := _all_of(cohort):
+        yield cohort, usual
     for audit in audits:
-        bins, named = getattr(audit, "bins", None), getattr(audit, "attributes", ())
-        deeper = tuple(a for a in named if a not in usual) if isinstance(named, tuple) else ()
+        bins, strata, named = (getattr(audit, name, None) for name in ("bins", "given", "attributes"))
+        rows, own = cohort, usual
         if isinstance(bins, dict) and bins:
-            yield binned(cohort, bins), (*usual, *deeper)
-        elif deeper:
-            yield cohort, deeper
+            rows = binned(cohort, bins, strata=strata.values() if isinstance(strata, dict) else ())
+            own = _all_of(rows)
+        deeper = tuple(a for a in named if a not in own) if isinstance(named, tuple) else ()
+        if own and (rows is not cohort or deeper):
+            yield rows, (*own, *deeper)
+
+
+def _all_of(cohort: Cohort) -> tuple[str, ...]:
+    return attributes_of(cohort, intersections=True) if cohort.roles.get("sensitive") else ()
 
 
 def _counted(

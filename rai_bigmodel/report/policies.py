@@ -179,12 +179,21 @@ class _Start(NamedTuple):
     because: str
     severity: str = "fail"
     only: tuple[Domain, ...] = ("general", "lending", "employment")
+    of: Literal["decisions", "numbers", "either"] = "either"
 
 
 _STARTS = (
     _Start("performance.roc_auc", "at_least", 0.7, "TODO: why a model that ranks worse is of no use."),
+    _Start("performance.r2", "at_least", 0.3, "TODO: why one that explains less is of no use.", of="numbers"),
     _Start("performance.balanced_accuracy", "at_least", 0.6, "TODO: what the decision is worth."),
     _Start("calibration.ece_debiased", "at_most", 0.05, "TODO: who reads the scores as probabilities."),
+    _Start(
+        "fairness.mean_error_difference",
+        "at_most",
+        1,
+        "TODO: how far off on average, in units of the outcome, may one group be and not another?",
+        of="numbers",
+    ),
     _Start("fairness.demographic_parity_difference", "at_most", 0.1, "TODO: who decided on ten points."),
     _Start(
         "fairness.demographic_parity_ratio",
@@ -199,10 +208,18 @@ _STARTS = (
     ),
     _Start("privacy.epsilon_spent", "at_most", 4, "TODO: what the data owner was promised."),
     _Start(
-        "deployment.decision_flip_rate", "at_most", 0.005, "TODO: what ships decides as what was audited."
+        "deployment.decision_flip_rate",
+        "at_most",
+        0.005,
+        "TODO: what ships decides as what was audited.",
+        of="decisions",
     ),
     _Start(
-        "data.leak_auc", "at_most", 0.98, "TODO: a feature that tells the outcome by itself is the outcome."
+        "data.leak_auc",
+        "at_most",
+        0.98,
+        "TODO: a feature that tells the outcome by itself is the outcome.",
+        of="decisions",
     ),
     _Start(
         "data.train_test_overlap", "at_most", 0, "TODO: rows seen in training say nothing about new cases."
@@ -222,8 +239,12 @@ def starter(dossier: Dossier | None = None, *, domain: Domain = "general") -> st
         "confidence: 0.95",
         "rules:",
     ]
+    measured = {
+        m.metric for e in (dossier.evidence if dossier else ()) for m in e.measurements if m.value is not None
+    }
+    kind = "numbers" if "performance.mae" in measured else "decisions"
     for start in _STARTS:
-        if domain in start.only:
+        if domain in start.only and start.of in {kind, "either"}:
             for where, today in _today(start, dossier):
                 lines += _written(start, where, today)
     return "\n".join(lines) + "\n"

@@ -128,3 +128,22 @@ def test_policy_check_reads_evidence_by_command_line(tmp_path: Path) -> None:
     )
 
     assert "r: can never be decided" in result.stdout
+
+
+def test_a_policy_for_what_predicts_a_number_begins_with_errors(tmp_path: Path) -> None:
+    """Not with decisions that it does not take; and it can be read and judged."""
+    found = [
+        Measurement(metric=name, kind="exact", value=0.2, labels=labels)
+        for name, labels in (
+            ("performance.mae", {}),
+            ("performance.r2", {}),
+            ("fairness.mean_error_difference", {"attribute": "sex", "scope": "sized"}),
+        )
+    ]
+    nothing = Measurement(metric="data.leak_auc", kind="exact", value=None, why="no decision")
+    path = tmp_path / "policy.yaml"
+    path.write_text(starter(dossier(*found, nothing)))
+
+    rules = api.read_policy(path).rules
+    assert [rule.metric for rule in rules] == ["performance.r2", "fairness.mean_error_difference"]
+    assert "performance.r2" not in starter()
