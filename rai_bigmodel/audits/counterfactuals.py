@@ -257,7 +257,8 @@ def _said(feature: str, now: Any, to: Any, *, values: bool) -> str:
     if values:
         return f"{feature}: {number(float(now))} → {number(to, beside=float(now))}"
     by = to - float(now)
-    return f"{feature} {'higher' if by > 0 else 'lower'} by {number(abs(by))}"
+    rounded = float(f"{abs(by):.3g}")  # all digits of a change would tell what the row holds
+    return f"{feature} {'higher' if by > 0 else 'lower'} by {number(rounded)}"
 
 
 def _numeric(values: Array) -> bool:
