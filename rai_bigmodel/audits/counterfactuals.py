@@ -256,9 +256,9 @@ def _said(feature: str, now: Any, to: Any, *, values: bool) -> str:
         return f"{feature}: {number(to)} in place of nothing"
     if values:
         return f"{feature}: {number(float(now))} → {number(to, beside=float(now))}"
-    by = to - float(now)
-    rounded = float(f"{abs(by):.3g}")  # all digits of a change would tell what the row holds
-    return f"{feature} {'higher' if by > 0 else 'lower'} by {number(rounded)}"
+    # All digits of a change would tell what the row holds.
+    by = number(float(f"{abs(to - float(now)):.3g}"))
+    return f"{feature} {'higher' if to > now else 'lower'} by {by}"
 
 
 def _numeric(values: Array) -> bool:
