@@ -234,12 +234,12 @@ def test_latency_is_that_of_one_thread_and_torch_gets_its_own_setting_back() -> 
     def ask(inputs):
         seen.append(torch.get_num_threads())
         if len(seen) > 20:
-            raise KeyError("enough")
+            raise TimeoutError
         return np.zeros(len(inputs))
 
     torch.set_num_threads(3)
     try:
-        with pytest.raises(KeyError, match="enough"), deployment_clock._one_thread():
+        with pytest.raises(TimeoutError), deployment_clock._one_thread():
             deployment_clock._times({"a": ask}, np.zeros(4), deployment_clock.Timing((1,), 50, 5.0, False))
         assert torch.get_num_threads() == 3
     finally:
