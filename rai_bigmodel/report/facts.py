@@ -72,11 +72,7 @@ def decision_words(decision: Decision | None) -> str:
         if len(decision.labels) > 2:
             return say("one of {count} labels, as recorded", count=counted(len(decision.labels)))
         label = named(decision.positive)
-        return (
-            say("the label {label} where it is recorded", label=label)
-            if decision.positive
-            else _("none is taken")
-        )
+        return say("the label {label} where it is recorded", label=label) if decision.positive else _("none")
     at = number(decision.threshold)
     return say("the label {label} at a score of {score} or more", label=named(decision.positive), score=at)
 

@@ -461,7 +461,7 @@ def test_rendering_loads_no_numpy() -> None:
             Decision(kind="threshold", threshold=None, positive="1", labels=("1", "2", "3")),
             "one of 3 labels, as recorded",
         ),
-        (Decision(kind="threshold", threshold=None, positive="", labels=()), "none is taken"),
+        (Decision(kind="threshold", threshold=None, positive="", labels=()), "none"),
         (
             Decision(kind="argmax", threshold=None, positive="", labels=("1", "2", "3")),
             "the label with the largest score",
