@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rai_bigmodel.report.language import _, number, rows_said, say, spoken
+from rai_bigmodel.report.language import _, counted, number, rows_said, say, spoken
 from rai_bigmodel.report.phrases import N_, named, prose
 
 if TYPE_CHECKING:
@@ -67,7 +67,13 @@ def decision_words(decision: Decision | None) -> str:
         return _("not stated")
     if decision.kind == "argmax":
         return _("the label with the largest score")
-    at = _("unknown") if decision.threshold is None else number(decision.threshold)
+    if decision.threshold is None:
+        # Recorded in a table; or a subject that predicts, rebuilds or writes, and decides nothing.
+        if len(decision.labels) > 2:
+            return say("one of {count} labels, as recorded", count=counted(len(decision.labels)))
+        label = named(decision.positive)
+        return say("the label {label} where it is recorded", label=label) if decision.positive else _("none")
+    at = number(decision.threshold)
     return say("the label {label} at a score of {score} or more", label=named(decision.positive), score=at)
 
 
