@@ -12,7 +12,7 @@ from rai_bigmodel.collect import Asked
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import BASELINE, Record
 from rai_bigmodel.subjects.of_anything import subject_of
-from rai_bigmodel.training.asked import Data
+from rai_bigmodel.training.asked import Data, data_said
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Cohort, Splits, Subject
@@ -45,27 +45,6 @@ def audits_asked(audits: Sequence[str] | Mapping[str, Mapping[str, Any]], *, whe
     return out
 
 
-class Rows(Record):
-    """A file of rows, and what its columns are.
-
-    Args:
-        file: the held-out rows, beside ``audit.yaml``; what is measured is measured on these.
-        train, calibrate: files of the same columns with the rows that the subject was trained on, and those its
-            threshold was set on. Without them it can be audited, but not trained again (``rai mitigate``).
-        features: columns, or ``all`` that have no other role in the held-out file.
-    """
-
-    file: str
-    truth: str
-    sensitive: tuple[str, ...]
-    positive: str | int | float | bool | None = None
-    features: tuple[str, ...] | str = "all"
-    id: str | None = None
-    weight: str | None = None
-    train: str | None = None
-    calibrate: str | None = None
-
-
 class Predictions(Record):
     """A file of predictions in place of a model."""
 
@@ -80,7 +59,7 @@ class AuditFile(Record):
 
     Args:
         subject: a path, or a table of predictions, a foreign model or an endpoint as a mapping (`named`).
-        data: data of ours by name or as a `Data`, or a file of the user's as `Rows`.
+        data: data of ours by name or as a `Data`, or files of the user's as `training.asked.Rows`.
         relatives: role → what the subject is compared with; under ``baseline`` the model that runs today.
         egress: the only hosts that may be contacted, ``host`` or ``host:port``.
     """
@@ -203,69 +182,23 @@ def with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
     return replace(splits, facts={**splits.facts, **{k: v for k, v in facts.items() if v}})
 
 
-def _data(given: str | dict[str, Any] | None, where: str) -> str | Data | Rows | None:
-    """What ``data:`` says: the one key of ours tells our data, what else there is describes a file."""
-    if not isinstance(given, dict):
-        return given
-    if len(given) == 1 and set(given) <= set(Data.__struct_fields__):
-        return files.convert(given, Data, where=where, at="$.data")
-    return files.convert(given, Rows, where=where, at="$.data")
-
-
 def splits_of(given: str | dict[str, Any], where: str, here: Path) -> Splits:
     """The rows that `given` names: a data set of ours, or files beside ``audit.yaml``.
 
     Raises:
         InputError: a file or a column is not there, or one file is named as two parts.
     """
-    from rai_bigmodel.subject import Splits
+    from rai_bigmodel import datasets
 
-    data = _data(given, where)
-    assert data is not None
-    if not isinstance(data, Rows):
-        from rai_bigmodel import datasets
-
-        return datasets.by_name(data, here=here)
-    from rai_bigmodel.tables import read_table
-
-    names = [name for name in (data.file, data.train, data.calibrate) if name]
-    if len({(here / name).resolve() for name in names}) < len(names):
-        msg = f"{where}: $.data: file, train and calibrate must be different files, got {', '.join(names)}"
-        raise InputError(msg)
-    positive = _label(data.positive)
-    held_out = read_table(here / data.file, roles=_roles(data, where), positive=positive)
-
-    def like(name: str | None) -> Table | None:
-        return read_table(here / name, roles=held_out.roles, positive=positive) if name else None
-
-    return Splits(held_out=held_out, train=like(data.train), calibrate=like(data.calibrate))
-
-
-def _roles(data: Rows, where: str) -> dict[str, tuple[str, ...]]:
-    features = ("*",) if data.features == "all" else data.features
-    if isinstance(features, str):
-        msg = f"{where}: $.data.features: must be 'all' or a list of columns, got {features!r}"
-        raise InputError(msg)
-    return {
-        "truth": (data.truth,),
-        "sensitive": data.sensitive,
-        "feature": tuple(features),
-        "id": (data.id,) if data.id else (),
-        "weight": (data.weight,) if data.weight else (),
-    }
-
-
-def _label(value: str | float | bool | None) -> str:  # noqa: FBT001 - a label may be a boolean
-    from rai_bigmodel.rules import label_text
-
-    return "" if value is None else label_text(value)
+    return datasets.by_name(data_said(given, where=where), here=here, where=f"{where}: $.data")
 
 
 def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, Splits]:
     """The table of predictions that ``audit.yaml`` names, as a subject and its rows."""
-    data = _data(asked.data, where)
+    said = data_said(asked.data, where=where) if asked.data else None
     table = named(asked.subject, where)
-    if not isinstance(data, Rows) or not isinstance(table, Predictions):
+    data = said.rows if isinstance(said, Data) else None
+    if data is None or not isinstance(table, Predictions):
         msg = f"{where}: $.data: a table of predictions needs data: {{file, truth, sensitive, …}} that describe it"
         raise InputError(msg)
     if data.train or data.calibrate:
@@ -276,12 +209,12 @@ def predictions_of(asked: AuditFile, where: str, here: Path) -> tuple[Subject, S
         raise InputError(msg)
     return of_predictions(
         here / table.table,
-        roles=_roles(data, where)
+        roles=data.roles
         | {
             "score": (table.score,) if table.score else (),
             "prediction": (table.prediction,) if table.prediction else (),
         },
-        positive=_label(data.positive),
+        positive=data.label,
         threshold=table.threshold,
     )
 

@@ -74,7 +74,8 @@ def collect(
         resume: take up what a stopped run of the same left there.
 
     Raises:
-        InputError: the input cannot be used, or there is nothing to resume; nothing is half done.
+        InputError: the input cannot be used, there is nothing to resume, two audits would leave one file, or another
+            process is at work in the folder; nothing is half done.
     """
     by_role = {"primary": subject, **subject.relatives}
     for role in on:
@@ -89,6 +90,7 @@ def collect(
         stability.refuse_other_recipe(subject, seeds)
         on = tuple(dict.fromkeys((*on, "recipe")))
     work = [(a, role) for a in asked for role in on if _asks(a.audit, role, by_role[role])]
+    _refuse_same_file(work)
     subjects = tuple(by_role[r].identity(r) for r in ("primary", *sorted(subject.relatives)))
     parts = [p for p in (splits.held_out, splits.calibrate, splits.train) if p is not None]
     made_from = {
@@ -99,27 +101,28 @@ def collect(
         "threads": _threads(),
     }
     hidden = hidden_cells(splits.held_out, subject, [one.audit for one in asked])
-    kept = None
-    if folder is not None:
+
+    def asked_of() -> str:
         plugs = {name: (one.distribution, one.version) for name, one in plugins.installed().items()}
-        asked_of = files.digest(files.canonical_json([made_from, seed, plugs]))
-        kept = unfinished.begin(folder, asked_of, resume=resume)
+        return files.digest(files.canonical_json([made_from, seed, plugs]))
+
     found: list[tuple[str, ev.Evidence]] = []
-    for done, (one, role) in enumerate(work):
-        if on_audit:
-            on_audit(f"{one.name}{'' if role == 'primary' else f' of {role}'}", done, len(work))
-        names = [dossier.file_name(one.name, role=role, label=one.label, clock=c) for c in (False, True)]
-        pieces = kept.found(names[0], clock=names[1]) if kept else []
-        if not pieces:
-            try:
-                pieces = _run(one, role, by_role[role], splits, seed=seed, hidden=hidden)
-            except InputError:
-                if folder is not None and not resume:
-                    unfinished.clear(folder)  # what cannot be used is no stopped audit
-                raise
-            if kept:
-                kept.keep(pieces)
-        found += pieces
+    with unfinished.under_way(folder, asked_of, resume=resume) as kept:
+        for done, (one, role) in enumerate(work):
+            if on_audit:
+                on_audit(f"{one.name}{'' if role == 'primary' else f' of {role}'}", done, len(work))
+            names = [dossier.file_name(one.name, role=role, label=one.label, clock=c) for c in (False, True)]
+            pieces = kept.found(names[0], clock=names[1]) if kept else []
+            if not pieces:
+                try:
+                    pieces = _run(one, role, by_role[role], splits, seed=seed, hidden=hidden)
+                except InputError:
+                    if folder is not None and not resume:
+                        unfinished.clear(folder)  # what cannot be used is no stopped audit
+                    raise
+                if kept:
+                    kept.keep(pieces)
+            found += pieces
     if on_audit:
         on_audit("", len(work), len(work))
     produced = {
@@ -134,6 +137,22 @@ def collect(
         host=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         tool=tool(),
     )
+
+
+def _refuse_same_file(work: Sequence[tuple[Asked, str]]) -> None:
+    """Two audits must not leave one file, also not where large and small letters are the same to the disk."""
+    seen: dict[str, str] = {}
+    for one, role in work:
+        asked = "/".join(part for part in (one.name, one.label) if part)
+        told = " of ".join((asked, role or repr(role)))
+        name = dossier.file_name(one.name, role=role, label=one.label)
+        if name.lower() in seen:
+            msg = (
+                f"{seen[name.lower()]} and {told} would both be {name}; "
+                "give one of the two audits, or one of the two roles, another name"
+            )
+            raise InputError(files.visible(msg))
+        seen[name.lower()] = told
 
 
 def _decided(subject: Subject) -> dict[str, str]:

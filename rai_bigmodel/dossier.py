@@ -121,15 +121,19 @@ def clear(folder: str | os.PathLike[str]) -> Path:
     folder = files.make_folder(folder)
     inside = files.make_folder(folder / "evidence")
     there = files.regular_files(inside)
-    for path in there.values():
+    for path in (p for name, p in there.items() if not files.is_left_over(name)):
         # Whatever reads as evidence is ours, also where an interrupted run left no manifest that names it.
         try:
             files.parse_json(files.read_bytes(path), Evidence, where=str(path))
         except InputError:
             msg = f"{path}: is not evidence and would be lost; choose another folder or clear this one"
             raise InputError(msg) from None
-    for name in ("manifest.json", *_MADE_FROM_EVIDENCE):
+    made = ("manifest.json", *_MADE_FROM_EVIDENCE)
+    for name in made:
         files.remove(folder / name)
+    for path in folder.glob(".*.part"):
+        if path.name.startswith(tuple(f".{name}." for name in made)):
+            files.remove(path)
     for name in there:
         files.remove(inside / name)
     return folder
@@ -139,15 +143,16 @@ def save(dossier: Dossier, folder: str | os.PathLike[str]) -> Path:
     """Write ``evidence/*.json`` and, last, ``manifest.json``; what an earlier or unfinished run left is replaced.
 
     Raises:
-        InputError: as `clear`.
+        InputError: as `clear`, or another process is writing there.
     """
     from rai_bigmodel import unfinished
 
-    folder = clear(folder)
-    for name, evidence in zip(dossier.manifest.names, dossier.evidence, strict=True):
-        files.write_bytes(folder / "evidence" / name, files.canonical_json(evidence))
-    files.write_bytes(folder / "manifest.json", files.canonical_json(dossier.manifest))
-    unfinished.clear(folder)
+    with files.alone(files.make_folder(folder)):
+        folder = clear(folder)
+        for name, evidence in zip(dossier.manifest.names, dossier.evidence, strict=True):
+            files.write_bytes(folder / "evidence" / name, files.canonical_json(evidence))
+        files.write_bytes(folder / "manifest.json", files.canonical_json(dossier.manifest))
+        unfinished.clear(folder)
     return folder
 
 

@@ -14,10 +14,15 @@ Anything else that escapes is our own bug, and the command line says so with exi
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+_SHOWN = 1_200
+"""Characters of names that an error shows."""
 
 
 class RaiError(Exception):
@@ -39,7 +44,8 @@ class InputError(RaiError, ValueError):
         names = sorted(available)
         near = difflib.get_close_matches(got, names, n=2, cutoff=0.6)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        shown = ", ".join(names[:60]) + (f" and {len(names) - 60} more" if len(names) > 60 else "")
+        most = max(3, sum(total <= _SHOWN for total in accumulate(len(name) + 2 for name in names)))
+        shown = ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
         return cls(f"{what}: {got!r} is not there; there are: {shown or 'none'}.{hint}")
 
 

@@ -311,6 +311,13 @@ class Picture(Record, tag="picture"):
 Exhibit = Dots | Bars | Curve | Heatmap | Table | Picture
 
 
+def is_about(title: str, attribute: str) -> bool:
+    """Whether the title of an exhibit ends on an attribute, as it is written or as a law's table writes it."""
+    return title.endswith((f"by {attribute}", f"by {' and '.join(attribute.split('*'))}")) or (
+        f"by {attribute}," in title or f"by {attribute} within" in title
+    )
+
+
 # --- what an audit hands over, and what is kept of it -------------------------------------------------
 
 

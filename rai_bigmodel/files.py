@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import math
 import os
@@ -379,12 +380,68 @@ def appending(path: PathLike) -> Iterator[tuple[bytes, Callable[[bytes], None]]]
         content = there.read()
 
         def write(line: bytes) -> None:
-            there.seek(0, os.SEEK_END)
-            there.write(line)
-            there.flush()
-            os.fsync(there.fileno())
+            end = there.seek(0, os.SEEK_END)
+            if trouble := _added(there.fileno(), line):
+                os.ftruncate(there.fileno(), end)  # half a line would spoil all that come after it
+                msg = f"{path}: cannot be written ({trouble})"
+                raise InputError(msg)
 
         yield content, write
+
+
+def _added(handle: int, line: bytes) -> str:
+    """Add a line to an open file, all of it or, with why, not."""
+    try:
+        written = os.write(handle, line)
+        os.fsync(handle)
+    except OSError as error:
+        return error.strerror or str(error)
+    return "" if written == len(line) else os.strerror(errno.ENOSPC)
+
+
+_ALONE: dict[str, list[int]] = {}
+"""Folder → its handle and how often this process is at work in it."""
+
+
+@contextlib.contextmanager
+def alone(folder: PathLike) -> Iterator[None]:
+    """Work in a folder that no other process works in; within one process it may be nested.
+
+    Raises:
+        InputError: another process is at work there.
+    """
+    name = os.path.realpath(folder)
+    try:
+        import fcntl
+    except ImportError:  # Windows has no such locks
+        yield
+        return
+    if name not in _ALONE:
+        handle = os.open(name, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            msg = f"{folder}: another rai is writing there; wait for it, or choose another folder"
+            raise InputError(msg) from None
+        except OSError:  # a file system without locks
+            pass
+        _ALONE[name] = [handle, 0]
+    _ALONE[name][1] += 1
+    try:
+        yield
+    finally:
+        _ALONE[name][1] -= 1
+        if not _ALONE[name][1]:
+            os.close(_ALONE.pop(name)[0])
+
+
+_LEFT = r"\.(.*\.part|probe\..*)$"
+
+
+def is_left_over(name: str) -> bool:
+    """Whether a file is one that `writing` or `make_folder` was stopped at, and nobody will take up."""
+    return re.match(_LEFT, name) is not None
 
 
 def make_folder(path: PathLike) -> Path:

@@ -50,15 +50,7 @@ def sign(folder: str | os.PathLike[str], key: str | os.PathLike[str]) -> Signatu
     """
     ec, hashes, serialization = _cryptography()
     content = files.read_bytes(Path(folder) / "manifest.json")
-    pem = files.read_bytes(key)
-    try:
-        private = serialization.load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError) as error:
-        msg = f"{key}: is not a private key in PEM without a passphrase ({str(error)[:80]})"
-        raise InputError(msg) from None
-    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
-        msg = f"{key}: an ECDSA key on the curve P-256 is needed, got {_kind(private)}"
-        raise InputError(msg)
+    private = _private(key)
     signed = private.sign(content, ec.ECDSA(hashes.SHA256()))
     out = Signature(
         manifest=files.digest(content),
@@ -67,6 +59,35 @@ def sign(folder: str | os.PathLike[str], key: str | os.PathLike[str]) -> Signatu
     )
     files.write_bytes(Path(folder) / NAME, files.canonical_json(out))
     return out
+
+
+def sign_model(model: str | os.PathLike[str], key: str | os.PathLike[str]) -> Path:
+    """Sign a model, a file or a folder, in the format of OpenSSF Model Signing; writes ``MODEL.sig`` beside it.
+
+    ``model_signing verify key MODEL --signature MODEL.sig --public_key PUBLIC.pem`` checks it, without this package.
+
+    Args:
+        key: as for `sign`.
+
+    Raises:
+        InputError: it cannot be written, or holds what that format refuses (a symbolic link).
+        MissingExtra: model-signing or pyOpenSSL, which it needs, is not installed.
+    """
+    try:
+        from model_signing.signing import Config
+    except ImportError as error:
+        package = "pyOpenSSL" if getattr(error, "name", "") == "OpenSSL" else "model-signing"
+        raise MissingExtra(package, "sign-model", "signing a model") from None
+    _private(key)
+    model = Path(model)
+    path = model.with_name(f"{model.name}.sig")
+    with files.writing(path) as temporary:
+        try:
+            Config().use_elliptic_key_signer(private_key=Path(key)).sign(model, temporary)
+        except ValueError as error:
+            msg = f"{model}: cannot be signed ({str(error)[:200]})"
+            raise InputError(files.visible(msg)) from None
+    return path
 
 
 def refusal(folder: str | os.PathLike[str], key: str | os.PathLike[str]) -> str:
@@ -104,6 +125,20 @@ def refusal(folder: str | os.PathLike[str], key: str | os.PathLike[str]) -> str:
     except InvalidSignature:
         return "the signature does not belong to this manifest"
     return ""
+
+
+def _private(key: str | os.PathLike[str]) -> Any:
+    ec, _, serialization = _cryptography()
+    pem = files.read_bytes(key)
+    try:
+        private = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        msg = f"{key}: is not a private key in PEM without a passphrase ({str(error)[:80]})"
+        raise InputError(msg) from None
+    if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
+        msg = f"{key}: an ECDSA key on the curve P-256 is needed, got {_kind(private)}"
+        raise InputError(msg)
+    return private
 
 
 def _cryptography() -> tuple[Any, Any, Any]:

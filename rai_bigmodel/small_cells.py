@@ -30,7 +30,7 @@ import msgspec
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Findings, Table
+from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Findings, Table, is_about
 from rai_bigmodel.stats.counts import MISSING
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS
 from rai_bigmodel.subject import attributes_of, decision_in
@@ -121,17 +121,21 @@ def _hide(counted: Mapping[str, tuple[Cells, Cells | None]], found: Hidden) -> N
 
 def _asked(cohort: Cohort, audits: Iterable[Audit]) -> Iterable[tuple[Cohort, tuple[str, ...]]]:
     """The rows, with numbers in the bins that an audit states, and what it compares groups by."""
-    if not cohort.roles.get("sensitive"):
-        return
-    usual = attributes_of(cohort, intersections=True)
-    yield cohort, usual
+    if usual := _all_of(cohort):
+        yield cohort, usual
     for audit in audits:
-        bins, named = getattr(audit, "bins", None), getattr(audit, "attributes", ())
-        deeper = tuple(a for a in named if a not in usual) if isinstance(named, tuple) else ()
+        bins, strata, named = (getattr(audit, name, None) for name in ("bins", "given", "attributes"))
+        rows, own = cohort, usual
         if isinstance(bins, dict) and bins:
-            yield binned(cohort, bins), (*usual, *deeper)
-        elif deeper:
-            yield cohort, deeper
+            rows = binned(cohort, bins, strata=strata.values() if isinstance(strata, dict) else ())
+            own = _all_of(rows)
+        deeper = tuple(a for a in named if a not in own) if isinstance(named, tuple) else ()
+        if own and (rows is not cohort or deeper):
+            yield rows, (*own, *deeper)
+
+
+def _all_of(cohort: Cohort) -> tuple[str, ...]:
+    return attributes_of(cohort, intersections=True) if cohort.roles.get("sensitive") else ()
 
 
 def _counted(
@@ -314,7 +318,7 @@ def _rests_on_hidden(m: Measurement, hidden: Hidden) -> bool:
 
 def _drawn(exhibit: Exhibit, hidden: Hidden) -> Exhibit:
     """An exhibit whose lines about hidden groups are empty but for the name."""
-    about = [a for a in {*hidden.groups, *hidden.outcomes} if _is_about(exhibit.title, a)]
+    about = [a for a in {*hidden.groups, *hidden.outcomes} if is_about(exhibit.title, a)]
     groups = {g for a in about for g in hidden.groups.get(a, {})}
     outcomes = {g for a in about for g in hidden.outcomes.get(a, set())}
     if isinstance(exhibit, Dots | Bars):
@@ -371,13 +375,6 @@ def _of(cell: str) -> int:
 
 def _blank(value: str | float | None) -> str | None:
     return "" if isinstance(value, str) else None
-
-
-def _is_about(title: str, attribute: str) -> bool:
-    """Whether a title ends on an attribute, as it is written or as a law's table writes it."""
-    return title.endswith((f"by {attribute}", f"by {' and '.join(attribute.split('*'))}")) or (
-        f"by {attribute}," in title or f"by {attribute} within" in title
-    )
 
 
 def _names(label: str) -> set[str]:

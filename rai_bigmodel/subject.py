@@ -223,6 +223,25 @@ class Splits:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+def splits_given(given: Any) -> Splits:
+    """The rows that somebody hands over: splits as they are, or one cohort, which the model has never seen.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if isinstance(given, Splits):
+        return given
+    if all(hasattr(type(given), part) for part in ("arrays", "count", "rows", "digest")):
+        return Splits(held_out=given)
+    kind = f"{type(given).__module__.split('.')[0]}.{type(given).__qualname__}".removeprefix("builtins.")
+    msg = (
+        f"rows are handed over as Splits(held_out=…, train=…, calibrate=…) or as one cohort, not as {kind}; "
+        "rai_bigmodel.tables.of(frame, roles={'truth': ('y',), 'feature': ('*',), 'sensitive': ('sex',)}) makes one of "
+        "any dataframe"
+    )
+    raise InputError(msg)
+
+
 def data_id(cohort: Cohort) -> DataId:
     """The part of a cohort that evidence keeps."""
     return DataId(name=cohort.name, digest=cohort.digest, rows=cohort.rows)

@@ -6,6 +6,7 @@ says what they were asked of; pieces of another subject, other rows or another c
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 FOLDER = "unfinished"
 _ASKED = "asked"
@@ -51,25 +52,38 @@ class Unfinished:
             files.write_bytes(self.folder / name, files.canonical_json(evidence))
 
 
-def begin(folder: files.PathLike, asked: str, *, resume: bool = False) -> Unfinished:
-    """Make ready to keep pieces; with `resume`, with those that are there.
+@contextlib.contextmanager
+def under_way(
+    folder: files.PathLike | None, asked: Callable[[], str], *, resume: bool = False
+) -> Iterator[Unfinished | None]:
+    """Keep pieces as they are found, alone in the folder; with `resume`, with those that are there.
 
     Args:
-        folder: that of the evidence.
-        asked: a digest of everything that the pieces depend on.
+        folder: that of the evidence; ``None`` keeps nothing.
+        asked: gives a digest of everything that the pieces depend on.
 
     Raises:
-        InputError: there is nothing to resume, or what is there was asked of something else.
+        InputError: there is nothing to resume, or what is there was asked of something else, or another process is
+            at work in the folder.
     """
+    if folder is None:
+        yield None
+        return
+    if not resume:
+        files.make_folder(folder)
+    elif not (Path(folder) / FOLDER / _ASKED).is_file():
+        msg = f"{Path(folder) / FOLDER}: there is no stopped audit to resume"
+        raise InputError(msg)
+    with files.alone(folder):
+        yield _begin(folder, asked(), resume=resume)
+
+
+def _begin(folder: files.PathLike, asked: str, *, resume: bool) -> Unfinished:
     inside = Path(folder) / FOLDER
     if not resume:
-        clear(folder)
-        files.make_folder(folder)
+        _clear(inside)
         files.write_bytes(files.make_folder(inside) / _ASKED, asked.encode())
         return Unfinished(folder=inside, taken={})
-    if not (inside / _ASKED).is_file():
-        msg = f"{inside}: there is no stopped audit to resume"
-        raise InputError(msg)
     if files.read_bytes(inside / _ASKED) != asked.encode():
         msg = (
             f"{inside}: the stopped audit was of another subject, other rows, other versions or another configuration; "
@@ -82,13 +96,17 @@ def begin(folder: files.PathLike, asked: str, *, resume: bool = False) -> Unfini
 def clear(folder: files.PathLike) -> None:
     """Take the pieces away, because the whole is there or is begun anew; a folder that held nothing else goes too."""
     inside = Path(folder) / FOLDER
-    if not inside.is_dir():
-        return
-    for name, path in files.regular_files(inside).items():
-        if name == _ASKED or name.endswith((_LIKE_JSON, ".part")):
-            files.remove(path)
-    files.remove_folder(inside)
-    files.remove_folder(folder)
+    if inside.is_dir():
+        _clear(inside)
+        files.remove_folder(folder)
+
+
+def _clear(inside: Path) -> None:
+    if inside.is_dir():
+        for name, path in files.regular_files(inside).items():
+            if name == _ASKED or name.endswith(_LIKE_JSON) or files.is_left_over(name):
+                files.remove(path)
+        files.remove_folder(inside)
 
 
 def _read(inside: Path) -> Sequence[tuple[str, Evidence]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -274,3 +276,58 @@ def test_audits_repeated_with_other_threads_are_no_forgery() -> None:
     same = repeated(Checked("run", (), one), dossier(estimate(0.3), threads=2))
 
     assert same.holds
+
+
+@pytest.fixture(name="shipped")
+def a_run_of_a_file(tmp_path: Path) -> tuple[Path, Path]:
+    """Evidence of an ONNX file, and the file."""
+    sample = Path(__file__).parents[1] / "reports" / "samples" / "demo"
+    shutil.copytree(sample, tmp_path / "demo")
+    return tmp_path / "demo", tmp_path / "demo" / "model.onnx"
+
+
+def test_a_model_is_signed_with_the_key_of_its_run(
+    shipped: tuple[Path, Path], keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """What we write is checked by model-signing itself; one byte more and it is not that model."""
+    reason = "model-signing and pyOpenSSL are not installed (extra sign-model)"
+    pytest.importorskip("model_signing", reason=reason, exc_type=ImportError)
+    from model_signing.verifying import Config
+
+    folder, model = shipped
+    told = call("sign", folder, "--key", keys[0], "--model", model)
+    check = Config().use_elliptic_key_verifier(public_key=keys[1])
+
+    assert told.return_value == 0
+    assert call("verify", folder, "--key", keys[1]).return_value == 0
+    check.verify(model, model.with_name("model.onnx.sig"))
+    with model.open("ab") as file:
+        file.write(b" ")
+    with pytest.raises(ValueError, match="mismatch"):
+        check.verify(model, model.with_name("model.onnx.sig"))
+
+
+def test_only_a_model_that_the_evidence_is_about_is_signed(
+    shipped: tuple[Path, Path], keys: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Another one would lend its evidence to what nobody audited; nothing is signed then."""
+    _, model = shipped
+    api.save(dossier(estimate(0.03)), tmp_path / "other")
+    told = call("sign", tmp_path / "other", "--key", keys[0], "--model", model)
+
+    assert getattr(told.exception, "exit_code", None) == 2
+    assert "is not about this model" in str(told.exception)
+    assert not (tmp_path / "other" / "signature.json").exists()
+    assert not model.with_name("model.onnx.sig").exists()
+
+
+def test_without_model_signing_the_extra_is_named(
+    shipped: tuple[Path, Path], keys: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which package is missing, and what brings it."""
+    monkeypatch.setitem(sys.modules, "model_signing.signing", None)
+    told = call("sign", shipped[0], "--key", keys[0], "--model", shipped[1])
+
+    assert getattr(told.exception, "exit_code", None) == 2
+    assert "pip install 'rai_bigmodel[sign-model]'" in str(told.exception)
+    assert not (shipped[0] / "signature.json").exists()

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rai_bigmodel.audits import attributions
+from rai_bigmodel.audits import attributions, paths
 from rai_bigmodel.audits.cases import Case, by_part, change
 from rai_bigmodel.audits.network_cases import network_case
 from rai_bigmodel.audits.shapley import ablation, shapley_values
@@ -80,7 +80,7 @@ def mlp_cases(seed: int, rows: int = 200) -> tuple[Case, Case]:
 
 def ig(case: Case, rng: np.random.Generator) -> np.ndarray:
     """Integrated Gradients by feature."""
-    return by_part(case, attributions.integrated_gradients(case).values)
+    return by_part(case, paths.integrated_gradients(case).values)
 
 
 def shapley(case: Case, rng: np.random.Generator) -> np.ndarray:

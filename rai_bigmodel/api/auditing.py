@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.collect import OnAudit
     from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.files import PathLike
-    from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subject import Cohort, Splits
     from rai_bigmodel.subjects.of_module import Gives
 
 
@@ -36,7 +36,7 @@ def read_splits(path: PathLike) -> Splits:
 
 def audit(
     subject: Any,
-    splits: Splits,
+    splits: Splits | Cohort,
     *,
     audits: Sequence[str] | Mapping[str, Mapping[str, Any]],
     relatives: Mapping[str, Any] | None = None,
@@ -53,6 +53,7 @@ def audit(
             reads the features in their order (with `gives`), a function of a dict of raw columns that gives scores,
             or a dataframe of predictions on the held-out rows, in their order, with a column ``score``,
             ``prediction``, or both.
+        splits: the rows, or those to audit on alone, as `rai_bigmodel.tables.of` makes them of a dataframe.
         audits: names, or name → parameters; ``fairness/age: {use: fairness, …}`` runs one audit twice.
         relatives: role → what the subject is compared with; no dataframes.
         on: the roles that audits are run on.
@@ -63,8 +64,10 @@ def audit(
     """
     from rai_bigmodel.asking import audits_asked
     from rai_bigmodel.collect import collect
+    from rai_bigmodel.subject import splits_given
     from rai_bigmodel.subjects.of_anything import answered, subject_of
 
+    splits = splits_given(splits)
     related = {role: subject_of(other, splits, gives=gives) for role, other in (relatives or {}).items()}
     if _is_frame(subject):
         asked, splits = answered(subject, splits)

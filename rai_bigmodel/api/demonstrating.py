@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rai_bigmodel import dossier as folders
@@ -35,14 +36,23 @@ def demo(
     Args:
         small: a few training steps only, for tests; the verdict is then about a poorer model.
         on_progress: called with what is being done, how much is done and how much there is.
+
+    Raises:
+        InputError: the folder cannot be written, or another process is at work there.
     """
-    from importlib import resources, util
+    from importlib import util
 
     for needed in _DEMO_NEEDS:
         if util.find_spec(needed) is None:
             raise MissingExtra(needed, "demo", "rai demo")
 
-    say = on_progress or (lambda *_: None)
+    with files.alone(files.make_folder(out)):
+        return _shown(Path(out), small=small, say=on_progress or (lambda *_: None))
+
+
+def _shown(out: Path, *, small: bool, say: OnAudit) -> tuple[Dossier, Verdict]:
+    from importlib import resources
+
     say("load torch and the data", 0, 1)
     from rai_bigmodel import datasets
     from rai_bigmodel.training import checkpoint, fit, recipe

@@ -46,9 +46,10 @@ def train(
         MissingExtra: torch, or with privacy Opacus, is not installed.
         TrainingDiverged: the loss stopped being a number.
     """
+    from rai_bigmodel.subject import splits_given
     from rai_bigmodel.training import fit
 
-    return fit.train(net, splits, epochs=epochs, privacy=privacy, seed=seed, **settings)
+    return fit.train(net, splits_given(splits), epochs=epochs, privacy=privacy, seed=seed, **settings)
 
 
 def train_recipe(
@@ -166,9 +167,11 @@ def export(
     from dataclasses import replace
 
     from rai_bigmodel.deploy import export as door
+    from rai_bigmodel.subject import splits_given
     from rai_bigmodel.subjects.of_onnx import of_onnx
     from rai_bigmodel.training import checkpoint
 
+    splits = None if splits is None else splits_given(splits)
     if isinstance(run, str | os.PathLike):
         run = checkpoint.load_run(run)
     if isinstance(run, checkpoint.Run):
@@ -289,6 +292,7 @@ def mitigate(
         InputError: the run, the rows or the attribute cannot be used.
     """
     from rai_bigmodel.mitigate import search
+    from rai_bigmodel.subject import splits_given
     from rai_bigmodel.training import checkpoint
 
     if isinstance(run, str | os.PathLike):
@@ -296,7 +300,7 @@ def mitigate(
     if policy is not None and not isinstance(policy, Policy):
         policy = read_policy(policy)
     aware = None if policy is None else policy.attribute_aware
-    return search.mitigate(run, splits, attribute=attribute, aware=aware, **how)
+    return search.mitigate(run, splits_given(splits), attribute=attribute, aware=aware, **how)
 
 
 def mitigate_file(

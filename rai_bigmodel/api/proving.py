@@ -53,13 +53,38 @@ def verify(
     return repeated(checked, audit_file(asked, on_audit=on_audit))
 
 
-def sign(folder: PathLike, *, key: PathLike) -> Signature:
+def sign(folder: PathLike, *, key: PathLike, model: PathLike | None = None) -> Signature:
     """Sign the manifest of a folder of evidence with an ECDSA P-256 key; writes ``signature.json``.
 
+    Args:
+        key: a private key in PEM, without a passphrase.
+        model: a run or an ONNX file that the evidence is about; it is signed too, in the format of OpenSSF Model
+            Signing, as ``MODEL.sig`` beside it.
+
     Raises:
-        InputError: there is no manifest, or the file is no such key.
-        MissingExtra: cryptography is not installed.
+        InputError: there is no manifest, the file is no such key, or the model is not one of the manifest's.
+        MissingExtra: what signs is not installed.
     """
     from rai_bigmodel import signing
 
+    if model is not None:
+        _refuse_other(Path(folder), Path(model))
+        signing.sign_model(model, key)
     return signing.sign(folder, key)
+
+
+def _refuse_other(folder: Path, model: Path) -> None:
+    """A signature beside the evidence must be of a model that the evidence is about, and of the whole of it."""
+    from rai_bigmodel.dossier import load
+    from rai_bigmodel.subjects.of_anything import subject_of
+
+    known = {s.digest: s.role for s in load(folder).manifest.evidence.subjects if s.digest}
+    if (found := subject_of(model).digest) not in known:
+        msg = f"{model}: the evidence in {folder} is not about this model ({found[:19]}…)"
+        raise InputError(msg)
+    if model.suffix == ".onnx":
+        from rai_bigmodel.deploy import beside
+
+        if apart := sorted(beside.read(model, where=str(model)).beside):
+            msg = f"{model}: some of its weights lie beside it ({apart[0]}), and one signature is of one file or folder"
+            raise InputError(msg)

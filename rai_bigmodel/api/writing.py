@@ -75,17 +75,21 @@ def read_statements(path: PathLike, dossier: Dossier, *, today: dt.date | None =
     return said
 
 
-def write_index(folder: PathLike) -> Path:
+def write_index(folder: PathLike, *, lang: str = "en") -> Path:
     """Write ``folder/index.html``: all runs in the folder, newest first, and where their numbers are going.
 
+    Args:
+        folder: holds the folders of the runs.
+        lang: ``en`` or ``zh``.
+
     Raises:
-        InputError: the folder holds no run, or cannot be written.
+        InputError: the folder holds no run or cannot be written, or there is no such language.
     """
     from rai_bigmodel.report.html import render_index
-    from rai_bigmodel.report.index import index
+    from rai_bigmodel.report.index import found
 
     path = Path(folder) / "index.html"
-    files.write_bytes(path, render_index(index(folder)))
+    files.write_bytes(path, render_index(found(folder), lang=lang))
     return path
 
 

@@ -78,7 +78,8 @@ class Fairness(Record, omit_defaults=True):
     Args:
         attributes: columns, or intersections as ``a*b``; by default every sensitive column.
         intersections: with no `attributes` given, also every pair as an intersection.
-        bins: column → ascending edges; ``age: [25, 40, 60]`` makes ``under 25``, ``25 to 40`` … ``60 or more``.
+        bins: column → ascending edges; ``age: [25, 40, 60]`` makes ``under 25``, ``25 to 40`` … ``60 or more``. The
+            column becomes an attribute like the sensitive ones, unless it is a stratum.
         given: attribute → column of strata (or ``a*b``), for the difference among rows of one stratum.
         laws: tables to add, ``nyc-ll144`` or ``four-fifths``.
         text: also the subgroup, BPSN and BNSP AUCs, made for classifiers of text.
@@ -105,13 +106,14 @@ class Fairness(Record, omit_defaults=True):
                 or weights cannot be used.
         """
         rows = data.held_out
-        attributes = attributes_of(rows, self.attributes, intersections=self.intersections)
+        grouped = binned(rows, self.bins, strata=self.given.values())
+        attributes = attributes_of(grouped, self.attributes, intersections=self.intersections)
         for attribute in self.given:
             if attribute not in attributes:
                 what = "given: attribute"
                 raise InputError.unknown(what, attribute, attributes)
         weights = weights_of(rows) if in_memory(rows) else None
-        asked = _Asked(subject, rows, binned(rows, self.bins), attributes, weights)
+        asked = _Asked(subject, rows, grouped, attributes, weights)
         outcome = self.outcome or task_of(subject)
         if outcome in {"reconstruction", "language"}:
             why = f"the subject has no outcome that groups could be compared by: it is learned by {outcome}"

@@ -41,7 +41,7 @@ FORETELLS = 0.65
 THE_INPUT = 0.9
 FEWEST = 5
 UNCHANGED = 0.5
-RANKINGS = 99
+RANKINGS = 59
 CUTS = (0.04, 0.12, 0.3, 0.6)
 """Shares of a row's features at which insertion and deletion are looked at; the first catches a lone feature."""
 

@@ -81,14 +81,14 @@ def chosen(asked: Method, case: Case, *, kind: str, steps: int) -> tuple[str, Ex
     if name == "ablation":
         return name, lambda one, _: ablation(one)
     from rai_bigmodel.audits import attributions
+    from rai_bigmodel.audits.paths import integrated_gradients
 
     if case.forward is None:
         msg = f"method: {name} needs gradients, and of this model only its answers are known; use shapley or ablation"
         raise InputError(msg)
-    steps_taken = tuple(s for s in attributions.STEPS if s <= steps) or (steps,)
 
     def integrated(one: Case, _: np.random.Generator) -> Array:
-        return attributions.integrated_gradients(one, steps=steps_taken).values
+        return integrated_gradients(one, most=steps).values
 
     found: dict[str, Explain] = {
         "integrated_gradients": integrated,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -43,16 +44,29 @@ def _run(args: list[str] | None) -> int:
         # Whoever read our output has gone; nothing is left to say, and nothing may be flushed at exit.
         sys.stdout = None
         return 0
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            return _our_bug()
+        # What was to be printed is not; whoever reads the exit code must not take it for a verdict.
+        sys.stdout = None
+        return say(f"cannot be written ({error.strerror})", 2)
     except Exception:  # noqa: BLE001 - the one place where our own bugs come out
-        import traceback
-
-        traceback.print_exc()
-        return say(
-            "this is a bug of rai itself, not of your input. Please report the lines above, the command and "
-            "the output of 'rai --version' where you got the package from.",
-            OUR_BUG,
-        )
+        return _our_bug()
     return code if isinstance(code, int) else 0
+
+
+_NO_ROOM = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
+
+def _our_bug() -> int:
+    import traceback
+
+    traceback.print_exc()
+    return say(
+        "this is a bug of rai itself, not of your input. Please report the lines above, the command and "
+        "the output of 'rai --version' where you got the package from.",
+        OUR_BUG,
+    )
 
 
 def _version(context: click.Context, _: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's own signature

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
     from rai_bigmodel.report.policies import Domain
 
 
+in_language = click.option(
+    "--lang",
+    default="en",
+    metavar="[en|zh]",
+    show_default=True,
+    help="The language of the page: English or 简体中文.",
+)
+
+
 @click.command(
     **example(
         "rai gate reports/demo --policy examples/policies/lending.yaml",
@@ -94,13 +103,7 @@ def gate(
     help="What only people can state; by default DIR/statements.yaml, where there is one.",
 )
 @click.option("--out", metavar="FILE.html", help="By default DIR/report.html.")
-@click.option(
-    "--lang",
-    default="en",
-    metavar="[en|zh]",
-    show_default=True,
-    help="The language of the page: English or 简体中文.",
-)
+@in_language
 @click.option("--card", metavar="FILE.md", help="Also write a model card in Markdown.")
 @click.option("--bom", metavar="FILE.json", help="Also write a CycloneDX 1.6 ML-BOM (extra bom).")
 @quietly
@@ -144,14 +147,15 @@ def report(
     return 0
 
 
-@click.command(**example("rai index reports"))
+@click.command(**example("rai index reports", "rai index reports --lang zh"))
 @click.argument("folder", type=click.Path(), metavar="FOLDER")
+@in_language
 @quietly
-def index(folder: str, *, quiet: bool) -> int:
+def index(folder: str, *, lang: str, quiet: bool) -> int:
     """Write FOLDER/index.html: all runs in it, newest first, and where their numbers are going."""
     from rai_bigmodel import api
 
-    path = api.write_index(folder)
+    path = api.write_index(folder, lang=lang)
     if not quiet:
         click.echo(f"The overview: {path}", err=True)
     return 0

@@ -8,20 +8,36 @@ from rai_bigmodel.cli.terminal import Progress, example, quietly
 
 
 @click.command(
-    **example("rai sign reports/demo --key private.pem", "rai verify reports/demo --key public.pem")
+    **example(
+        "rai sign reports/demo --key private.pem",
+        "rai sign reports/demo --key private.pem --model reports/demo/model.onnx",
+        "rai verify reports/demo --key public.pem",
+    )
 )
 @click.argument("folder", type=click.Path(), metavar="DIR")
 @click.option(
     "--key", required=True, metavar="PRIVATE.pem", help="An ECDSA key on P-256, without a passphrase."
 )
+@click.option(
+    "--model",
+    metavar="RUN|FILE.onnx",
+    help="Also sign a model that the evidence is about, in the format of OpenSSF Model Signing: MODEL.sig "
+    "(extra sign-model).",
+)
 @quietly
-def sign(folder: str, key: str, *, quiet: bool) -> int:
-    """Sign the manifest in DIR, and with it every digest that it names; writes DIR/signature.json."""
+def sign(folder: str, key: str, model: str | None, *, quiet: bool) -> int:
+    """Sign the manifest in DIR, and with it every digest that it names; writes DIR/signature.json.
+
+    With --model the model is signed as well; model_signing verify key MODEL --signature MODEL.sig --public_key
+    PUBLIC.pem checks that signature.
+    """
     from rai_bigmodel import api
 
-    signed = api.sign(folder, key=key)
+    signed = api.sign(folder, key=key, model=model)
     if not quiet:
         click.echo(f"manifest {signed.manifest}, signed with the key {signed.key}", err=True)
+        if model:
+            click.echo(f"model {model}, signed with the same key: {model.rstrip('/')}.sig", err=True)
     return 0
 
 

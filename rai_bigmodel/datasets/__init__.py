@@ -9,6 +9,7 @@ from rai_bigmodel.datasets.breast_cancer import breast_cancer
 from rai_bigmodel.datasets.credit import credit
 from rai_bigmodel.datasets.digits import digits
 from rai_bigmodel.datasets.loan import loan
+from rai_bigmodel.datasets.rows import rows
 from rai_bigmodel.datasets.sentences import sentences
 from rai_bigmodel.datasets.templates import templates
 from rai_bigmodel.datasets.text_lines import text_lines
@@ -28,6 +29,7 @@ __all__ = [
     "credit",
     "digits",
     "loan",
+    "rows",
     "sentences",
     "templates",
     "text_lines",
@@ -46,12 +48,13 @@ _FROM_A_FILE = {
 }
 
 
-def by_name(data: str | Data, *, here: str | os.PathLike[str] = ".") -> Splits:
+def by_name(data: str | Data, *, here: str | os.PathLike[str] = ".", where: str = "data") -> Splits:
     """The data that a recipe or an ``audit.yaml`` asks for in ``data:``.
 
     Args:
         data: a name, or a name with what it needs to know.
         here: the folder that a file is looked for in, when its path is relative.
+        where: what an error about it begins with.
 
     Raises:
         InputError: there are no data of this name, or they come from a file and none is given.
@@ -59,13 +62,14 @@ def by_name(data: str | Data, *, here: str | os.PathLike[str] = ".") -> Splits:
     """
     if isinstance(data, str):
         if data in _FROM_A_FILE:
-            msg = f"data: {data!r} are read from a file of yours: data: {_FROM_A_FILE[data]}"
+            msg = f"{where}: {data!r} are read from a file of yours: data: {_FROM_A_FILE[data]}"
             raise InputError(msg)
         if data not in _AT_HAND:
-            what = "data"
-            raise InputError.unknown(what, data, (*_AT_HAND, *_FROM_A_FILE))
+            raise InputError.unknown(where, data, (*_AT_HAND, *_FROM_A_FILE))
         return _AT_HAND[data]()
     here = Path(here)
+    if data.rows:
+        return rows(data.rows, here=here, where=where)
     if data.digits:
         return digits(shape=data.digits.shape, seed=data.digits.seed)
     if data.credit:

@@ -8,6 +8,7 @@ its margins kept, cell by cell from hypergeometric laws, so the test costs the s
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,7 @@ def proxies(features: Mapping[str, Array], group: Array, rng: np.random.Generato
     """The features, the strongest first.
 
     Args:
-        features: name → numbers ``(rows,)``, NaN where missing.
+        features: name → numbers or texts ``(rows,)``, NaN or None where missing.
         group: codes ``(rows,)`` from 0.
     """
     crossed = {name: crossing(values, group) for name, values in features.items()}
@@ -59,8 +60,11 @@ def proxies(features: Mapping[str, Array], group: Array, rng: np.random.Generato
 
 
 def crossing(values: Array, group: Array) -> Array:
-    """Counts ``(groups, classes)`` of a feature's classes in each group; no empty row or column."""
-    values = np.asarray(values, dtype=np.float64)
+    """Counts ``(groups, classes)`` of a feature's classes in each group; no empty row or column.
+
+    Numbers of many values are cut at quantiles; of many texts the rarest are one class.
+    """
+    values = _ranked(values) if values.dtype == object else np.asarray(values, dtype=np.float64)
     known = ~np.isnan(values)
     distinct = np.unique(values[known])
     if len(distinct) > BINS:
@@ -72,6 +76,13 @@ def crossing(values: Array, group: Array) -> Array:
     table = np.zeros((int(group.max()) + 1, BINS + 2), dtype=np.int64)
     np.add.at(table, (group, classes), 1)
     return table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
+
+
+def _ranked(texts: Array) -> Array:
+    """Texts by how often they occur, the most frequent 0, the rarest alike; NaN where missing."""
+    often = Counter(text for text in texts.tolist() if text is not None)
+    place = {text: min(i, BINS - 1) for i, (text, _) in enumerate(often.most_common())}
+    return np.array([place.get(text, np.nan) for text in texts.tolist()])
 
 
 def strength(table: Array) -> float:

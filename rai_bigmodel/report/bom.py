@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel import files
 from rai_bigmodel.errors import MissingExtra
-from rai_bigmodel.report.page import decision_words
+from rai_bigmodel.report.facts import decision_words
 from rai_bigmodel.report.phrases import named, prose, rule_title
 from rai_bigmodel.statements import ALWAYS, QUESTIONS
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rai_bigmodel.report import measured
+from rai_bigmodel.report.facts import decision_words
 from rai_bigmodel.report.markdown import plain
-from rai_bigmodel.report.page import decision_words
 from rai_bigmodel.report.phrases import OUTCOMES, named, prose, rule_title, sentence
 from rai_bigmodel.statements import QUESTIONS
 from rai_bigmodel.words import percent, plural

@@ -8,18 +8,23 @@ from typing import TYPE_CHECKING, NamedTuple
 from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Exhibit, Heatmap, Picture, Table
 from rai_bigmodel.report import charts
 from rai_bigmodel.report.digits import even
-from rai_bigmodel.report.language import SOURCE, _, counted, current, say, spoken
+from rai_bigmodel.report.language import SOURCE, _, apart, counted, current, rows_said, say, spoken
 from rai_bigmodel.report.patterns import Said
 from rai_bigmodel.report.phrases import named, prose
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 MOST_POINTS = 11
+_LONG = 24
+_WIDE = 56
 
 
 class ShownExhibit(NamedTuple):
-    """One exhibit: `svg` is markup of ours or empty; `source` is a PNG as a data address or empty."""
+    """One exhibit: `svg` is markup of ours or empty; `source` is a PNG as a data address or empty.
+
+    ``asides`` are said below the caption; ``texts`` are the columns, from 1, that hold prose and no numbers.
+    """
 
     title: str
     caption: str
@@ -28,35 +33,63 @@ class ShownExhibit(NamedTuple):
     alt: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    cut: str
+    asides: tuple[str, ...]
+    texts: tuple[int, ...]
+
+    @property
+    def wide(self) -> bool:
+        """Whether it is a table that needs the width of the page; heads break between words, cells rarely do."""
+        heads = [max(map(len, head.split() or [""])) for head in self.columns]
+        cells = [max(map(len, column)) for column in zip(*self.rows, strict=True)]
+        return not self.svg and sum(map(max, zip(heads, cells, strict=False))) > _WIDE
 
 
 def shown_exhibit(exhibit: Exhibit) -> ShownExhibit:
     """An exhibit as the page has it."""
     exhibit = _translated(exhibit)
-    svg = source = alt = cut = ""
+    svg = source = alt = ""
+    asides: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()
     match exhibit:
         case Dots():
             svg, (columns, rows) = charts.dots(exhibit), _amounts(exhibit.dots)
-            cut = _cut(len(exhibit.dots), charts.MOST_ROWS)
+            asides = tuple(_beside(exhibit, exhibit.dots))
         case Bars():
             svg, (columns, rows) = charts.bars(exhibit), _amounts(exhibit.bars)
-            cut = _cut(len(exhibit.bars), charts.MOST_ROWS)
+            asides = tuple(_beside(exhibit, exhibit.bars))
         case Curve():
             svg, (columns, rows) = charts.curve(exhibit), _points(exhibit)
-            cut = _cut(len(exhibit.lines), charts.MOST_LINES)
+            asides = _cut(len(exhibit.lines), charts.MOST_LINES)
         case Heatmap():
             svg = charts.heatmap(exhibit)
             columns, rows = _grid(exhibit)
         case Table():
             columns = tuple(c if isinstance(c, Said) else prose(c) for c in exhibit.columns)
-            rows = tuple(tuple(_said(cell) for cell in row) for row in exhibit.rows)
+            rows = tuple(
+                tuple(_said(x) if i == 0 or x != "" else "–" for i, x in enumerate(row))
+                for row in exhibit.rows
+            )
         case Picture():
             source = "data:image/png;base64," + base64.b64encode(exhibit.png).decode("ascii")
             alt = exhibit.alt
-    return ShownExhibit(exhibit.title, exhibit.caption, svg, source, alt, columns, rows, cut)
+    texts = tuple(i for i, column in enumerate(zip(*rows, strict=True), 1) if i > 1 and _is_prose(column))
+    return ShownExhibit(exhibit.title, exhibit.caption, svg, source, alt, columns, rows, asides, texts)
+
+
+def _is_prose(column: Sequence[str]) -> bool:
+    """Whether a column holds sentences, which are read from the left, and no numbers or single words."""
+    return any(" " in cell and len(cell) > _LONG for cell in column)
+
+
+def _beside(exhibit: Dots | Bars, dots: Sequence[Dot]) -> Iterable[str]:
+    """What a picture of amounts leaves out: rows that are the same for all, what has no number, what is too much."""
+    shown = charts.with_values(exhibit)
+    if (rows := charts.same_rows(exhibit)) is not None:
+        yield say("Each rests on {rows}.", rows=rows_said(rows))
+    if shown and len(shown) < len(dots):
+        yield say("Not measured: {names}.", names=apart([named(d.label) for d in dots if d.value is None]))
+    yield from _cut(len(shown), charts.MOST_ROWS)
 
 
 _SENTENCES = ("title", "caption", "axis", "x_axis", "y_axis", "alt")
@@ -113,13 +146,15 @@ def _said(cell: str | float | None) -> str:
     return counted(cell) if isinstance(cell, int) else even(cell)
 
 
-def _cut(count: int, most: int) -> str:
+def _cut(count: int, most: int) -> tuple[str, ...]:
     if count <= most:
-        return ""
-    return say(
-        "The picture shows the first {most} of {count}; the table has them all.",
-        most=counted(most),
-        count=counted(count),
+        return ()
+    return (
+        say(
+            "The picture shows the first {most} of {count}; the table has them all.",
+            most=counted(most),
+            count=counted(count),
+        ),
     )
 
 

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.report import lookalikes
 from rai_bigmodel.report.language import _, apart, percent, say, spoken
-from rai_bigmodel.report.phrases import N_, OUTCOMES, limit_words, named, outcome_word, prose, rule_title
+from rai_bigmodel.report.phrases import (
+    N_,
+    OUTCOMES,
+    closed,
+    limit_words,
+    named,
+    outcome_word,
+    prose,
+    rule_title,
+)
 from rai_bigmodel.report.rules import MARKS, failing, limit_of, value_words
 
 if TYPE_CHECKING:
@@ -150,7 +159,7 @@ def _of_ruling(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) ->
     if ruling.outcome == "fail":
         means = say("{first} {second}", first=failing(ruling, policy, dossier), second=_(kind.means))
     elif unknown:
-        means = spoken(prose(ruling.words))
+        means = closed(spoken(prose(ruling.words)))
     else:
         means = say(
             "Nobody can say yet: {value} was measured, {limit} is asked.",
@@ -232,7 +241,7 @@ def _beside(dossier: Dossier) -> Iterable[Finding]:
                 word=_("broke"),
                 title=say("The audit {name} broke", name=prose(evidence.audit)) + role,
                 means=_("What it asks was not answered; no rule about it can pass."),
-                sure=spoken(prose(evidence.failure)),
+                sure=closed(spoken(prose(evidence.failure))),
                 settles=_("Running it again once the cause is mended."),
                 try_first="",
             )

@@ -15,13 +15,13 @@ import jinja2
 from markupsafe import Markup, escape
 
 from rai_bigmodel.files import canonical_json, parse_json, visible
+from rai_bigmodel.report.index import Found, index
 from rai_bigmodel.report.language import SOURCE, _, current, speaking
 from rai_bigmodel.report.page import page
 from rai_bigmodel.report.patterns import Said, filled, parts_of
 
 if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
-    from rai_bigmodel.report.index import Index
     from rai_bigmodel.rules import Verdict
     from rai_bigmodel.statements import Statements
 
@@ -62,9 +62,15 @@ def _names(dossier: Dossier) -> frozenset[str]:
 _FROM_DATA = ("attribute", "group", "high", "low", "to", "feature", "class", "given", "canary", "against")
 
 
-def render_index(runs: Index) -> bytes:
-    """The overview of a folder of runs as one HTML file, in UTF-8."""
-    return _filled("index.html", index=runs)
+def render_index(found: Found, *, lang: str = SOURCE) -> bytes:
+    """The overview of a folder of runs as one HTML file, in UTF-8.
+
+    Raises:
+        InputError: there is no catalogue for the language.
+    """
+    names = {found.folder}.union(*({run.folder.name, *_names(run.dossier)} for run in found.runs))
+    with speaking(lang, names=names):
+        return _filled("index.html", index=index(found))
 
 
 def _filled(template: str, **words: object) -> bytes:

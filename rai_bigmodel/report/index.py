@@ -11,7 +11,10 @@ from rai_bigmodel import files, verdicts
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Dot, Dots
 from rai_bigmodel.report import charts
-from rai_bigmodel.report.phrases import named, prose, rule_title
+from rai_bigmodel.report.facts import rows_of
+from rai_bigmodel.report.headline import tally_said
+from rai_bigmodel.report.language import _, spoken
+from rai_bigmodel.report.phrases import N_, closed, named, prose, rule_title
 from rai_bigmodel.report.rules import MARKS, ends_at, limit_of, value_words
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.verdicts import VerdictFile
 
 MOST_RUNS_DRAWN = 12
-WORDS = {"pass": "met", "fail": "not met", "inconclusive": "undecided"}
+WORDS = {"pass": N_("met"), "fail": N_("not met"), "inconclusive": N_("undecided")}
 
 
 class Listed(NamedTuple):
@@ -59,18 +62,29 @@ class Index(NamedTuple):
     policy: str
 
 
-class _Run(NamedTuple):
+class Run(NamedTuple):
+    """One run as it lies in its folder; `verdict` is what it was judged to be, if it was."""
+
     folder: Path
     dossier: Dossier
     verdict: VerdictFile | None
 
     @property
     def created(self) -> str:
+        """When it was made, as its manifest says."""
         return self.dossier.manifest.circumstances.created
 
 
-def index(folder: str | os.PathLike[str]) -> Index:
-    """The runs in the folders of a folder, newest first; one that cannot be read is listed with why.
+class Found(NamedTuple):
+    """What lies in a folder: its name, the runs that can be read, newest first, and those that cannot, with why."""
+
+    folder: str
+    runs: tuple[Run, ...]
+    broken: tuple[tuple[str, str], ...]
+
+
+def found(folder: str | os.PathLike[str]) -> Found:
+    """The runs in the folders of a folder.
 
     Raises:
         InputError: the folder is not there, or holds no run.
@@ -79,23 +93,28 @@ def index(folder: str | os.PathLike[str]) -> Index:
     if not folder.is_dir():
         msg = f"{folder}: no such folder of runs"
         raise InputError(msg)
-    runs: list[_Run] = []
-    broken: list[Listed] = []
+    runs: list[Run] = []
+    broken: list[tuple[str, str]] = []
     for path in sorted(p.parent for p in folder.glob("*/manifest.json")):
         try:
-            runs.append(_Run(path, folders.load(path), _verdict(path)))
+            runs.append(Run(path, folders.load(path), _verdict(path)))
         except InputError as error:
-            broken.append(Listed(named(path.name), broken=prose(str(error))))
+            broken.append((path.name, str(error)))
     if not runs and not broken:
         msg = f"{folder}: no folder in it holds a run (a manifest.json)"
         raise InputError(msg)
     runs.sort(key=lambda run: (run.created, run.folder.name), reverse=True)
-    listed = (*(_listed(run) for run in runs), *broken)
-    judged = [run for run in runs if run.verdict is not None]
+    return Found(folder.resolve().name, tuple(runs), tuple(broken))
+
+
+def index(found: Found) -> Index:
+    """The overview in words: each run, those that cannot be read last, and the trend of each rule."""
+    judged = [run for run in found.runs if run.verdict is not None]
     newest = judged[0].verdict if judged else None
+    unread = (Listed(named(name), broken=spoken(prose(why))) for name, why in found.broken)
     return Index(
-        title=named(folder.resolve().name),
-        runs=listed,
+        title=named(found.folder),
+        runs=(*(_listed(run) for run in found.runs), *unread),
         trends=tuple(_trends(judged[:MOST_RUNS_DRAWN])),
         policy=named(newest.policy.name) if newest else "",
     )
@@ -108,7 +127,7 @@ def _verdict(folder: Path) -> VerdictFile | None:
     return files.parse_json(files.read_bytes(path), verdicts.VerdictFile, where=str(path))
 
 
-def _listed(run: _Run) -> Listed:
+def _listed(run: Run) -> Listed:
     primary = run.dossier.manifest.primary
     verdict = run.verdict
     # A verdict about other evidence (audited again since) is not this run's.
@@ -121,17 +140,21 @@ def _listed(run: _Run) -> Listed:
         created=prose(run.created.replace("T", " ")[:16]),
         subject=named(primary.name) if primary else "",
         digest=primary.digest.removeprefix("sha256:")[:12] if primary else "",
-        rows=f"{rows.rows:,} of {named(rows.name)}" if rows else "",
+        rows=rows_of(rows.rows, rows.name) if rows else "",
         policy=named(told.policy.name) if told else "",
         outcome=told.outcome if told else "",
         mark=MARKS[told.outcome] if told else "",
-        word=WORDS[told.outcome] if told else "judged before it was audited again" if stale else "not judged",
-        tally=prose(told.headline.partition(": ")[2]) if told else "",
+        word=_(WORDS[told.outcome]) if told else _unjudged(stale=stale),
+        tally=closed(tally_said(told.rulings)) if told else "",
         page=quote(f"{name}/report.html") if (run.folder / "report.html").is_file() else "",
     )
 
 
-def _trends(runs: list[_Run]) -> list[Trend]:
+def _unjudged(*, stale: bool) -> str:
+    return _("judged before it was audited again") if stale else _("not judged")
+
+
+def _trends(runs: list[Run]) -> list[Trend]:
     """For each rule of the newest policy, what it was held against in every run of that policy's name."""
     if not runs or runs[0].verdict is None:
         return []

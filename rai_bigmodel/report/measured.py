@@ -13,7 +13,17 @@ from typing import NamedTuple
 from rai_bigmodel.evidence import Evidence, Measurement
 from rai_bigmodel.report.digits import even, interval_words, left_out
 from rai_bigmodel.report.language import _, apart, counted, percent, say, side_by_side, spoken
-from rai_bigmodel.report.phrases import N_, name_of, named, phrase, prose, role_words, sentence, within
+from rai_bigmodel.report.phrases import (
+    N_,
+    closed,
+    name_of,
+    named,
+    phrase,
+    prose,
+    role_words,
+    sentence,
+    within,
+)
 
 Roles = Mapping[str, Evidence]
 """Role → evidence of one audit on the same rows; the primary first."""
@@ -52,11 +62,19 @@ class ShownTable(NamedTuple):
     rows: tuple[Row, ...]
 
 
+class ByAttribute(NamedTuple):
+    """The tables of one attribute: its gaps, and its groups as rows."""
+
+    name: str
+    gaps: tuple[ShownTable, ...]
+    groups: tuple[ShownTable, ...]
+
+
 class Shown(NamedTuple):
     """The tables of one block: those without labels first, then by attribute, the rest, and relatives' own."""
 
     overall: tuple[ShownTable, ...]
-    attributes: tuple[tuple[str, tuple[ShownTable, ...], tuple[ShownTable, ...]], ...]
+    attributes: tuple[ByAttribute, ...]
     others: tuple[ShownTable, ...]
     relatives: tuple[tuple[str, tuple[ShownTable, ...]], ...]
     notes: tuple[str, ...]
@@ -99,7 +117,7 @@ def shown(roles: Roles) -> Shown:
         )
         each = _groups(first, attribute, notes)
         if tables or each:
-            attributes.append((named(attribute), tuple(tables), tuple(each)))
+            attributes.append(ByAttribute(attribute, tuple(tables), tuple(each)))
     others = _others(first, notes)
     relatives = []
     for role, evidence in list(roles.items())[1:]:
@@ -174,6 +192,8 @@ def _beside(
             found.setdefault(key, {})[role] = m
     lines = []
     for row in found.values():
+        if _says_nothing_new(row, found):
+            continue
         some = next(iter(row.values()))
         sides = {_between(m) for m in row.values()}
         small = apart([x for x in (_about(some), *(sides if len(sides) == 1 else ())) if x])
@@ -182,6 +202,22 @@ def _beside(
     lines.sort(key=lambda line: line.small.startswith(with_small))
     columns = [(named(role), role_words(role)) for role in roles]
     return [_table(title, caption, _("Measure"), columns, lines, notes=notes)] if lines else []
+
+
+def _says_nothing_new(
+    row: Mapping[str, Measurement], found: Mapping[tuple[str, ...], Mapping[str, Measurement]]
+) -> bool:
+    """Whether a row about small groups too only repeats the one without them, because there are none."""
+    some = next(iter(row.values()))
+    if some.labels.get("scope") != "all":
+        return False
+
+    def told(m: Measurement) -> tuple[object, ...]:
+        labels = {k: v for k, v in m.labels.items() if k != "scope"}
+        return m.metric, labels, m.value, m.why, m.n, m.excluded, m.interval
+
+    sized = ({r: told(m) for r, m in other.items()} for other in found.values() if other is not row)
+    return {r: told(m) for r, m in row.items()} in sized
 
 
 def _groups(evidence: Evidence, attribute: str, notes: _Notes, *, whole: bool = False) -> list[ShownTable]:
@@ -328,7 +364,7 @@ def _table(
 
 def _cell(m: Measurement, notes: _Notes, line: _Line, most: int | None) -> Cell:
     told = notes.of(
-        sentence(spoken(prose(m.why))),
+        closed(sentence(spoken(prose(m.why)))),
         say("Compared with {name}.", name=named(m.labels["to"])) if "to" in m.labels else "",
         _("Declared, not measured.") if m.origin == "declared" else "",
     )
@@ -345,4 +381,8 @@ def _cell(m: Measurement, notes: _Notes, line: _Line, most: int | None) -> Cell:
         small.append(f"n {counted(m.n)}")
     if m.excluded:
         small.append(left_out(m.excluded))
-    return Cell(even(m.value, unit=phrase(m.metric).unit), interval, apart(small), told)
+    words = phrase(m.metric)
+    value = even(m.value, unit=words.unit)
+    if words.flag and m.value in {0, 1}:
+        value = _("yes") if m.value else _("no")
+    return Cell(value, interval, apart(small), told)

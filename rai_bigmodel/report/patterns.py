@@ -191,14 +191,15 @@ class Reader:
             match = re.fullmatch(pattern.expression, text, re.DOTALL)
             if match is None or not self._fits(pattern, match):
                 continue
+            several = within_a_sentence and _NEXT.search(" | ".join(match.groups()))
+            if several and pattern.light and not _PICKY.intersection(pattern.names):
+                continue
             inside = {
                 name: part if name in _PICKY else self._inside(part, depth)
                 for name, part in zip(pattern.names, match.groups(), strict=True)
             }
             unknown = [name for name, part in inside.items() if isinstance(part, Said)]
-            if unknown and (
-                pattern.light or (within_a_sentence and _NEXT.search(" | ".join(match.groups())))
-            ):
+            if unknown and (pattern.light or several):
                 continue
             return filled(pattern.becomes, inside)
         return None

@@ -27,6 +27,7 @@ class Phrase(NamedTuple):
 
     ``title`` reads a rule aloud: ``{limit}`` is "at most 0.05", other braces are labels. ``least`` and
     ``most`` are the ends that the metric cannot pass. ``base`` is the rate per group behind a gap.
+    A ``flag`` is 1 for yes and 0 for no.
     """
 
     name: str
@@ -35,14 +36,19 @@ class Phrase(NamedTuple):
     most: float | None = None
     base: str = ""
     unit: str = ""
+    flag: bool = False
 
 
-def _share(name: str, title: str = "", **more: str) -> Phrase:
-    return Phrase(name, title, 0.0, 1.0, **more)
+def _share(name: str, title: str = "", base: str = "") -> Phrase:
+    return Phrase(name, title, 0.0, 1.0, base)
 
 
-def _amount(name: str, title: str = "", **more: str) -> Phrase:
-    return Phrase(name, title, 0.0, None, **more)
+def _amount(name: str, title: str = "", unit: str = "") -> Phrase:
+    return Phrase(name, title, 0.0, None, unit=unit)
+
+
+def _flag(name: str, title: str = "") -> Phrase:
+    return Phrase(name, title, 0.0, 1.0, flag=True)
 
 
 _BYTES = N_("bytes")
@@ -161,14 +167,14 @@ _KNOWN: dict[str, Phrase] = {
         "Agreement with ablation", "The agreement with ablation is {limit}", -1.0, 1.0
     ),
     "explainability.infidelity": _share("Infidelity", "The infidelity is {limit}"),
-    "explainability.faithful": _share("Faithful", "Explanations pass the battery of tests ({limit})"),
+    "explainability.faithful": _flag("Faithful", "Explanations pass the battery of tests ({limit})"),
     "explainability.stability": _amount("Stability", "Explanations change by {limit} under small changes"),
     "privacy.epsilon_claimed": _amount("ε claimed", "Training claims ε {limit}"),
     "privacy.epsilon_spent": _amount("ε spent", "Training spent ε {limit}"),
     "privacy.epsilon_lower_bound": _amount("ε shown by attack", "Attacks show ε {limit}"),
     "privacy.largest_refutable_epsilon": _amount("Largest ε the attack could refute"),
     "privacy.noise_conformance_p": _share("Noise as claimed, p", "The test of the noise has p {limit}"),
-    "privacy.conformance": _share("Conformance", "Conformance ({check}) is {limit}"),
+    "privacy.conformance": _flag("Conformance", "Conformance ({check}) is {limit}"),
     "privacy.membership_auc": _share("Membership AUC", "Membership can be told with an AUC of {limit}"),
     "privacy.membership_tpr": _share(
         "Membership TPR", "Members are told apart at a rate of {limit} (FPR {fpr})"
@@ -195,7 +201,7 @@ _KNOWN: dict[str, Phrase] = {
     ),
     "deployment.accuracy_drop": Phrase("Accuracy lost", "The {variant} file loses {limit} of accuracy"),
     "deployment.error_change": Phrase("Error changed", "The {variant} file's error grows by {limit}"),
-    "deployment.recommended": _amount(
+    "deployment.recommended": _flag(
         "Recommended variant", "The {variant} file is the one recommended ({limit})"
     ),
     "deployment.calibration_change": Phrase(
@@ -305,6 +311,16 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+_ENDS = set(".!?:;…。！？：；")
+
+
+def closed(text: str) -> str:
+    """A sentence with its full stop; one that ends already, or a question, is left as it is."""
+    if not text or text.rstrip(")）”")[-1:] in _ENDS:
+        return text
+    return Said.of("", [text, _(".")])
+
+
 def limit_words(limit: Limit) -> str:
     """``at most 0.05``."""
     side = _("at most {number}") if limit.at_most is not None else _("at least {number}")
@@ -328,9 +344,15 @@ def _limit_title(limit: Limit) -> str:
     labels = {key: label_text(value) for key, value in limit.where.items()}
     said = limit_words(limit)
     words = phrase(limit.metric)
-    text, used = _fill(
-        words.title or say("{name}: {limit}", name=words.name, limit="{limit}"), labels, limit=said
-    )
+    if "against" in labels:
+        text, used = _fill(words.name, labels)
+        other = named(labels["against"])
+        text = say("{name}: change against {other} {limit}", name=text, other=other, limit=said)
+        used.add("against")
+    else:
+        text, used = _fill(
+            words.title or say("{name}: {limit}", name=words.name, limit="{limit}"), labels, limit=said
+        )
     if "scope" not in used and labels.get("scope") == "all":
         text = say("{title}, small groups among them", title=text)
         used.add("scope")
@@ -366,9 +388,9 @@ def _unnamed(key: str, labels: Mapping[str, str]) -> str:
         "group": _("each group"),
         "attribute": _("each attribute"),
         "feature": _("each feature"),
-        "variant": _("each variant"),
+        "variant": _("exported"),
         "check": _("each check"),
-        "fpr": _("each FPR"),
+        "fpr": _("each one measured"),
         "canary": _("each canary"),
     }
     return known.get(key) or _("each {key}").format(key=key)

@@ -88,13 +88,22 @@ def _of_controls(rule: Rule) -> Iterator[str]:
 
 
 def _of_limit(limit: Limit) -> Iterator[tuple[str, bool]]:
-    words = phrase(limit.metric)
-    best, worst = (words.least, words.most) if limit.at_most is not None else (words.most, words.least)
+    best, worst = _ends(limit)
     at = exact(limit.value)
     if limit.keeps(worst):
         yield f"{limit.metric} can never break {at}: its worst possible value is {number(worst)}", False
     if limit.breaks(best):
         yield f"{limit.metric} can never keep {at}: its best possible value is {number(best)}", False
+
+
+def _ends(limit: Limit) -> tuple[float | None, float | None]:
+    """The best and the worst that can be measured; a change against a baseline spans the range both ways."""
+    words = phrase(limit.metric)
+    least, most = words.least, words.most
+    if "against" in limit.where:
+        span = None if least is None or most is None else most - least
+        least, most = (None if span is None else -span), span
+    return (least, most) if limit.at_most is not None else (most, least)
 
 
 def _of_rows(limit: Limit, rule: Rule, policy: Policy, dossier: Dossier) -> Iterator[tuple[str, bool]]:
@@ -133,10 +142,10 @@ def _of_width(limit: Limit, policy: Policy, m: Measurement) -> Iterator[tuple[st
     if rung is None or m.value is None:
         yield "it has no interval at this confidence, so nothing can be proved", True
         return
-    words, upper = phrase(m.metric), limit.at_most is not None
+    upper = limit.at_most is not None
     keep, other = rung[4 if upper else 3], rung[1 if upper else 2]
     sign = 1.0 if upper else -1.0
-    best, worst = (words.least, words.most) if upper else (words.most, words.least)
+    best, worst = _ends(limit)
     passes_from = None if keep is None else limit.value - (keep - m.value)
     fails_from = None if other is None else limit.value + (m.value - other)
     cannot_pass = passes_from is None or (best is not None and sign * (best - passes_from) > 0)
@@ -149,7 +158,7 @@ def _of_width(limit: Limit, policy: Policy, m: Measurement) -> Iterator[tuple[st
         yield f"{rows} it can fail and never pass: more rows are needed", False
     elif cannot_fail:
         yield f"{rows} it passes where the value is {side} {number(passes_from)} and can never fail", False
-    elif best is not None and words.most is not None and passes_from is not None:
+    elif best is not None and phrase(m.metric).most is not None and passes_from is not None:
         room = abs(passes_from - best) / max(abs(limit.value - best), 1e-12)
         if room < 0.25:
             where = f"the value is {side} {number(passes_from)}, and fails only {beyond} {number(fails_from)}"
@@ -170,12 +179,21 @@ class _Start(NamedTuple):
     because: str
     severity: str = "fail"
     only: tuple[Domain, ...] = ("general", "lending", "employment")
+    of: Literal["decisions", "numbers", "either"] = "either"
 
 
 _STARTS = (
     _Start("performance.roc_auc", "at_least", 0.7, "TODO: why a model that ranks worse is of no use."),
+    _Start("performance.r2", "at_least", 0.3, "TODO: why one that explains less is of no use.", of="numbers"),
     _Start("performance.balanced_accuracy", "at_least", 0.6, "TODO: what the decision is worth."),
     _Start("calibration.ece_debiased", "at_most", 0.05, "TODO: who reads the scores as probabilities."),
+    _Start(
+        "fairness.mean_error_difference",
+        "at_most",
+        1,
+        "TODO: how far off on average, in units of the outcome, may one group be and not another?",
+        of="numbers",
+    ),
     _Start("fairness.demographic_parity_difference", "at_most", 0.1, "TODO: who decided on ten points."),
     _Start(
         "fairness.demographic_parity_ratio",
@@ -190,10 +208,18 @@ _STARTS = (
     ),
     _Start("privacy.epsilon_spent", "at_most", 4, "TODO: what the data owner was promised."),
     _Start(
-        "deployment.decision_flip_rate", "at_most", 0.005, "TODO: what ships decides as what was audited."
+        "deployment.decision_flip_rate",
+        "at_most",
+        0.005,
+        "TODO: what ships decides as what was audited.",
+        of="decisions",
     ),
     _Start(
-        "data.leak_auc", "at_most", 0.98, "TODO: a feature that tells the outcome by itself is the outcome."
+        "data.leak_auc",
+        "at_most",
+        0.98,
+        "TODO: a feature that tells the outcome by itself is the outcome.",
+        of="decisions",
     ),
     _Start(
         "data.train_test_overlap", "at_most", 0, "TODO: rows seen in training say nothing about new cases."
@@ -213,8 +239,12 @@ def starter(dossier: Dossier | None = None, *, domain: Domain = "general") -> st
         "confidence: 0.95",
         "rules:",
     ]
+    measured = {
+        m.metric for e in (dossier.evidence if dossier else ()) for m in e.measurements if m.value is not None
+    }
+    kind = "numbers" if "performance.mae" in measured else "decisions"
     for start in _STARTS:
-        if domain in start.only:
+        if domain in start.only and start.of in {kind, "either"}:
             for where, today in _today(start, dossier):
                 lines += _written(start, where, today)
     return "\n".join(lines) + "\n"

@@ -20,6 +20,7 @@ from rai_bigmodel.report.language import (
 )
 from rai_bigmodel.report.phrases import (
     OUTCOMES,
+    closed,
     limit_words,
     name_of,
     named,
@@ -81,7 +82,7 @@ def _shown(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) -> Sho
         mark=MARKS[ruling.outcome],
         warning=rule.severity == "warn",
         title=rule_title(rule),
-        words=spoken(prose(ruling.words)),
+        words=closed(spoken(prose(ruling.words))),
         because=spoken(prose(rule.because)),
         control=tuple(prose(c) for c in rule.control),
         value=value_words(m, limit),

@@ -36,6 +36,13 @@ MADE = (
     N_("mover, wilson"),
     N_("tukey-newcombe"),
     N_("clopper-pearson"),
+    N_("lowest"),
+    N_("low"),
+    N_("middle"),
+    N_("high"),
+    N_("highest"),
+    N_("yes"),
+    N_("no"),
     N_("passed"),
     N_("failed"),
 )

@@ -10,6 +10,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import AtLeast, Subject
 from rai_bigmodel.tables import Table
+from rai_bigmodel.tables.names import meant
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Inputs
@@ -61,7 +62,7 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
     decision = Decision(
         kind="threshold",
         threshold=None if prediction else at_least.threshold,
-        positive="" if number else table.positive or ("true" if "true" in labels else "1"),
+        positive="" if number else meant(table.positive, labels) or ("true" if "true" in labels else "1"),
         labels=labels,
     )
 

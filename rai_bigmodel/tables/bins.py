@@ -13,25 +13,32 @@ from rai_bigmodel.tables.engine import Frame
 from rai_bigmodel.tables.memory import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from rai_bigmodel.subject import Cohort
+    from rai_bigmodel.subject import Cohort, Roles
 
     Edges = tuple[float, ...]
 
 
-def binned(cohort: Cohort, bins: Mapping[str, Edges]) -> Cohort:
+def binned(cohort: Cohort, bins: Mapping[str, Edges], *, strata: Iterable[str] = ()) -> Cohort:
     """The same rows with numbers put into the bins stated for their column; an edge belongs to the bin above it.
 
-    What is missing stays missing.
+    What is missing stays missing. A column that is put into bins is an attribute to compare groups by, whether or not
+    it was named as sensitive.
+
+    Args:
+        strata: columns (or ``a*b``) that rows are only held equal by; they become no attribute.
 
     Raises:
         InputError: a column is not there or holds text, or edges do not ascend.
     """
     if not bins:
         return cohort
+    aside = {part for stratum in strata for part in stratum.split("*")}
+    new = [c for c in bins if c not in aside and c not in cohort.roles.get("sensitive", ())]
+    roles = {**cohort.roles, "sensitive": (*cohort.roles.get("sensitive", ()), *new)}
     if isinstance(cohort, Frame):
-        return _in_engine(cohort, bins)
+        return _in_engine(cohort, bins, roles)
     if not isinstance(cohort, Table):
         msg = f"{cohort.name}: bins need a table, in memory or in an engine"
         raise InputError(msg)
@@ -43,10 +50,10 @@ def binned(cohort: Cohort, bins: Mapping[str, Edges]) -> Cohort:
         names = np.array(bin_names(edges), dtype=object)[np.searchsorted(at, values, side="right")]
         names[np.isnan(values)] = None
         columns[column] = names
-    return dataclasses.replace(cohort, columns=columns)
+    return dataclasses.replace(cohort, columns=columns, roles=roles)
 
 
-def _in_engine(cohort: Frame, bins: Mapping[str, Edges]) -> Frame:
+def _in_engine(cohort: Frame, bins: Mapping[str, Edges], roles: Roles) -> Frame:
     """One CASE for each column; a csv that is left in its engine holds text only, which is read as numbers here."""
     import narwhals as nw
 
@@ -64,7 +71,7 @@ def _in_engine(cohort: Frame, bins: Mapping[str, Edges]) -> Frame:
         for name, edge in reversed(list(zip(below, edges, strict=True))):
             case = nw.when(value < edge).then(nw.lit(name)).otherwise(case)
         made.append(case.alias(column))
-    return dataclasses.replace(cohort, frame=cohort.frame.with_columns(*made))
+    return dataclasses.replace(cohort, frame=cohort.frame.with_columns(*made), roles=roles)
 
 
 def _check(table: str, column: str, edges: Edges, *, text: bool) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rai_bigmodel.tables.arrow import Fetched, fetch_numbers
+from rai_bigmodel.tables.names import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -23,7 +24,6 @@ MOST_VALUES = 2_000
 """Text of more different values than that, among the first rows, is read as it stands."""
 _NUMBER = re.compile(r"(U?(TINYINT|SMALLINT|INTEGER|BIGINT|HUGEINT)|FLOAT|DOUBLE|DECIMAL\(.*\))$")
 PLAIN_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*$", re.ASCII)
-_EXACT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,6})?$", re.ASCII)
 
 
 class Dictionary(NamedTuple):
@@ -51,8 +51,8 @@ def columns_of(
         engine: a DuckDB connection.
         source: what to read from, as SQL.
         types: column → its type in the source.
-        named: columns whose values are names; they become numbers only where the text is a number's own
-            (``1`` and ``1.0`` are, ``01`` and ``1e3`` are not).
+        named: columns whose values are names; they become numbers only where the text is a number's own, see
+            `names.written`.
         kept: of those, the ones whose text stays text whatever it looks like.
         odd: whether the source may hold ``_`` or ``+-``, which DuckDB reads as parts of numbers.
         rows: about how many there are.
@@ -226,11 +226,14 @@ def _coded(expression: str, values: list[str], *, holes: bool) -> str:
 
 def _array(texts: list[str | None], *, named: bool, kept: bool) -> Array:
     """Texts as numbers if every one that is there is written as one, else as they are."""
-    if not kept:
-        pattern = _EXACT if named else PLAIN_NUMBER
-        distinct = {t for t in texts if t is not None}
-        if distinct and all(pattern.match(t) for t in distinct):
-            return np.array([np.nan if t is None else float(t) for t in texts])
+    distinct = {t for t in texts if t is not None}
+    kind = "texts"
+    if named and not kept:
+        kind = written(distinct)
+    elif distinct and not kept and all(map(PLAIN_NUMBER.match, distinct)):
+        kind = "numbers"
+    if kind == "numbers":
+        return np.array([np.nan if t is None else float(t) for t in texts])
     out = np.empty(len(texts), dtype=object)
-    out[:] = texts
+    out[:] = [None if t is None else t.lower() for t in texts] if kind == "booleans" else texts
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import decimal
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -23,7 +23,11 @@ MAX_WHOLE_CLASSES = 20
 
 _USUAL = (("0", "1"), ("false", "true"))
 """Labels that say themselves which is positive."""
-_EXACT = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,6})?$", re.ASCII)
+_BOOLEANS = tuple({write(w) for w in ("true", "false")} for write in (str.lower, str.title, str.upper))
+_DECIMAL = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?$", re.ASCII)
+_POWER = re.compile(r"-?\d(\.\d+)?e[-+]\d\d+$", re.ASCII)
+_EXACT_DIGITS = 15
+"""A double keeps so many digits of any decimal number."""
 
 
 def canonical(values: Any) -> Array:
@@ -64,14 +68,40 @@ def names_of(values: Iterable[object], *, untyped: bool = False) -> dict[object,
     """The canonical text of each of the distinct values of one column.
 
     Args:
-        untyped: the values come from a csv, where everything is text: if every value that is there is
-            written as a number's own text (``1`` and ``1.0`` are, ``01`` and ``1e3`` are not), they are numbers.
+        untyped: the values come from a csv, where everything is text: `written` says what they are.
     """
     distinct = list(values)
     there = [v for v in distinct if v is not None]
-    if untyped and there and all(isinstance(v, str) and _EXACT.match(v) for v in there):
-        return {v: MISSING if v is None else _number(float(str(v))) for v in distinct}
+    if untyped and all(isinstance(v, str) for v in there):
+        kind = written(map(str, there))
+        if kind == "numbers":
+            return {v: MISSING if v is None else _number(float(str(v))) for v in distinct}
+        if kind == "booleans":
+            return {v: MISSING if v is None else str(v).lower() for v in distinct}
     return {v: name_of(v) for v in distinct}
+
+
+def written(texts: Iterable[str]) -> Literal["numbers", "booleans", "texts"]:
+    """What the distinct texts of one column of a csv are, where values are names.
+
+    Numbers if each is a number's own text (``1``, ``1.0`` and ``1e-05`` are, ``01``, ``1e3`` and more digits than a
+    double keeps are not); booleans if they are ``True`` and ``False`` in one way of writing them.
+    """
+    distinct = set(texts)
+    if distinct and any(distinct <= pair for pair in _BOOLEANS):
+        return "booleans"
+    return "numbers" if distinct and all(map(_is_own_text, distinct)) else "texts"
+
+
+def _is_own_text(text: str) -> bool:
+    if _DECIMAL.match(text):
+        return len(text) <= _EXACT_DIGITS or sum(map(str.isdigit, text)) <= _EXACT_DIGITS or _repeats(text)
+    return bool(_POWER.match(text)) and _repeats(text)
+
+
+def _repeats(text: str) -> bool:
+    """Whether the number that a text stands for is written as this text."""
+    return repr(float(text)) == text
 
 
 def _number(value: float) -> str:
@@ -121,6 +151,11 @@ def check_crossed(table: str, by: Sequence[str], groups: int) -> None:
         raise InputError(msg)
 
 
+def meant(declared: str, labels: Collection[str]) -> str:
+    """The label that was declared: ``True`` and ``TRUE`` are how files write the label ``true``."""
+    return declared.lower() if declared.lower() in labels and {*labels} <= {"false", "true"} else declared
+
+
 def positive_label(
     table: str,
     column: str,
@@ -149,6 +184,7 @@ def positive_label(
     if len(known) > 2:
         msg = f"{table}: {column!r} must have two labels, it has {len(known):,} ({shown})"
         raise InputError(msg)
+    declared = meant(declared, known)
     positive = declared or next((p for n, p in _USUAL if known <= {n, p}), "")
     usual = any(positive == p and known <= {n, p} for n, p in _USUAL)
     elsewhere = len(known) == 1 and positive in others

@@ -1,16 +1,19 @@
 """Which data does a recipe or an ``audit.yaml`` ask for? A name, or a name with what it needs to know.
 
 ``data: digits`` is enough where everything has a default; ``data: {digits: {shape: series}}`` says more, and data
-of the user's own need a file: ``data: {sentences: {file: posts.csv, text: post, label: toxic}}``. Paths are
-relative to the folder of the file that names them. What is behind a name stands in `rai_bigmodel.datasets`.
+of the user's own need a file: ``data: {sentences: {file: posts.csv, text: post, label: toxic}}``, or for a table
+``data: {file: held_out.csv, train: train.csv, calibrate: calibrate.csv, truth: repaid, …}``. Paths are relative to
+the folder of the file that names them. What is behind a name stands in `rai_bigmodel.datasets`.
 """
 
 from __future__ import annotations
 
 from typing import Any, Literal
 
+from rai_bigmodel import files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
+from rai_bigmodel.rules import label_text
 
 
 class Digits(Record, omit_defaults=True):
@@ -80,8 +83,53 @@ class Templates(Record, omit_defaults=True):
             raise InputError(msg)
 
 
+class Rows(Record, omit_defaults=True):
+    """Files of rows, and what their columns are.
+
+    Args:
+        file: the held-out rows; what is measured is measured on these.
+        train, calibrate: files of the same columns with the rows that a model is trained on, and those its
+            threshold is set on. Without them a model can be audited, but not trained.
+        features: columns, or ``all`` that have no other role in the held-out file.
+    """
+
+    file: str
+    truth: str
+    sensitive: tuple[str, ...]
+    positive: str | int | float | bool | None = None
+    features: tuple[str, ...] | str = "all"
+    id: str | None = None
+    weight: str | None = None
+    train: str | None = None
+    calibrate: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.features, str) and self.features != "all":
+            msg = f"features: must be 'all' or a list of columns, got {self.features!r}"
+            raise InputError(msg)
+
+    @property
+    def roles(self) -> dict[str, tuple[str, ...]]:
+        """Role → columns, as a table has them."""
+        return {
+            "truth": (self.truth,),
+            "sensitive": self.sensitive,
+            "feature": ("*",) if isinstance(self.features, str) else self.features,
+            "id": (self.id,) if self.id else (),
+            "weight": (self.weight,) if self.weight else (),
+        }
+
+    @property
+    def label(self) -> str:
+        """The positive outcome as canonical text; empty where none is declared."""
+        return "" if self.positive is None else label_text(self.positive)
+
+
 class Data(Record, omit_defaults=True):
     """Exactly one kind of data, with what it needs to know.
+
+    Args:
+        rows: in a recipe and an ``audit.yaml`` its keys are written without its name.
 
     Raises:
         InputError: none or several are named.
@@ -92,6 +140,7 @@ class Data(Record, omit_defaults=True):
     sentences: Sentences | None = None
     text_lines: TextLines | None = None
     templates: Templates | None = None
+    rows: Rows | None = None
 
     def __post_init__(self) -> None:
         named = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
@@ -109,6 +158,19 @@ class Data(Record, omit_defaults=True):
     def details(self) -> Any:
         """What that kind needs to know."""
         return getattr(self, self.name)
+
+
+def data_said(given: object, *, where: str) -> str | Data:
+    """What ``data:`` says in a file: a name, one key of ours, or files of rows.
+
+    Raises:
+        InputError: unknown keys, missing keys or wrong types, with their path.
+    """
+    if not isinstance(given, dict):
+        return files.convert(given, str, where=where, at="$.data")
+    if set(given) <= set(Data.__struct_fields__):
+        return files.convert(given, Data, where=where, at="$.data")
+    return Data(rows=files.convert(given, Rows, where=where, at="$.data"))
 
 
 def name_of(data: str | Data) -> str:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 from torch import Tensor
 
+from rai_bigmodel.training.clipping_products import add_product
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -193,7 +195,7 @@ class Outer:
         if x.dim() == 3:
             left, right = left.flatten(0, 1), right.flatten(0, 1)
         if total.dtype == left.dtype:
-            total.addmm_(left.T, right)
+            add_product(total, left, right)
         else:
             total.add_(left.T @ right)
 

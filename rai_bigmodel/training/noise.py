@@ -21,10 +21,10 @@ from rai_bigmodel.errors import MissingExtra
 if TYPE_CHECKING:
     from torch import Tensor
 
-PAIRS = 1 << 16
+PAIRS = 1 << 15
 """Pairs of numbers made at once, so that they stay in the processor's cache."""
 
-BLOCK = 1 << 15
+BLOCK = 1 << 16
 """Bytes encrypted at once."""
 
 
@@ -38,8 +38,8 @@ class Source:
     def __init__(self, key: bytes) -> None:
         # Room that every fill uses again: fresh memory would cost more than the arithmetic, and so would much of it.
         self._zeros, self._room = memoryview(bytes(BLOCK)), memoryview(bytearray(8 * PAIRS + 15))
-        self._bits = torch.frombuffer(self._room, dtype=torch.int32, count=2 * PAIRS)
-        self._floats = torch.frombuffer(self._room, dtype=torch.float32, count=2 * PAIRS)
+        self._bits = np.frombuffer(self._room, np.int32, 2 * PAIRS)
+        self._floats = np.frombuffer(self._room, np.float32, 2 * PAIRS)
         self._key, self._messages = key, 0
         self._cipher = _cipher()
 
@@ -57,15 +57,15 @@ class Source:
         straight = (
             out if out.is_contiguous() and out.dtype == torch.float32 and out.device.type == "cpu" else None
         )
-        numbers = torch.empty(out.shape) if straight is None else straight
+        numbers = torch.empty(out.shape, dtype=torch.float32) if straight is None else straight
         # What is squared below must neither vanish nor overflow.
         unit = std if 1e-15 < std < 1e15 else 1.0
-        flat, stream = numbers.detach().view(-1), self._stream()
+        flat, stream = numbers.detach().view(-1).numpy(), self._stream()
         even = len(flat) // 2 * 2
         for start in range(0, even, 2 * PAIRS):
             self._pairs(flat[start : min(start + 2 * PAIRS, even)], unit, stream)
         if even < len(flat):
-            pair = torch.empty(2)
+            pair = np.empty(2, np.float32)
             self._pairs(pair, unit, stream)
             flat[even] = pair[0]
         if unit != std:
@@ -73,22 +73,27 @@ class Source:
         if straight is None:
             out.copy_(numbers)
 
-    def _pairs(self, piece: Tensor, std: float, stream: Any) -> None:
+    def _pairs(self, piece: Any, std: float, stream: Any) -> None:
         """Overwrite an even number of numbers by noise, at most twice `PAIRS`."""
         count = len(piece)
         for at in range(0, 4 * count, BLOCK):
             stream.update_into(self._zeros[: 4 * count - at], self._room[at:])
-        piece.copy_(self._bits[:count])
+        np.copyto(piece, self._bits[:count], casting="unsafe")
         # The bits are used up: where they were is room for what comes between.
-        turned, least = self._floats[:count].view(2, -1)
-        radius, angle = piece.view(2, -1)
-        least.fill_(2.0**-64)
+        turned, half = self._floats[: count // 2], count // 2
+        radius, angle = piece[:half], piece[half:]
         # (bits / 2^31)^2 is the square of a uniform number; the least of them stands for what is nearer to 0.
-        torch.addcmul(least, radius, radius, value=2.0**-62, out=radius)
-        radius.log_().mul_(-std * std).sqrt_()
-        torch.cos(angle.mul_(math.pi / 2**31), out=turned)
-        angle.sin_().mul_(radius)
-        radius.mul_(turned)
+        np.multiply(radius, radius, out=radius)
+        np.multiply(radius, np.float32(2.0**-62), out=radius)
+        np.add(radius, np.float32(2.0**-64), out=radius)
+        np.log(radius, out=radius)
+        np.multiply(radius, np.float32(-std * std), out=radius)
+        np.sqrt(radius, out=radius)
+        np.multiply(angle, np.float32(math.pi / 2**31), out=angle)
+        np.cos(angle, out=turned)
+        np.sin(angle, out=angle)
+        np.multiply(angle, radius, out=angle)
+        np.multiply(radius, turned, out=radius)
 
     def chances(self, count: int) -> Tensor:
         """Independent numbers, uniform from 0 up to, not including, 1: ``(count,)`` float64 on a grid of 2^-53."""

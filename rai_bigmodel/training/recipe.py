@@ -24,7 +24,7 @@ from rai_bigmodel.nets import (
     Transformer,
     Tuned,
 )
-from rai_bigmodel.training.asked import Data
+from rai_bigmodel.training.asked import Data, data_said
 from rai_bigmodel.training.planting import Canaries
 
 if TYPE_CHECKING:
@@ -444,4 +444,8 @@ def read(path: str | os.PathLike[str]) -> Recipe:
     Raises:
         InputError: it is not there, or says something that a recipe cannot say; with the path of the key.
     """
-    return files.read_yaml(path, Recipe)
+    where = str(path)
+    said = files.read_yaml(path, dict[str, Any])
+    if isinstance(given := said.get("data"), dict):
+        said["data"] = msgspec.to_builtins(data_said(given, where=where))
+    return files.convert(said, Recipe, where=where)

@@ -135,7 +135,7 @@ def usable(splits: Splits, *, truth: bool = True) -> tuple[Cohort, Cohort]:
         ("calibrate", splits.calibrate, "the decision threshold cannot be set"),
     ):
         if cohort is None or cohort.rows == 0:
-            msg = f"splits.{part}: has no rows, so {why}"
+            msg = f"splits.{part}: has no rows, so {why} (of files: data: {{file: …, {part}: FILE, …}})"
             raise InputError(msg)
         if not cohort.roles.get("feature"):
             msg = f"{cohort.name}: no column has the role 'feature', so there is nothing to learn from"

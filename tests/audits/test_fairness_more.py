@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 import pytest
 from cohorts import rng, splits, subject
 
-from rai_bigmodel import plugins
+from rai_bigmodel import plugins, tables
 from rai_bigmodel.audits.fairness import Fairness
 from rai_bigmodel.collect import Asked, collect
 from rai_bigmodel.errors import InputError
@@ -313,6 +314,35 @@ def test_a_number_is_compared_in_the_bins_that_were_stated() -> None:
     rows = {m.labels["group"]: m.n for m in found.measurements if m.metric == "fairness.selection_rate"}
 
     assert rows == {"under 25": 100, "25 to 40": 200, "40 to 60": 100, "60 or more": 100, "(missing)": 100}
+
+
+@pytest.mark.parametrize("engine", [False, True])
+def test_a_number_in_bins_is_an_attribute_though_nobody_called_it_sensitive(engine) -> None:
+    """As the contract's example asks for age: alone and crossed with the others, never left out in silence."""
+    draw = np.random.default_rng(1)
+    frame = pl.DataFrame(
+        {
+            "race": draw.choice(["a", "b"], 600),
+            "age": np.tile([24.0, 30.0, 50.0], 200),
+            "y": draw.integers(0, 2, 600),
+            "d": draw.integers(0, 2, 600),
+        }
+    )
+    roles = {"truth": ("y",), "prediction": ("d",), "sensitive": ("race",), "feature": ("age",)}
+    rows = tables.of(frame.lazy() if engine else frame, roles=roles)
+    data, asked = Splits(held_out=rows), of_table(rows)
+    found = Fairness(bins={"age": (25, 40)})(asked, data, rng())
+    alone = Fairness(bins={"age": (25, 40)}, attributes=("age",))(asked, data, rng())
+    strata = Fairness(bins={"age": (25, 40)}, given={"race": "age"})(asked, data, rng())
+
+    def attributes(findings):
+        return {m.labels["attribute"] for m in findings.measurements}
+
+    assert attributes(found) == {"race", "age", "race*age"}
+    assert attributes(alone) == {"age"}
+    assert attributes(strata) == {"race"}
+    rates = {m.labels["group"]: m.n for m in alone.measurements if m.metric == "fairness.selection_rate"}
+    assert rates == {"under 25": 200, "25 to 40": 200, "40 or more": 200}
 
 
 @pytest.mark.parametrize(

@@ -105,3 +105,18 @@ def test_the_same_generator_gives_the_same_answer() -> None:
     features, group = _rows(200)
 
     assert px.proxies(features, group, _rng()) == px.proxies(features, group, _rng())
+
+
+def test_texts_are_classes_the_rarest_together() -> None:
+    """As many columns as texts and one for what is missing; of very many texts the rarest share one."""
+    words = np.array(["a", "b", "a", None, "c", "a"], dtype=object)
+    group = np.array([0, 0, 1, 1, 0, 1])
+    rng = np.random.default_rng(0)
+
+    assert px.crossing(words, group).tolist() == [[1, 1, 1, 0], [2, 0, 0, 1]]
+    many = np.array([f"w{i}" for i in range(500)] + ["common"] * 500, dtype=object)
+    table = px.crossing(many, np.arange(1000) % 2)
+    assert table.shape == (2, px.BINS)
+    assert sorted(table.sum(axis=0).tolist(), reverse=True)[:2] == [500, 500 - (px.BINS - 2)]
+    (told,) = px.proxies({"word": np.array(["x", "y"], dtype=object)[group]}, group, rng)
+    assert told.strength > 0.7

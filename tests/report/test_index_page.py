@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from dossiers import dossier, estimate
 from rai_bigmodel import api
 from rai_bigmodel.cli import cli
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.report.index import index
+from rai_bigmodel.report import html
+from rai_bigmodel.report.index import found, index
 from rai_bigmodel.rules import Policy, Rule
 
 POLICY = Policy(name="p", rules=(Rule(metric="fairness.gap", at_most=0.1, because="So."),))
@@ -43,7 +45,7 @@ def a_folder_of_runs(tmp_path: Path) -> Path:
 
 def test_runs_are_listed_newest_first_and_broken_ones_last_with_why(runs: Path) -> None:
     """By when they were made, not by name; what cannot be read is not left out."""
-    listed = index(runs).runs
+    listed = index(found(runs)).runs
 
     assert [run.outcome or run.word for run in listed[:4]] == ["not judged", "pass", "fail", "inconclusive"]
     assert [run.folder for run in listed[:3]] == ["later", "a", "b"]
@@ -52,7 +54,7 @@ def test_runs_are_listed_newest_first_and_broken_ones_last_with_why(runs: Path) 
 
 def test_each_rule_of_the_newest_policy_is_followed_through_the_runs(runs: Path) -> None:
     """One picture a rule, a row a judged run, newest first."""
-    (trend,) = index(runs).trends
+    (trend,) = index(found(runs)).trends
 
     assert [value for _, value in trend.values] == ["0.01", "0.3", "0.1"]
     assert trend.picture.count("<circle") == 3
@@ -64,7 +66,7 @@ def test_a_verdict_about_evidence_that_was_since_replaced_is_not_shown(tmp_path:
     kept = (tmp_path / "a" / "verdict.json").read_bytes()
     put(tmp_path / "a", 0.3, 2, judged=False)
     (tmp_path / "a" / "verdict.json").write_bytes(kept)
-    (run,) = index(tmp_path).runs
+    (run,) = index(found(tmp_path)).runs
 
     assert run.outcome == ""
     assert "audited again" in run.word
@@ -93,3 +95,18 @@ def test_a_folder_without_runs_is_one_line(tmp_path: Path, what: str) -> None:
     result: Any = CliRunner().invoke(cli, ["index", str(tmp_path / what)], standalone_mode=False)
 
     assert isinstance(result.exception, InputError)
+
+
+def test_the_overview_is_written_in_chinese_too(runs: Path) -> None:
+    """The same runs, links and numbers; only a name of rows and why a folder cannot be read stay English."""
+    result = CliRunner().invoke(cli, ["index", str(runs), "--lang", "zh"], standalone_mode=False)
+    text = (runs / "index.html").read_text(encoding="utf-8")
+    english = html.render_index(found(runs)).decode()
+    left = re.findall(r'<span lang="en">(.*?)</span>', text)
+
+    assert result.return_value == 0
+    assert '<html lang="zh-Hans">' in text
+    assert "未满足" in text
+    assert re.findall(r'href="([^"]*)"', text) == re.findall(r'href="([^"]*)"', english)
+    assert re.findall(r'c[xy]="([^"]*)"', text) == re.findall(r'c[xy]="([^"]*)"', english)
+    assert all(words == "held-out" or "was changed after the audit" in words for words in left)

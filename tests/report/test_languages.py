@@ -158,6 +158,10 @@ def test_a_name_from_the_data_is_no_word_whatever_it_means() -> None:
             "在 95 % 置信度下不超过 0.058；限值为 0.1。",
         ),
         (
+            "At most 0.0912 with 95 % confidence; the limit is 0.1. (3 of 3 measurements pass.)",
+            "在 95 % 置信度下不超过 0.0912；限值为 0.1。（3 项测量中有 3 项通过。）",
+        ),
+        (
             "The whole interval lies above the limit, 0.1, also after Holm's correction.",
             "整个区间都高于限值 0.1，经 Holm 校正后仍然成立。",
         ),

@@ -12,6 +12,7 @@ from dossiers import dossier, estimate, exact
 from rai_bigmodel import api, files
 from rai_bigmodel.cli import cli
 from rai_bigmodel.evidence import Measurement
+from rai_bigmodel.report.phrases import rule_title
 from rai_bigmodel.report.policies import doubts, explained, starter
 from rai_bigmodel.rules import Policy, Rule
 
@@ -49,6 +50,23 @@ def test_a_limit_that_no_value_can_break_or_keep_is_told(fields: dict[str, Any],
     (doubt,) = doubts(policy(**fields))
 
     assert says in doubt.words
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ({"at_least": -0.01}, []),
+        ({"at_least": -1}, ["can never break -1: its worst possible value is -1"]),
+        ({"at_least": 1.5}, ["can never keep 1.5: its best possible value is 1"]),
+    ],
+)
+def test_a_change_against_a_baseline_may_be_below_zero(limit: dict[str, float], says: list[str]) -> None:
+    """A ratchet, "at most a point worse", is a limit that can be broken."""
+    told = doubts(policy(metric="performance.accuracy", where={"against": "baseline"}, **limit))
+
+    assert [words.removeprefix("performance.accuracy ") for _, words, _ in told] == says
+    title = rule_title(policy(metric="performance.accuracy", where={"against": "baseline"}, **limit).rules[0])
+    assert title == f"Accuracy: change against baseline at least {limit['at_least']}"
 
 
 @pytest.mark.parametrize(
@@ -110,3 +128,22 @@ def test_policy_check_reads_evidence_by_command_line(tmp_path: Path) -> None:
     )
 
     assert "r: can never be decided" in result.stdout
+
+
+def test_a_policy_for_what_predicts_a_number_begins_with_errors(tmp_path: Path) -> None:
+    """Not with decisions that it does not take; and it can be read and judged."""
+    found = [
+        Measurement(metric=name, kind="exact", value=0.2, labels=labels)
+        for name, labels in (
+            ("performance.mae", {}),
+            ("performance.r2", {}),
+            ("fairness.mean_error_difference", {"attribute": "sex", "scope": "sized"}),
+        )
+    ]
+    nothing = Measurement(metric="data.leak_auc", kind="exact", value=None, why="no decision")
+    path = tmp_path / "policy.yaml"
+    path.write_text(starter(dossier(*found, nothing)))
+
+    rules = api.read_policy(path).rules
+    assert [rule.metric for rule in rules] == ["performance.r2", "fairness.mean_error_difference"]
+    assert "performance.r2" not in starter()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Heatmap, Line
 from rai_bigmodel.policy import Limit
-from rai_bigmodel.report import charts, digits, phrases
+from rai_bigmodel.report import charts, digits, phrases, shapes
+from rai_bigmodel.report.exhibits import shown_exhibit
 from rai_bigmodel.report.scales import Scale, rounded, span, ticks
 from rai_bigmodel.words import number
 
@@ -108,16 +109,47 @@ def test_scale_is_linear_and_stops_at_its_edges() -> None:
 
 
 def test_empty_exhibits_are_drawn_without_a_fall() -> None:
-    """No dots, no bars, no cells, no value: a frame and no error."""
+    """No cells, no value: a frame and no error; no dots, no bars with a value: no picture."""
     nothing = (Dot(label="a", value=None),)
 
+    assert charts.dots(Dots(title="t", dots=())) == ""
+    assert charts.bars(Bars(title="t", bars=nothing)) == ""
     for svg in (
-        charts.dots(Dots(title="t", dots=())),
-        charts.bars(Bars(title="t", bars=nothing)),
         charts.heatmap(Heatmap(title="t", rows=(), columns=(), values=())),
         charts.heatmap(Heatmap(title="t", rows=("r",), columns=("c",), values=((None,),))),
     ):
         ET.fromstring(svg)  # noqa: S314 - our own markup
+
+
+def test_what_has_no_value_has_no_row_in_a_picture() -> None:
+    """A hidden group is named beside the picture and stands in its table; an empty row would say nothing."""
+    exhibit = Dots(title="t", dots=(Dot(label="seen", value=0.4, n=9), Dot(label="hidden", value=None)))
+    shown = shown_exhibit(exhibit)
+
+    assert "hidden" not in shown.svg
+    assert shown.asides == ("Not measured: hidden.",)
+    assert [row[0] for row in shown.rows] == ["seen", "hidden"]
+
+
+def test_rows_that_are_the_same_for_all_are_said_once() -> None:
+    """Thirty times ``n 1,989`` is one sentence; where one differs, each is written."""
+    same = Bars(title="t", bars=tuple(Dot(label=name, value=0.4, n=1989) for name in "abc"))
+    other = Bars(title="t", bars=(*same.bars, Dot(label="d", value=0.4, n=7)))
+
+    assert "1,989" not in charts.bars(same)
+    assert shown_exhibit(same).asides == ("Each rests on 1,989 rows.",)
+    assert charts.bars(other).count("1,989") == 3
+    assert shown_exhibit(other).asides == ()
+
+
+@given(st.text(alphabet="ab ", min_size=1, max_size=200))
+def test_words_of_an_axis_are_broken_and_not_cut(title: str) -> None:
+    """Every word that is no longer than a line is whole, in its order, and no line is wider than the picture."""
+    words = [word for word in title.split() if len(word) < 40]
+    lines = shapes.axis_words(" ".join(words))
+
+    assert " ".join(lines).split() == words
+    assert all(len(line) * 6.6 <= shapes.WIDTH for line in lines)
 
 
 def test_long_label_is_cut_and_whole_in_its_title() -> None:

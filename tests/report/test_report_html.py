@@ -13,10 +13,11 @@ import pytest
 import report_dossier as made
 
 from rai_bigmodel.dossier import Dossier, file_name
-from rai_bigmodel.evidence import Measurement
+from rai_bigmodel.evidence import Decision, Measurement
 from rai_bigmodel.files import visible
 from rai_bigmodel.policy import Policy, Rule, Ruling, Verdict
 from rai_bigmodel.report import charts, html
+from rai_bigmodel.report.facts import decision_words
 from rai_bigmodel.report.rules import sentences, shown_rules
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -443,3 +444,31 @@ def test_rendering_loads_no_numpy() -> None:
     run = subprocess.run([sys.executable, "-c", code, here, root], capture_output=True, text=True, check=True)
 
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("decision", "words"),
+    [
+        (
+            Decision(kind="threshold", threshold=0.4, positive="yes", labels=("no", "yes")),
+            "the label yes at a score of 0.4 or more",
+        ),
+        (
+            Decision(kind="threshold", threshold=None, positive="yes", labels=("no", "yes")),
+            "the label yes where it is recorded",
+        ),
+        (
+            Decision(kind="threshold", threshold=None, positive="1", labels=("1", "2", "3")),
+            "one of 3 labels, as recorded",
+        ),
+        (Decision(kind="threshold", threshold=None, positive="", labels=()), "none"),
+        (
+            Decision(kind="argmax", threshold=None, positive="", labels=("1", "2", "3")),
+            "the label with the largest score",
+        ),
+        (None, "not stated"),
+    ],
+)
+def test_how_a_score_becomes_a_decision_is_said_as_it_is(decision, words: str) -> None:
+    """Nothing is an unknown threshold of an empty label where a number is predicted or decisions were recorded."""
+    assert decision_words(decision) == words

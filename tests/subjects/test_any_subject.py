@@ -74,6 +74,21 @@ def test_a_pipeline_and_a_function_of_it_are_audited_alike(cancer) -> None:
     assert second.evidence[0].subject.digest == ""
 
 
+def test_one_cohort_is_enough_and_a_dataframe_without_roles_is_not(cancer) -> None:
+    """The same evidence as from splits that hold nothing else; the way out is named for what is no rows."""
+    model, x, y = cancer
+    splits = splits_of(x, y.astype(float))
+    alone, whole = (
+        [e.measurements for e in rai.audit(model, rows, audits=AUDITS).evidence]
+        for rows in (splits.held_out, splits)
+    )
+
+    assert alone == whole
+    for given in (pd.DataFrame(x), x, None, "rows.csv"):
+        with pytest.raises(InputError, match=r"rows are handed over as Splits.*tables\.of\("):
+            rai.audit(model, given, audits=AUDITS)
+
+
 def test_ten_digits_are_ten_labels() -> None:
     """Probabilities of several labels, the largest of which decides."""
     x, y = load_digits(return_X_y=True)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from rai_bigmodel import tables
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.tables import canonical, read_table
+from rai_bigmodel.tables.names import names_of, written
 
 ROLES = {"truth": ("y",), "sensitive": ("g",), "feature": ("*",)}
 
@@ -130,3 +134,39 @@ def test_canonical_names_do_not_depend_on_how_a_number_came() -> None:
         "1",
         "true",
     ]
+
+
+@pytest.mark.parametrize("pair", [("True", "False"), ("TRUE", "FALSE"), ("true", "false")])
+@pytest.mark.parametrize("memory", [None, 0])
+def test_booleans_of_a_csv_are_those_of_every_other_table(tmp_path, pair, memory) -> None:
+    """However they are written, in memory and left in the engine; ``yes`` beside them makes words of all."""
+    yes, no = pair
+    path = tmp_path / "rows.csv"
+    lines = [f"{yes if i % 3 else no},{yes if i % 2 else no},{['a', 'b'][i % 2]}" for i in range(60)]
+    path.write_text("y,d,g\n" + "\n".join(lines) + "\n")
+    roles = {"truth": ("y",), "prediction": ("d",), "sensitive": ("g",)}
+    for positive, selected in (("", 30), (yes, 30), ("true", 30), (no, 30)):
+        table = tables.open_table(path, roles=roles, positive=positive, memory=memory)
+        assert table.labels("y") == ("false", "true")
+        counts = table.count(("g",), truth="y", decision="d")
+        assert counts.positives.sum() == (20 if positive == no else 40)
+        assert counts.selected.tolist() == ([selected, 0] if positive == no else [0, selected])
+    path.write_text("y,d,g\n" + "\n".join(lines).replace(f"{yes},", "yes,", 1) + "\n")
+    assert tables.open_table(path, roles=roles, memory=memory).labels("y") == tuple(sorted((yes, no, "yes")))
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=30))
+@example([1e-05, 0.1234567890123456, -5e-324, 1e300])
+def test_numbers_as_python_writes_them_are_numbers_where_values_are_names_too(values) -> None:
+    """An outcome of seventeen digits is a number, so a regression from a csv is one."""
+    texts = {repr(v) for v in values}
+    assert written(texts) == "numbers"
+    names = names_of(sorted(texts), untyped=True)
+    assert all(float(name) == float(text) for text, name in names.items())
+
+
+@pytest.mark.parametrize(
+    "texts", [["01", "2"], ["1e3"], ["0.12345678901234567890"], ["nan"], ["inf", "1"], ["True", "false"], []]
+)
+def test_text_that_a_number_would_not_be_written_as_stays_text(texts) -> None:
+    assert written(texts) == "texts"

@@ -110,8 +110,8 @@ def fewer(train: int) -> Callable[..., Splits]:
     """`datasets.by_name` with so many training rows and 150 of the others, from all over."""
     whole = datasets.by_name
 
-    def by_name(data: str | Data, *, here: str | Path = ".") -> Splits:
-        splits = whole(data, here=here)
+    def by_name(data: str | Data, *, here: str | Path = ".", where: str = "data") -> Splits:
+        splits = whole(data, here=here, where=where)
         return replace(
             splits,
             train=some(splits.train, train),

@@ -109,6 +109,8 @@ def test_one_process_that_is_stopped_exits_with_130(which: signal.Signals, tmp_p
     recipe, run = tmp_path / "recipe.yaml", tmp_path / "run"
     recipe.write_text(RECIPE.format(2000, "ddp"), encoding="utf-8")
     command = [str(RAI), "train", str(recipe), "--out", str(run)]
+    # A background job of a shell, these tests among them, ignores Ctrl-C, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     wait_for(run / "resume" / "state.json")
     started.send_signal(which)
