@@ -7,8 +7,6 @@ as long, which would be said of the file as its speed.
 
 from __future__ import annotations
 
-import contextlib
-import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,10 +16,11 @@ from rai_bigmodel.evidence import LADDER, Interval, Measurement, Rung
 from rai_bigmodel.stats import intervals
 from rai_bigmodel.stats.special import bdtr
 from rai_bigmodel.subject import inputs_of
+from rai_bigmodel.threads import torch_threads
 from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from rai_bigmodel.subject import Array, Cohort, Inputs, Subject
 
@@ -68,7 +67,7 @@ def clocks(
     asked |= {name: one.predict for name, one in variants.items()}
     speeds: dict[str, dict[int, float]] = {}
     for batch in timing.batches:
-        with _one_thread():
+        with torch_threads(1):
             times = _times(asked, _some(cohort, batch), timing)
         out += [_quantile(t, q, name, batch) for name, t in times.items() for q in (0.5, 0.99)]
         first = times[subject.kind]
@@ -77,20 +76,6 @@ def clocks(
                 out.append(_speedup(first, t, name, batch))
                 speeds.setdefault(name, {})[batch] = float(np.median(first) / np.median(t))
     return [*out, _recommended(subject.kind, speeds, found, flips_at_most)]
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """One thread for torch, where it is loaded at all; its own setting comes back after the block."""
-    torch = sys.modules.get("torch")
-    before = torch.get_num_threads() if torch else 0
-    if torch:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        if torch:
-            torch.set_num_threads(before)
 
 
 def _some(cohort: Cohort, batch: int) -> Inputs:

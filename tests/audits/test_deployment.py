@@ -17,6 +17,7 @@ from rai_bigmodel.subject import Splits, Subject
 from rai_bigmodel.subjects.of_onnx import of_onnx
 from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.tables import Table
+from rai_bigmodel.threads import torch_threads
 from rai_bigmodel.training import fit
 
 QUIET = Deployment(batches=())
@@ -239,7 +240,7 @@ def test_latency_is_that_of_one_thread_and_torch_gets_its_own_setting_back() -> 
 
     torch.set_num_threads(3)
     try:
-        with pytest.raises(TimeoutError), deployment_clock._one_thread():
+        with pytest.raises(TimeoutError), torch_threads(1):
             deployment_clock._times({"a": ask}, np.zeros(4), deployment_clock.Timing((1,), 50, 5.0, False))
         assert torch.get_num_threads() == 3
     finally:
