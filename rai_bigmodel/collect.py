@@ -7,13 +7,12 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable
-from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
-from rai_bigmodel import dossier, files, plugins, stability, unfinished
+from rai_bigmodel import dossier, files, plugins, stability, threads, unfinished
 from rai_bigmodel import evidence as ev
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.small_cells import hidden_cells, suppressed
@@ -93,21 +92,27 @@ def collect(
     _refuse_same_file(work)
     subjects = tuple(by_role[r].identity(r) for r in ("primary", *sorted(subject.relatives)))
     parts = [p for p in (splits.held_out, splits.calibrate, splits.train) if p is not None]
+    computing = threads.suited_to([one.module for one in by_role.values()])
     made_from = {
         "subjects": subjects,
         "data": tuple(data_id(p) for p in parts),
         "configuration": dict(configuration or {}),
         "versions": _versions(),
-        "threads": _threads(),
+        "threads": _threads() if computing is None else computing,
     }
-    hidden = hidden_cells(splits.held_out, subject, [one.audit for one in asked])
+
+    with threads.torch_threads(computing):
+        hidden = hidden_cells(splits.held_out, subject, [one.audit for one in asked])
 
     def asked_of() -> str:
         plugs = {name: (one.distribution, one.version) for name, one in plugins.installed().items()}
         return files.digest(files.canonical_json([made_from, seed, plugs]))
 
     found: list[tuple[str, ev.Evidence]] = []
-    with unfinished.under_way(folder, asked_of, resume=resume) as kept:
+    with (
+        threads.torch_threads(computing),
+        unfinished.under_way(folder, asked_of, resume=resume) as kept,
+    ):
         for done, (one, role) in enumerate(work):
             if on_audit:
                 on_audit(f"{one.name}{'' if role == 'primary' else f' of {role}'}", done, len(work))
@@ -163,7 +168,7 @@ def _decided(subject: Subject) -> dict[str, str]:
 
 def tool() -> str:
     """The name and version that evidence carries."""
-    return f"rai_bigmodel {_version('rai_bigmodel')}"
+    return f"rai_bigmodel {plugins.version_of('rai_bigmodel')}"
 
 
 def _primary_only(audit: Audit) -> bool:
@@ -289,16 +294,9 @@ def _not_run(asked: set[str]) -> dict[str, str]:
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
-        if version := _version(package):
+        if version := plugins.version_of(package):
             found[package] = version
     return found
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _threads() -> int:

@@ -17,6 +17,7 @@ from rai_bigmodel.audits.scenes import asked_with
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Table
 from rai_bigmodel.subject import task_of
+from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,13 +100,13 @@ def checked(columns: Mapping[str, Array], mutable: Mapping[str, Range]) -> None:
         if f not in columns:
             what = "mutable: feature"
             raise InputError.unknown(what, f, tuple(columns))
-        number = _numeric(columns[f])
-        if number and not (
+        numeric = _numeric(columns[f])
+        if numeric and not (
             len(allowed) == 2 and all(isinstance(v, int | float) for v in allowed) and allowed[0] < allowed[1]  # type: ignore[operator]
         ):
             msg = f"mutable: {f!r} is a number and needs [low, high] with low below high, got {list(allowed)}"
             raise InputError(msg)
-        if not number and (not allowed or not all(isinstance(v, str) for v in allowed)):
+        if not numeric and (not allowed or not all(isinstance(v, str) for v in allowed)):
             msg = f"mutable: {f!r} holds labels and needs those that it may take, got {list(allowed)}"
             raise InputError(msg)
 
@@ -252,11 +253,12 @@ def _said(feature: str, now: Any, to: Any, *, values: bool) -> str:
     if isinstance(to, str):
         return f"{feature}: {now} → {to}" if values else f"{feature}: {to}"
     if not np.isfinite(now):
-        return f"{feature}: {to:,.4g} in place of nothing"
+        return f"{feature}: {number(to)} in place of nothing"
     if values:
-        return f"{feature}: {now:,.4g} → {to:,.4g}"
-    by = to - float(now)
-    return f"{feature} {'higher' if by > 0 else 'lower'} by {abs(by):,.3g}"
+        return f"{feature}: {number(float(now))} → {number(to, beside=float(now))}"
+    # All digits of a change would tell what the row holds.
+    by = number(float(f"{abs(to - float(now)):.3g}"))
+    return f"{feature} {'higher' if to > now else 'lower'} by {by}"
 
 
 def _numeric(values: Array) -> bool:

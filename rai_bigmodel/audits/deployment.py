@@ -106,6 +106,8 @@ class Deployment(Record, omit_defaults=True):
                 exhibits += shown
             found.append(calibration_change(pair, rng))
             found.append(agreement(subject, variant, cohort, name, rows=self.explained))
+        if self.batches:
+            notes.append("Latency is that of one thread; all variants take turns.")
         timing = Timing(self.batches, self.repeats, self.seconds, self.compiled)
         found += clocks(subject, variants, cohort, timing, found, flips_at_most=self.flips_at_most)
         return Findings(measurements=tuple(found), exhibits=tuple(exhibits), notes=tuple(notes))

@@ -1,6 +1,8 @@
 """What does a variant cost and gain? Latency beside the trained model's, load time, memory, and which one to ship.
 
-All take turns within each repetition, so that whatever else the machine does falls on each alike.
+All take turns within each repetition, so that whatever else the machine does falls on each alike, and each has one
+thread: an ONNX file is run by one, and several that wait for one another on a busy machine take torch a hundred times
+as long, which would be said of the file as its speed.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from rai_bigmodel.evidence import LADDER, Interval, Measurement, Rung
 from rai_bigmodel.stats import intervals
 from rai_bigmodel.stats.special import bdtr
 from rai_bigmodel.subject import inputs_of
+from rai_bigmodel.threads import torch_threads
+from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -63,7 +67,8 @@ def clocks(
     asked |= {name: one.predict for name, one in variants.items()}
     speeds: dict[str, dict[int, float]] = {}
     for batch in timing.batches:
-        times = _times(asked, _some(cohort, batch), timing)
+        with torch_threads(1):
+            times = _times(asked, _some(cohort, batch), timing)
         out += [_quantile(t, q, name, batch) for name, t in times.items() for q in (0.5, 0.99)]
         first = times[subject.kind]
         for name, t in times.items():
@@ -183,7 +188,8 @@ def _recommended(
         reasons = "; ".join(f"{name} {why}" for name, why in against.items())
         words = f"Stay with {kind}: {reasons}."
     else:
-        quicker = ", ".join(f"{s:.2g} × at batch {b}" for b, s in speeds[best].items())
+        shown = {b: number(float(f"{s:.2g}")) for b, s in speeds[best].items()}
+        quicker = ", ".join(f"{s} × at batch {b}" for b, s in shown.items())
         others = "; ".join(f"{name} {why}" for name, why in against.items() if why)
         words = f"Rather {best} than {kind}: its speed beside it is {quicker}; no harm was shown."
         words += f" Not: {others}." if others else ""

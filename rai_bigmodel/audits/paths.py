@@ -26,6 +26,8 @@ MOST = 256
 TOLERANCE = 0.01
 SURE = 0.1
 """At the fewest points a row stops at this part of the tolerance: so few could add up by accident."""
+STILL = 0.1
+"""A row stops where the last points moved its attributions by no more than this part of them: sums may add up early."""
 WAITING = 64 * 2**20
 """Bytes of attributions of pieces that wait to be added or halved, at once."""
 DEEPEST = 10
@@ -70,6 +72,7 @@ class Pieces(NamedTuple):
         row: whose path it is, as a place in the list of rows that are asked about ``(p,)``.
         low, high: from where to where, as shares of the path ``(p,)``.
         left, right: the score there ``(p,)``.
+        points: how many points it rests on ``(p,)``.
         values: integrated gradients of the stretch ``(p, *shape)``.
     """
 
@@ -78,6 +81,7 @@ class Pieces(NamedTuple):
     high: Array
     left: Array
     right: Array
+    points: Array
     values: Array
 
     def of(self, which: Array) -> Pieces:
@@ -95,8 +99,9 @@ def integrated_gradients(
     """Gradients averaged along the straight path from the start.
 
     Rows whose attributions miss their change of the score by more than `tolerance` of it (of a tenth of the mean
-    change, where a row's own is smaller) go on with more points: 3, 7 and 15 on the whole path, each of which holds
-    those before; then the stretch that misses its own change most, and those that miss half as much, are halved.
+    change, where a row's own is smaller), or that the last points have moved by more than a tenth of all, go on with
+    more points: 3, 7 and 15 on the whole path, each of which holds those before; then the stretch that misses its own
+    change most, and those that miss half as much, are halved.
 
     Args:
         steps: exactly so many Gauss–Legendre points on every row.
@@ -136,15 +141,18 @@ def _turns(rows: Array, each: int) -> list[Array]:
 def _whole(case: Case, rest: Array, path: tuple[Rule, ...], found: Path, allowed: Array) -> Array:
     """Take rules on the whole path until each row adds up; the rows that do not, even by the last."""
     sums = np.zeros((len(path[0].weights), len(rest), *case.x.shape[1:]), dtype=np.float32)
+    before: Array | None = None
     for rule in path:
         at = np.broadcast_to(rule.new, (len(rest), len(rule.new)))
         sums[: len(rule.weights)] += _summed(case, rest, at, rule.weights)
         found.values[rest], sums = sums[0], sums[1:]
         found.gap[rest] = np.abs(_sums(found.values[rest]) - found.change[rest])
         found.steps[rest] = rule.points
-        near = SURE if rule.points == path[0].points else 1.0
+        near = SURE if before is None else 1.0
         over = found.gap[rest] > near * allowed[rest]
-        rest, sums = rest[over], sums[:, over]
+        if before is not None:
+            over |= _size(found.values[rest] - before) > STILL * _size(found.values[rest])
+        rest, sums, before = rest[over], sums[:, over], found.values[rest][over]
         if not len(rest):
             break
     return rest
@@ -155,42 +163,58 @@ def _halved(case: Case, rows: Array, found: Path, allowed: Array, most: int) -> 
     if not len(rows):
         return
     ends = scores(case, case.starts[rows], rows)
-    zero = np.zeros(len(rows))
-    all_ = Pieces(np.arange(len(rows)), zero, zero + 1, ends, ends + found.change[rows], found.values[rows])
-    half = _gauss(3)
+    zero, sure = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
+    all_ = Pieces(
+        row=np.arange(len(rows)),
+        low=zero,
+        high=zero + 1,
+        left=ends,
+        right=ends + found.change[rows],
+        points=found.steps[rows],
+        values=found.values[rows],
+    )
     while True:
         missing, count = all_.missing(), len(rows)
         total = np.bincount(all_.row, missing, minlength=count)
         worst = np.zeros(count)
         np.maximum.at(worst, all_.row, np.abs(missing))
         chosen = (np.abs(missing) >= 0.5 * worst[all_.row]) & (all_.high - all_.low > 2.0**-DEEPEST)
-        asked = np.bincount(all_.row[chosen], minlength=count) * 2 * half.points
-        going = (np.abs(total) > allowed[rows]) & (asked > 0) & (found.steps[rows] + asked <= most)
+        asked = np.bincount(all_.row[chosen], 2 * _of_half(all_.points[chosen]), minlength=count).astype(int)
+        going = ~(sure & (np.abs(total) <= allowed[rows])) & (asked > 0) & (found.steps[rows] + asked <= most)
         chosen &= going[all_.row]
         if not chosen.any():
             break
+        sure[:] = True
         old = all_.of(chosen)
         found.steps[rows] += np.where(going, asked, 0)
-        both = _two(case, rows, old, half)
-        all_ = Pieces(*(np.concatenate(c) for c in zip(all_.of(~chosen), both, strict=True)))
+        new = [
+            _two(case, rows, old.of(_of_half(old.points) == n), n) for n in np.unique(_of_half(old.points))
+        ]
+        all_ = Pieces(*(np.concatenate(c) for c in zip(all_.of(~chosen), *new, strict=True)))
     values = np.zeros((len(rows), *case.x.shape[1:]))
     np.add.at(values, all_.row, all_.values)
     found.values[rows] = values
     found.gap[rows] = np.abs(_sums(values) - found.change[rows])
 
 
-def _two(case: Case, rows: Array, old: Pieces, rule: Rule) -> Pieces:
-    """Both halves of stretches."""
+def _of_half(points: Array) -> Array:
+    """How many points a half takes: together never fewer than the whole had, so that no stretch is known less well."""
+    return np.maximum((points + 1) // 2, 3)
+
+
+def _two(case: Case, rows: Array, old: Pieces, points: int) -> Pieces:
+    """Both halves of stretches, with so many points each."""
+    rule = _gauss(points)
     cut, here = (old.low + old.high) / 2, rows[old.row]
     there = _points(case.x[here], case.starts[here], cut[:, None])[:, 0]
     between = scores(case, there, here)
     ends = ((old.low, cut, old.left, between), (cut, old.high, between, old.right))
     low, high, left, right = (np.concatenate(pair) for pair in zip(*ends, strict=True))
-    row = np.concatenate([old.row, old.row])
+    row, many = np.concatenate([old.row, old.row]), np.full(len(low), points)
     at = low[:, None] + (high - low)[:, None] * rule.new
     wide = (high - low).reshape(-1, *[1] * (case.x.ndim - 1))
     values = wide * _summed(case, rows[row], at, rule.weights)[0]
-    return Pieces(row, low, high, left, right, values)
+    return Pieces(row, low, high, left, right, many, values)
 
 
 def _points(x: Array, start: Array, at: Array) -> Array:
@@ -206,6 +230,11 @@ def _sums(values: Array) -> Array:
     return out
 
 
+def _size(values: Array) -> Array:
+    """The sum of the absolute entries of each row ``(n,)``."""
+    return _sums(np.abs(values))
+
+
 @lru_cache(maxsize=1)
 def nested() -> tuple[Rule, ...]:
     """Patterson's rules of 3, 7 and 15 points; each holds the points of the one before."""
@@ -217,6 +246,7 @@ def nested() -> tuple[Rule, ...]:
     return tuple(out)
 
 
+@lru_cache(maxsize=64)
 def _gauss(points: int) -> Rule:
     node, weight = np.polynomial.legendre.leggauss(points)
     return Rule(points, (node + 1) / 2, weight[None] / 2)

@@ -19,6 +19,7 @@ from rai_bigmodel.audits.shown import short
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Table
 from rai_bigmodel.subject import Refit, column_of, task_of
+from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.explainability import Explainability
@@ -169,7 +170,9 @@ class Looked:
 
 
 def _plain(value: Any) -> str:
-    return f"{value:,.4g}" if isinstance(value, float | np.floating) else str(value)
+    return (
+        number(float(value)) if isinstance(value, float | np.floating) and np.isfinite(value) else str(value)
+    )
 
 
 def reasons(looked: Looked) -> Table:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from rai_bigmodel.nets import example
+from rai_bigmodel.threads import torch_threads
 from rai_bigmodel.training import private
 from rai_bigmodel.training.probe import made_up
 from rai_bigmodel.training.recipe import learning_rate
-from rai_bigmodel.training.steps import optimizer_of, threads
+from rai_bigmodel.training.steps import optimizer_of
 
 if TYPE_CHECKING:
     from rai_bigmodel.training.card import Card
@@ -71,7 +72,7 @@ def scores(card: Card, canaries: int, rng: np.random.Generator) -> tuple[Array, 
     optimizer = optimizer_of(module.parameters(), recipe.train, learning_rate(recipe))
     moved = torch.zeros(canaries, dtype=torch.float64)
     with (
-        threads(recipe.train.threads),
+        torch_threads(recipe.train.threads),
         private.engine(
             module,
             optimizer,

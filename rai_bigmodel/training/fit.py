@@ -23,6 +23,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.nets.lora import merge
 from rai_bigmodel.subject import data_id
+from rai_bigmodel.threads import torch_threads
 from rai_bigmodel.training import aims, cost, distributed, losses, private, probe, spread, teaching
 from rai_bigmodel.training.card import Card, name_of, notes_on, versions
 from rai_bigmodel.training.checkpoint import Run, digest_of
@@ -44,7 +45,7 @@ from rai_bigmodel.training.recompute import recomputing
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
 from rai_bigmodel.training.scoring import answers, score_columns
-from rai_bigmodel.training.steps import optimizer_of, threads
+from rai_bigmodel.training.steps import optimizer_of
 from rai_bigmodel.training.taken import begin_with, reads_like
 from rai_bigmodel.training.threshold import matching
 
@@ -91,7 +92,7 @@ def train_recipe(
     where = None if folder is None else Path(folder)
     recipe, kin = kin_of(recipe, here=here, given=kin)
     with (
-        threads(recipe.train.threads),
+        torch_threads(recipe.train.threads),
         own_randomness(recipe.seed),
         distributed.processes(recipe) as world,
     ):

@@ -5,7 +5,6 @@ The rate is a pure function of the step, so that a resumed training needs no sch
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +13,7 @@ import torch
 from rai_bigmodel.errors import InputError, TrainingDiverged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from rai_bigmodel.training.recipe import Train
 
@@ -85,14 +84,3 @@ def diverged(step: int, lr: float, loss: float, kept: str = "") -> TrainingDiver
     left = f"; {kept}" if kept else ""
     msg = f"training diverged at step {step:,} with lr {lr:g}: the loss became {loss}; try a smaller lr{left}"
     return TrainingDiverged(msg)
-
-
-@contextlib.contextmanager
-def threads(count: int) -> Iterator[None]:
-    """So many threads inside the block; the program's own setting comes back after it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

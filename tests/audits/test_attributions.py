@@ -175,7 +175,7 @@ def test_a_kink_is_found_by_halving_and_a_jump_is_given_up() -> None:
 
     np.testing.assert_allclose(path.values, x * np.maximum(1 - 1 / whole, 0), rtol=2e-3, atol=1e-4)
     assert (path.gap <= 1e-3 * np.abs(path.change).mean()).all()
-    assert 15 < path.steps.max() <= 15 + 6 * paths.DEEPEST < paths.MOST
+    assert 15 < path.steps.max() <= 15 + 16 + 8 + 6 * (paths.DEEPEST - 2) < paths.MOST
     assert stepped.steps.max() < paths.MOST
     np.testing.assert_allclose(stepped.values, x, rtol=1e-4)
     np.testing.assert_allclose(stepped.gap, np.floor(whole[:, 0]), atol=1e-3)
@@ -384,3 +384,22 @@ def test_columns_that_are_looked_up_are_named() -> None:
     case = _case(trained.seeded(Looked, 0), x)
 
     assert attributions.unreached(case) == ("f0",)
+
+
+def test_kernel_shap_is_shaps() -> None:
+    """All coalitions of six features give the same values; of twelve, sampled, both come as near to the exact ones."""
+    shap = pytest.importorskip(
+        "shap", reason="shap brings 210 MB of a compiler (numba) and is no dependency; make smoke installs it"
+    )
+    for d, samples, near in ((6, 62, 1e-5), (12, 600, 0.05)):
+        net, x = _tanh_net(8, d).eval(), _rows(10, d)
+        case = network_case(net, x, np.zeros((1, d)), names=[f"f{i}" for i in range(d)])
+        theirs = shap.KernelExplainer(
+            lambda z, c=case: c.score(z.astype(np.float32), np.zeros(len(z), int)), np.zeros((1, d))
+        )
+        exact = shapley.shapley_values(case, rng=np.random.default_rng(0), exact=d).values
+        ours = shapley.shapley_values(case, rng=np.random.default_rng(0), coalitions=samples).values
+        size = np.abs(exact).mean()
+
+        for found in (ours, theirs.shap_values(x, nsamples=samples, silent=True, l1_reg=False)):
+            assert np.sqrt(((found - exact) ** 2).mean()) <= near * size

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from cohorts import logistic, rng, splits, subject, table
 
+from rai_bigmodel.audits import deployment_clock
 from rai_bigmodel.audits.deployment import Deployment
 from rai_bigmodel.deploy import quantise, to_onnx
 from rai_bigmodel.evidence import Decision, Findings, Measurement
@@ -16,6 +17,7 @@ from rai_bigmodel.subject import Splits, Subject
 from rai_bigmodel.subjects.of_onnx import of_onnx
 from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.tables import Table
+from rai_bigmodel.threads import torch_threads
 from rai_bigmodel.training import fit
 
 QUIET = Deployment(batches=())
@@ -222,6 +224,28 @@ def test_the_quickest_variant_that_does_no_harm_is_recommended_in_words() -> Non
     assert "int8 decides 100.00% of rows otherwise" in m.why
     assert only(found, "speedup", variant="fp32", batch="1").value > 1.5  # type: ignore[operator]
     assert only(found, "speedup", variant="fp32", batch="1").interval.low > 1  # type: ignore[union-attr, operator]
+
+
+def test_latency_is_that_of_one_thread_and_torch_gets_its_own_setting_back() -> None:
+    """Also after a failure: threads that wait for one another on a busy machine are no speed of a file's."""
+    import torch
+
+    seen, before = [], torch.get_num_threads()
+
+    def ask(inputs):
+        seen.append(torch.get_num_threads())
+        if len(seen) > 20:
+            raise TimeoutError
+        return np.zeros(len(inputs))
+
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(TimeoutError), torch_threads(1):
+            deployment_clock._times({"a": ask}, np.zeros(4), deployment_clock.Timing((1,), 50, 5.0, False))
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {1}
 
 
 def test_it_may_be_best_to_stay_with_what_was_trained() -> None:
