@@ -96,8 +96,9 @@ def columns_of(
         if c in texts:
             columns[c] = _array(texts[c], named=c in named, kept=c in kept)
         elif c in values:
-            codes, gone = found[c].values.astype(np.int32), found[c].gone
+            codes, gone = found[c]
             if gone is not None:
+                codes = codes.astype(np.int32)
                 codes[gone] = len(values[c])
             levels = _array([*values[c], *([] if gone is None else [None])], named=c in named, kept=c in kept)
             columns[c] = levels[codes]
