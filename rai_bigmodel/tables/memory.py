@@ -289,13 +289,15 @@ class Table:
                 "scores must be numbers from 0 to 1"
             )
             raise InputError(msg)
+        # The smallest of values that are not all numbers is none.
+        if not len(values) or (values.min() >= 0 and values.max() <= 1):
+            return values
         if bad := int((~np.isfinite(values)).sum()):
             msg = f"{self.name}: {column!r} is missing or not finite in {bad:,} of {self.rows:,} rows"
             raise InputError(msg)
-        if bad := int(((values < 0) | (values > 1)).sum()):
-            msg = f"{self.name}: {column!r} lies outside 0 to 1 in {bad:,} of {self.rows:,} rows"
-            raise InputError(msg)
-        return values
+        bad = int(((values < 0) | (values > 1)).sum())
+        msg = f"{self.name}: {column!r} lies outside 0 to 1 in {bad:,} of {self.rows:,} rows"
+        raise InputError(msg)
 
     def histogram(
         self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
