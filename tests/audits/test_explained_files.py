@@ -84,4 +84,4 @@ def test_a_file_is_explained_from_the_shell_and_gradients_are_refused(
     told = {m.metric: m.value for m in found.measurements}
     assert told["explainability.ablation_agreement"] == pytest.approx(1.0)
     assert told["explainability.insertion_deletion_p"] <= 0.05
-    assert any("moves the score" in e.caption for e in found.exhibits)
+    assert any("Passed the battery" in e.caption for e in found.exhibits)
