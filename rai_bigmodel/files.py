@@ -20,6 +20,7 @@ from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from importlib.metadata import Distribution
 
 T = TypeVar("T")
 PathLike = str | os.PathLike[str]
@@ -112,6 +113,23 @@ def read_beside(folder: str | os.PathLike[str], name: str) -> bytes:
     finally:
         for handle in opened:
             os.close(handle)
+
+
+def mentions(distribution: Distribution, group: str) -> bool:
+    """Whether an installed distribution may have entry points of a group: asked before they are parsed."""
+    return group in (distribution.read_text("entry_points.txt") or "")
+
+
+def name_and_version(distribution: Distribution) -> tuple[str, str]:
+    """What an installed distribution is called, and its version.
+
+    From the head of its metadata alone: what follows is a whole README, and parsing that takes long.
+    """
+    head = (distribution.read_text("METADATA") or "").partition("\n\n")[0]
+    said = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", head, re.MULTILINE))
+    if len(said) == 2:
+        return said["Name"], said["Version"]
+    return distribution.name, distribution.version
 
 
 @contextlib.contextmanager

@@ -169,11 +169,12 @@ def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], trut
 
 
 def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
-    # In an engine, the decisions that were counted already; in memory none are needed.
-    decision = np.zeros(cohort.rows, dtype=bool) if in_memory(cohort) else decision_in(subject, cohort)
     yes_or_no = task_of(subject) == "binary"
-    outcome = truth if yes_or_no else np.zeros(cohort.rows, dtype=bool)
-    found = cohort.count((attribute,), truth=outcome, decision=decision)
+    nobody = np.zeros(0 if yes_or_no else cohort.rows, dtype=bool)
+    # The decisions that were counted already; where they would have to be asked for, none are needed.
+    counted = subject.kind == "table" or not in_memory(cohort)
+    decision = decision_in(subject, cohort) if yes_or_no and counted else truth if yes_or_no else nobody
+    found = cohort.count((attribute,), truth=truth if yes_or_no else nobody, decision=decision)
     total = int(found.n.sum())
     out = []
     for group, n, positives in zip(found.groups, found.n.tolist(), found.positives.tolist(), strict=True):

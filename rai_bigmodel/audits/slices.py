@@ -78,7 +78,7 @@ class Slices(Record, omit_defaults=True):
         search, confirm = np.array_split(shuffled, 2)
         search, confirm = np.sort(search[:SEARCHED]), _ascending(confirm, cohort.rows)
         # Quarters and frequent values: of all rows, or of as many as are looked at twice over.
-        conditions = conditions_of(cohort, shuffled[: 2 * SEARCHED])
+        conditions = conditions_of(cohort, np.sort(shuffled[: 2 * SEARCHED]))
         if not conditions:
             return _nothing("no feature or sensitive column takes two values that can be named", cohort.rows)
         columns = [c.column(cohort, search) for c in conditions]
