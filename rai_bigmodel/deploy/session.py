@@ -6,12 +6,14 @@ lie beside the model are read by us, each file checked, and handed over in memor
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rai_bigmodel import files
+from rai_bigmodel.deploy.side_by_side import SideBySide
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.evidence import Decision, Record
 from rai_bigmodel.nets import pretrained
@@ -28,12 +30,17 @@ KEY = "rai_bigmodel"
 """The key in the file's metadata that holds, as JSON, name, features, decision and training digest."""
 
 MAX_BYTES = 2_000_000_000
-BATCH = 2048
+BATCH = 4096
 """Rows of a table scored at once: between 1,024 and 4,096 a small net is quickest, because what flows through it stays
 in the processor's cache (``benchmarks/onnx_speed.py``). A constant, not what the clock says at the time: sums in
 another order round otherwise, and the same run must give the same bytes."""
-BATCH_OF_ARRAYS = 256
-"""Pictures, texts or series scored at once."""
+PIECE = 32
+"""Pictures, texts or series scored at once, by the same measurement."""
+PIECE_OF_LANGUAGE = 8
+"""Texts scored at once where every place has an answer for every word."""
+NUMBERS = 131_072
+FEWEST = 4
+"""Large pictures come in fewer at a time: some `NUMBERS` numbers, though never fewer pictures than these."""
 
 
 class About(Record, omit_defaults=True):
@@ -121,12 +128,20 @@ class Session:
         if self.reads.features and not self.reads.categories and len(self.input_names) == 1:
             return self._of_table(columns, width)
         given = self.inputs(columns)
-        size = BATCH if self.reads.features and len(given) == 1 else BATCH_OF_ARRAYS
+        size = self.piece(given)
         whole = np.empty((len(next(iter(given.values()))), *width))
         for i in range(0, len(whole), size):
             some = {name: x[i : i + size] for name, x in given.items()}
             whole[i : i + size] = self.runtime.run(None, some)[0].reshape(-1, *width)
         return whole
+
+    def piece(self, given: Mapping[str, Array]) -> int:
+        """How many rows of these inputs are scored at once."""
+        if self.reads.features and len(given) == 1:
+            return BATCH
+        if self.outcome == "language":
+            return PIECE_OF_LANGUAGE
+        return piece_of(max(math.prod(x.shape[1:]) for x in given.values()))
 
     def _of_table(self, columns: Inputs, width: tuple[int, ...]) -> Array:
         """Columns of numbers are put side by side batch by batch: a table of a million rows is never there twice."""
@@ -138,22 +153,26 @@ class Session:
             msg = f"{self.name}: columns must be of one length; {self.features[0]!r} has {len(wide[0]):,}, {apart[0]}"
             raise InputError(msg)
         whole = np.empty((len(wide[0]), *width))
-        rows_BF = np.empty((min(BATCH, max(1, len(whole))), len(wide)), dtype=np.float32)
+        table = SideBySide(min(BATCH, max(1, len(whole))), len(wide))
         with np.errstate(over="ignore"):  # beyond single precision is infinite there too
             for i in range(0, len(whole), BATCH):
-                n = min(BATCH, len(whole) - i)
-                for j, values in enumerate(wide):
-                    rows_BF[:n, j] = values[i : i + n]
-                said = self.runtime.run(None, {self.input_names[0]: rows_BF[:n]})[0]
-                whole[i : i + n] = said.reshape(n, *width)
+                rows_BF = table.filled([x[i : i + BATCH] for x in wide])
+                said = self.runtime.run(None, {self.input_names[0]: rows_BF})[0]
+                whole[i : i + len(rows_BF)] = said.reshape(len(rows_BF), *width)
         return whole
 
 
-def options_of(threads: int = 1) -> Any:
-    """How a session is to run: so many threads, quietly, its memory given back to the system when it is done.
+def piece_of(numbers: int) -> int:
+    """How many rows of pictures, texts or series are scored at once, each of so many numbers."""
+    return min(PIECE, max(FEWEST, NUMBERS // max(1, numbers)))
 
-    The arena that onnxruntime keeps by default grows to the largest batch ever seen and is never returned; scoring
-    without it is no slower on the nets of this package (``benchmarks/onnx_speed.py``).
+
+def options_of(threads: int = 1) -> Any:
+    """How a session is to run: so many threads, quietly, with the memory of one piece kept for the next.
+
+    onnxruntime's arena grows to the largest batch that it has seen; pieces are small, so it stays small. Without it
+    the system gives and takes the memory of every tensor anew, which made convolutions up to twice as slow, depending
+    on what the process did before (``benchmarks/onnx_speed.py``).
 
     Raises:
         MissingExtra: onnxruntime is not installed.
@@ -169,7 +188,6 @@ def options_of(threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.enable_cpu_mem_arena = False
     options.log_severity_level = 4  # what goes wrong comes as an exception; nothing below floor 6 prints
     return options
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import UNSET
 
 from rai_bigmodel import files
+from rai_bigmodel.deploy.fusable import written_to_fuse
 from rai_bigmodel.deploy.session import KEY, About
 from rai_bigmodel.errors import InputError, MissingExtra
 from rai_bigmodel.training.inputs import kinds_read
@@ -156,6 +157,7 @@ def exported(
         model = onnx.ModelProto()
         model.CopyFrom(program.model_proto)
     strip(model)
+    written_to_fuse(model)
     model.metadata_props.add(key=KEY, value=files.canonical_json(about).decode().strip())
     if not beside:
         onnx.checker.check_model(model)

@@ -172,6 +172,9 @@ def _labels(limit: Limit) -> str:
 # --- a beginning -----------------------------------------------------------------------------------
 
 
+_NOT_MEASURED = "not measured:"
+
+
 class _Start(NamedTuple):
     metric: str
     limit: str
@@ -230,7 +233,8 @@ _STARTS = (
 def starter(dossier: Dossier | None = None, *, domain: Domain = "general") -> str:
     """A policy in YAML to be edited: common rules, and beside each limit what the evidence says today.
 
-    With a dossier only what it measured gets a rule, one for each attribute or variant.
+    With a dossier only what it measured gets a rule, one for each attribute or variant; what it asked about and could
+    not measure stands there as a comment, because such a rule leaves every verdict undecided.
     """
     lines = [
         "# A beginning, not advice: every limit and every reason is yours to choose and to defend.",
@@ -243,10 +247,16 @@ def starter(dossier: Dossier | None = None, *, domain: Domain = "general") -> st
         m.metric for e in (dossier.evidence if dossier else ()) for m in e.measurements if m.value is not None
     }
     kind = "numbers" if "performance.mae" in measured else "decisions"
+    written: list[tuple[list[str], bool]] = []
     for start in _STARTS:
         if domain in start.only and start.of in {kind, "either"}:
             for where, today in _today(start, dossier):
-                lines += _written(start, where, today)
+                written.append((_written(start, where, today), today.startswith(_NOT_MEASURED)))
+    aside = not all(unmeasured for _, unmeasured in written)
+    for rule, unmeasured in written:
+        lines += [
+            f"  # {line.removeprefix('  ')}" if line and unmeasured and aside else line for line in rule
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -267,7 +277,7 @@ def _today(start: _Start, dossier: Dossier | None) -> list[tuple[dict[str, str],
 
 def _seen(m: Measurement) -> str:
     if m.value is None:
-        return prose(f"not measured: {m.why}")
+        return prose(f"{_NOT_MEASURED} {m.why}")
     if m.interval is None:
         return f"today {number(m.value)}"
     ends = interval_words(m.interval.low, m.interval.high)

@@ -9,7 +9,7 @@ import numpy as np
 
 from rai_bigmodel import files
 from rai_bigmodel.deploy import beside
-from rai_bigmodel.deploy.session import digest_of, runtime_of
+from rai_bigmodel.deploy.session import digest_of, piece_of, runtime_of
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import Subject
 from rai_bigmodel.subjects.of_callable import answered, decided
@@ -30,6 +30,7 @@ _TYPES = {
     "tensor(bool)": np.bool_,
     "tensor(string)": np.object_,
 }
+_SCORES = frozenset(["tensor(float)", "tensor(double)", "tensor(float16)"])
 
 
 def of_foreign_onnx(
@@ -46,6 +47,8 @@ def of_foreign_onnx(
 ) -> Subject:
     """An ONNX file of any origin, or its bytes, as a subject of kind ``onnx``; it is scanned before it is loaded.
 
+    A single input of three or more dimensions reads the one array that the rows are: pictures, channels first or last.
+
     Args:
         features: the columns of the one input ``(batch, features)``, in its order.
         inputs: of a model with several inputs, name → its columns; an input that is named like a column needs no entry.
@@ -61,7 +64,11 @@ def of_foreign_onnx(
     name = name or ("ONNX model" if isinstance(model, bytes) else Path(model).name)
     there = beside.read(model, where=name)
     runtime = runtime_of(there.content, where=name, threads=threads, beside=there.beside)
-    fed = _inputs(runtime.get_inputs(), tuple(features), inputs or {}, name)
+    arrays = [i for i in runtime.get_inputs() if len(i.shape) > 2]
+    whole_array = (
+        arrays[0] if len(runtime.get_inputs()) == len(arrays) == 1 and arrays[0].type in _TYPES else None
+    )
+    fed = [] if whole_array else _inputs(runtime.get_inputs(), tuple(features), inputs or {}, name)
     out = _output(runtime.get_outputs(), output, name)
     mapped = out.type.startswith("seq(map(")
     named = tuple(labels)
@@ -75,17 +82,27 @@ def of_foreign_onnx(
     if not named:
         width = out.shape[-1] if len(out.shape) == 2 and isinstance(out.shape[-1], int) else 1
         if width > 2:
-            msg = f"{name}: the output {out.name!r} has {width} columns; labels=[…] must name them in that order"
+            msg = (
+                f"{name}: the output {out.name!r} has {width} columns; labels=[…] (--label, once each) must name them "
+                "in that order"
+            )
             raise InputError(msg)
         named = ("0", "1")
     decision = decided(named, positive=positive, threshold=threshold, name=name)
 
     def ask(columns: Inputs) -> Array:
-        whole = {i: _matrix(columns, wanted, kind, flat=flat, where=name) for i, wanted, kind, flat in fed}
+        if whole_array:
+            whole = {whole_array.name: _pictures(columns, whole_array, where=name)}
+            batch = piece_of(next(iter(whole.values()))[0].size)
+        else:
+            whole = {
+                i: _matrix(columns, wanted, kind, flat=flat, where=name) for i, wanted, kind, flat in fed
+            }
+            batch = BATCH
         rows = len(next(iter(whole.values())))
         parts = []
-        for at in range(0, rows, BATCH):
-            said = runtime.run([out.name], {k: v[at : at + BATCH] for k, v in whole.items()})[0]
+        for at in range(0, rows, batch):
+            said = runtime.run([out.name], {k: v[at : at + batch] for k, v in whole.items()})[0]
             if mapped:
                 said = [[row[k] for k in sorted(row)] for row in said]
             parts.append(np.asarray(said, dtype=np.float64))
@@ -103,7 +120,10 @@ def of_foreign_onnx(
         digest=digest_of(there.content, there.beside),
         decision=decision,
         predict=predict,
-        card={"features": [c for _, wanted, *_ in fed for c in wanted], "size_bytes": there.size},
+        card={
+            "features": list(features) if whole_array else [c for _, wanted, *_ in fed for c in wanted],
+            "size_bytes": there.size,
+        },
     )
 
 
@@ -130,20 +150,23 @@ def _inputs(
 
 def _output(there: list[Any], wanted: str, name: str) -> Any:
     by_name = {o.name: o for o in there}
-    if wanted:
-        if wanted not in by_name:
-            what = f"{name}: output"
-            raise InputError.unknown(what, wanted, by_name)
-        return by_name[wanted]
-    scores = [
-        o for o in there if o.type.startswith("seq(map(") or o.type in {"tensor(float)", "tensor(double)"}
-    ]
-    if len(scores) != 1:
-        has = ", ".join(f"{o.name} ({o.type})" for o in there)
-        said = "gives no scores or probabilities" if not scores else "gives several; output='…' says which"
-        msg = f"{name}: {said}; it has: {has}"
-        raise InputError(msg)
-    return scores[0]
+    if wanted and wanted not in by_name:
+        what = f"{name}: output"
+        raise InputError.unknown(what, wanted, by_name)
+    scores = [o for o in there if o.type.startswith("seq(map(") or o.type in _SCORES]
+    chosen = [o for o in scores if o.name == wanted] if wanted else scores
+    if len(chosen) == 1:
+        return chosen[0]
+    has = ", ".join(f"{o.name} ({o.type})" for o in there)
+    if chosen:
+        msg = f"{name}: gives several; output='…' (--output NAME) says which; it has: {has}"
+    else:
+        which = f"the output {wanted!r} gives" if wanted else "gives"
+        msg = (
+            f"{name}: {which} no scores or probabilities; it has: {has}; where it decides without a score, write its "
+            "decisions into a column and audit that: rai audit --predictions FILE --prediction COL"
+        )
+    raise InputError(msg)
 
 
 def _keys(runtime: Any, inputs: list[Any], output: str, name: str) -> tuple[str, ...]:
@@ -169,7 +192,39 @@ def _matrix(columns: Inputs, wanted: tuple[str, ...], kind: Any, *, flat: bool, 
             raise InputError.unknown(what, c, columns)
         values = np.asarray(columns[c])
         if kind is not np.object_ and values.dtype.kind not in "fiub":
-            msg = f"{where}: the column {c!r} must hold one number a row, got {values.dtype}"
+            msg = f"{where}: the column {c!r} must hold one number a row, got {_no_number(values)}"
             raise InputError(msg)
         out.append(values.astype(kind))
     return out[0] if flat else np.ascontiguousarray(np.column_stack(out))
+
+
+def _no_number(values: Array) -> str:
+    """The first of these values that is no number, or of what kind they are."""
+    for value in values.tolist():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return files.visible(repr(value))[:60]
+    return str(values.dtype)
+
+
+def _pictures(given: Inputs, wanted: Any, *, where: str) -> Array:
+    """The one array of these rows in the shape that an input has; channels are moved where only that fits."""
+    columns = list(given.values()) if hasattr(given, "keys") else [given]
+    x = np.asarray(columns[0]) if len(columns) == 1 else np.empty(0)
+    shape = wanted.shape[1:]
+    last = np.moveaxis(x, 1, -1) if x.ndim > 2 else x
+    first = np.moveaxis(x, -1, 1) if x.ndim > 2 else x
+    for turned in (x, last, first):
+        if turned.dtype.kind in "fiub" and len(turned) and _fits(turned.shape[1:], shape):
+            return np.ascontiguousarray(turned, dtype=_TYPES[wanted.type])
+    got = f"an array of shape {x.shape[1:]}" if len(columns) == 1 else f"{len(columns)} columns"
+    msg = f"{where}: the input {wanted.name!r} reads one array a row of shape {tuple(shape)}, got {got}"
+    raise InputError(msg)
+
+
+def _fits(shape: tuple[int, ...], wanted: Sequence[Any]) -> bool:
+    """Whether every side is as wanted; one without a number may be of any length."""
+    return len(shape) == len(wanted) and all(
+        a == b for a, b in zip(shape, wanted, strict=True) if isinstance(b, int)
+    )

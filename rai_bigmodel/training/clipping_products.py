@@ -2,8 +2,8 @@
 
 torch gives float32 products to MKL, which leaves half of an AVX-512 processor idle where Intel did not make it;
 oneDNN, which torch uses for convolutions, does not. oneDNN writes a program for every shape it meets, in a fraction
-of a millisecond, and a batch drawn at random has another number of rows every time: so the sum over the rows is cut
-into pieces of few sizes, and the few rows that are left go to MKL.
+of a millisecond and of a MiB, and a batch drawn at random has another number of rows every time: so rows are cut into
+pieces of few sizes, and the few that are left go to MKL.
 """
 
 from __future__ import annotations
@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-ROWS = 512
-"""Rows of a piece: with more of them, neither factor would stay in a core's cache."""
-
-STEP = 64
-"""The last piece has a multiple of this many rows, so that there are few shapes in all."""
+MOST, LEAST = 512, 32
+"""Rows of a piece, a power of two: with more a factor would not stay in a core's cache, with fewer MKL is quicker."""
 
 NARROW = 64
 """Columns that both factors must have for oneDNN to be worth its call."""
@@ -31,36 +28,66 @@ NARROW = 64
 def add_product(total_PD: Tensor, left_KP: Tensor, right_KD: Tensor) -> None:
     """Add leftᵀ · right to `total_PD`, in its own precision: both factors are of its type."""
     done = 0
-    if min(total_PD.shape) >= NARROW and len(left_KP) >= STEP and _fit(total_PD, left_KP, right_KD):
-        product = _quick()
-        while product is not None and len(left_KP) - done >= STEP:
-            end = done + min(ROWS, (len(left_KP) - done) // STEP * STEP)
-            total_PD.add_(product(left_KP[done:end].T, right_KD[done:end].T, None, "none", [], ""))
-            done = end
+    if min(total_PD.shape) >= NARROW and (product := _quick(total_PD, left_KP, right_KD)) is not None:
+        # The narrower factor comes first, and what comes of it is turned once.
+        turned = left_KP.shape[1] > right_KD.shape[1]
+        one, other = (right_KD, left_KP) if turned else (left_KP, right_KD)
+        total = total_PD.new_zeros(total_PD.T.shape) if turned else total_PD
+        for s in _pieces(len(one)):
+            total.add_(product(one[s].T, other[s].T, None, "none", [], ""))
+            done = s.stop
+        if turned:
+            total_PD.add_(total.T)
     if done < len(left_KP):
         total_PD.addmm_(left_KP[done:].T, right_KD[done:])
 
 
-def _fit(total: Tensor, left: Tensor, right: Tensor) -> bool:
-    return (
+def add_rows(total_KP: Tensor, x_KD: Tensor, weight_PD: Tensor) -> None:
+    """Add x · weightᵀ to `total_KP`, as above; where the weight is stored the other way round, give its transpose."""
+    done = 0
+    if min(weight_PD.shape) >= NARROW and (product := _quick(total_KP, x_KD)) is not None:
+        for s in _pieces(len(x_KD)):
+            total_KP[s].add_(product(x_KD[s], weight_PD, None, "none", [], ""))
+            done = s.stop
+    if done < len(x_KD):
+        total_KP[done:].addmm_(x_KD[done:], weight_PD.T)
+
+
+@functools.lru_cache(maxsize=1024)
+def _pieces(rows: int) -> tuple[slice, ...]:
+    """Slices of the rows, from the first on, that oneDNN is given."""
+    found, at, size = [], 0, MOST
+    while size >= LEAST:
+        if rows - at >= size:
+            found.append(slice(at, at + size))
+            at += size
+        else:
+            size //= 2
+    return tuple(found)
+
+
+def _quick(total: Tensor, *factors: Tensor) -> Callable[..., Tensor] | None:
+    """The x · wᵀ of oneDNN, where it can be used."""
+    if (
         total.dtype == torch.float32
         and total.device.type == "cpu"
-        and left.is_contiguous()
-        and right.is_contiguous()
+        and all(factor.is_contiguous() for factor in factors)
         # Where less is asked for, oneDNN would round more than the lengths allow for.
         and torch.get_float32_matmul_precision() == "highest"
-    )
+    ):
+        return _onednn()
+    return None
 
 
 @functools.cache
-def _quick() -> Callable[..., Tensor] | None:
-    """The x · wᵀ of oneDNN, where there is such a thing and it is quicker than MKL's."""
+def _onednn() -> Callable[..., Tensor] | None:
+    """The same, where this processor is one on which it is quicker, and this torch has it."""
     if torch.backends.cpu.get_cpu_capability() != "AVX512" or not torch.backends.mkldnn.is_available():
         return None
     try:
         product: Any = torch.ops.mkldnn._linear_pointwise.default  # noqa: SLF001 - torch's compiler calls it too
-        one = torch.ones(STEP, NARROW)
-        works = bool((product(one.T, one.T, None, "none", [], "") == STEP).all())
+        one = torch.ones(LEAST, NARROW)
+        works = bool((product(one.T, one.T, None, "none", [], "") == LEAST).all())
     except (AttributeError, RuntimeError, TypeError):
         return None
     return product if works else None

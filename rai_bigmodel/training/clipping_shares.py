@@ -186,7 +186,7 @@ class Outer:
         """The weighted sum."""
         x, g = floats(self.x), floats(self.g)
         f = factors.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
-        if x.dim() == 3 and not x.is_contiguous() and x.transpose(0, 1).is_contiguous():
+        if x.dim() == 3 and x.stride(0) < x.stride(1):
             # Steps first, as an LSTM leaves them: the sum does not care for the order, and nothing is copied.
             x, g, f = x.transpose(0, 1), g.transpose(0, 1), f.transpose(0, 1)
         # The narrower of the two is the cheaper one to scale.

@@ -102,6 +102,14 @@ def test_a_starter_reads_back_as_a_policy_and_names_only_what_was_measured(tmp_p
     read = files.parse_yaml(text.encode(), Policy, where="starter")
 
     assert [r.metric for r in read.rules] == ["performance.roc_auc", GAP]
+    unmeasured = starter(dossier(estimate(None, metric=GAP), estimate(0.8, metric="performance.roc_auc")))
+    assert [r.metric for r in files.parse_yaml(unmeasured.encode(), Policy, where="starter").rules] == [
+        "performance.roc_auc"
+    ]
+    assert "  #   at_most: 0.1   # not measured: one group is empty" in unmeasured
+    assert files.parse_yaml(
+        starter(dossier(estimate(None, metric=GAP))).encode(), Policy, where="starter"
+    ).rules
     assert read.rules[1].where == {"attribute": name}
     assert "# today 0.05, 0.0304 to 0.0696 with 95 % confidence" in text
 

@@ -81,6 +81,26 @@ class Recurrent(nn.Module):
         return self.head(out.mean(1)) + h.sum((0, 2))[:, None] * 0.3 + c.square().sum((0, 2))[:, None] * 0.1
 
 
+class Shared(nn.Module):
+    """An LSTM that is called twice, or one of whose matrices has another use or is not trained."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.lstm, self.how = nn.LSTM(6, 6, batch_first=True), how
+        if how == "frozen":
+            self.lstm.weight_ih_l0.requires_grad_(requires_grad=False)
+
+    def forward(self, x):
+        out = self.lstm(x)[0]
+        if self.how == "called":
+            out = self.lstm(out)[0]
+        if self.how == "state":
+            out = out + F.linear(out[..., :6], self.lstm.weight_hh_l0[:6])
+        if self.how == "input":
+            out = torch.cat([out, F.linear(x, self.lstm.weight_ih_l0)], 2)
+        return out.sum(1)
+
+
 class Block(nn.Module):
     def __init__(self, d=8):
         super().__init__()
@@ -155,6 +175,43 @@ def test_clipped_gradients_are_those_of_rows_one_by_one(kind, dtype):
     x, y = torch.randn(9, *shape, dtype=dtype), torch.arange(9) % 3
 
     agrees(module, classes, x, y, rtol=1e-6 if dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("how", ["called", "state", "input", "frozen", "plain"])
+@pytest.mark.parametrize("steps", [2, 30])
+def test_matrices_of_an_lstm_agree_together_and_apart(how, steps):
+    """They are settled as one, unless one of them has a life of its own."""
+    torch.manual_seed(4)
+    module = Shared(how).double()
+
+    agrees(module, classes, torch.randn(9, steps, 6).double(), torch.arange(9) % 3, rtol=1e-11)
+
+
+WIDE = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(130, 70), nn.Tanh(), nn.Linear(70, 3)), (130,)),
+    "places": (
+        lambda: nn.Sequential(
+            nn.Linear(70, 90), nn.Tanh(), nn.Linear(90, 66), nn.Flatten(), nn.Linear(198, 3)
+        ),
+        (3, 70),
+    ),
+    "lstm": (lambda: nn.Sequential(nn.LSTM(20, 64, batch_first=True), Last(), nn.Linear(64, 3)), (5, 20)),
+}
+
+
+class Last(nn.Module):
+    def forward(self, given):
+        return given[0][:, -1]
+
+
+@pytest.mark.parametrize("kind", WIDE)
+@pytest.mark.parametrize("rows", [31, 101])
+def test_layers_wide_enough_for_the_quicker_library_agree(kind, rows):
+    """Single precision, where both libraries do a part of one sum."""
+    torch.manual_seed(5)
+    build, shape = WIDE[kind]
+
+    agrees(build(), classes, torch.randn(rows, *shape), torch.arange(rows) % 3)
 
 
 @pytest.mark.parametrize("tied", [True, False])

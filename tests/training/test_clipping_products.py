@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rai_bigmodel.training import clipping_products
-from rai_bigmodel.training.clipping_products import add_product
+from rai_bigmodel.training.clipping_products import add_product, add_rows
 
 SHAPES = [
     (256, 128, 784),
@@ -27,13 +27,19 @@ def test_a_product_is_added_to_what_was_there(
 ) -> None:
     """Rows that fill no piece, several pieces, narrow factors and none at all, beside float64."""
     if not quick:
-        monkeypatch.setattr(clipping_products, "_quick", lambda: None)
+        monkeypatch.setattr(clipping_products, "_onednn", lambda: None)
     chance = torch.Generator().manual_seed(rows)
     left, right, total = (torch.randn(shape, generator=chance) for shape in ((rows, p), (rows, d), (p, d)))
     exact = total.double() + left.double().T @ right.double()
     add_product(total, left, right)
 
     assert float((total - exact).norm() / exact.norm()) < 1e-6
+
+    weight, given = torch.randn((p, d), generator=chance), left.clone()
+    exact = given.double() + right.double() @ weight.double().T
+    add_rows(given, right, weight)
+
+    assert float((given - exact).norm()) <= 1e-6 * float(exact.norm())
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32])
@@ -46,12 +52,17 @@ def test_factors_of_other_types_and_layouts_are_multiplied_too(kind: torch.dtype
 
         torch.testing.assert_close(total, left.T @ right)
 
+        given = torch.zeros(len(left), left.shape[1], dtype=kind)
+        add_rows(given, right, total)
+
+        torch.testing.assert_close(given, right @ total.T)
+
 
 def test_less_precision_for_products_elsewhere_is_none_for_a_guarantee(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """oneDNN, which would round to 16 bits where torch is told so, is not asked then."""
-    monkeypatch.setattr(clipping_products, "_quick", lambda: pytest.fail("oneDNN was asked"))
+    monkeypatch.setattr(clipping_products, "_onednn", lambda: pytest.fail("oneDNN was asked"))
     left, right, total = torch.ones(64, 64), torch.ones(64, 64), torch.zeros(64, 64)
     torch.set_float32_matmul_precision("high")
     try:
@@ -65,8 +76,8 @@ def test_less_precision_for_products_elsewhere_is_none_for_a_guarantee(
 def test_without_onednn_mkl_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a processor without AVX-512 nothing else is asked for."""
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
-    clipping_products._quick.cache_clear()
-    found = clipping_products._quick()
-    clipping_products._quick.cache_clear()
+    clipping_products._onednn.cache_clear()
+    found = clipping_products._onednn()
+    clipping_products._onednn.cache_clear()
 
     assert found is None
