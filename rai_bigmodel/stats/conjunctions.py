@@ -58,50 +58,65 @@ class _Block(NamedTuple):
         return [(c, slice(a, b)) for c, a, b in zip(self.columns, starts, ends, strict=True)]
 
 
-def pairs(codes: Sequence[Array], sizes: Sequence[int], happened: Array) -> Iterator[Counted]:
+class _Rows(NamedTuple):
+    """Whether it happened, as 0 and 1 ``(rows,)``, and how many rows each stands for, where these are cells."""
+
+    first: Array
+    weights: Array | None
+
+    def by_cell(self, cell: Array, cells: int) -> Array:
+        """Rows of each cell in which it did not and did happen ``(2, cells)``; `cell` has that as its first digit."""
+        return np.bincount(cell, self.weights, minlength=2 * cells).reshape(2, cells)
+
+    def crossed(self, a: _Block, b: _Block) -> Array:
+        """Rows by whether it happened and by the combinations of two blocks."""
+        cell = (self.first * a.size + a.codes) * b.size + b.codes
+        return self.by_cell(cell, a.size * b.size).reshape(2, a.size, b.size).astype(np.float64)
+
+
+def pairs(
+    codes: Sequence[Array], sizes: Sequence[int], happened: Array, weights: Array | None = None
+) -> Iterator[Counted]:
     """Each set of two columns, and the rows in which it did not and did happen ``(2, combinations)``, int64.
 
     Args:
         codes: of each column ``(rows,)``, from 0 to its size − 1.
         sizes: how many codes each column has.
         happened: booleans ``(rows,)``.
+        weights: how many rows each of them stands for, whole numbers ``(rows,)``.
     """
-    blocks, first = _blocks(codes, sizes), happened.astype(np.int64)
+    blocks, rows = _blocks(codes, sizes), _Rows(happened.astype(np.int64), weights)
     for one in blocks:
         if len(one.columns) == 2:
-            yield one.columns, _count(first * one.size + one.codes, one.size)
+            yield one.columns, _plain(rows.by_cell(rows.first * one.size + one.codes, one.size))
     for a, b in combinations(blocks, 2):
         if 2 * a.size * b.size > MOST_CELLS:
-            yield from (_alone(some, codes, sizes, first) for some in product(a.columns, b.columns))
+            yield from (_alone(some, codes, sizes, rows) for some in product(a.columns, b.columns))
             continue
-        both = a.margins.T @ (_crossed(a, b, first) @ b.margins)
+        both = a.margins.T @ (rows.crossed(a, b) @ b.margins)
         for (i, at), (j, to) in product(a.parts(), b.parts()):
             yield (i, j), _plain(both[:, at, to])
 
 
-def triples(codes: Sequence[Array], sizes: Sequence[int], happened: Array) -> Iterator[Counted]:
+def triples(
+    codes: Sequence[Array], sizes: Sequence[int], happened: Array, weights: Array | None = None
+) -> Iterator[Counted]:
     """The same of each set of three columns."""
-    blocks, first = _blocks(codes, sizes), happened.astype(np.int64)
+    blocks, rows = _blocks(codes, sizes), _Rows(happened.astype(np.int64), weights)
     for p, a in enumerate(blocks):
         for q, b in enumerate(blocks[p + 1 :], p + 1):
             if 2 * a.size * b.size > MOST_CELLS:
                 inside = combinations((*a.columns, *b.columns), 3)
-                yield from (_alone(some, codes, sizes, first) for some in inside)
+                yield from (_alone(some, codes, sizes, rows) for some in inside)
             else:
-                yield from _two_of_one(a, b, _crossed(a, b, first))
-            prefix = (first * a.size + a.codes) * b.size + b.codes
+                yield from _two_of_one(a, b, rows.crossed(a, b))
+            prefix = (rows.first * a.size + a.codes) * b.size + b.codes
             for c in blocks[q + 1 :]:
                 if 2 * a.size * b.size * c.size > MOST_CELLS:
                     each = product(a.columns, b.columns, c.columns)
-                    yield from (_alone(some, codes, sizes, first) for some in each)
+                    yield from (_alone(some, codes, sizes, rows) for some in each)
                 else:
-                    yield from _one_of_each(a, b, c, prefix)
-
-
-def _crossed(a: _Block, b: _Block, first: Array) -> Array:
-    """Rows by whether it happened and by the combinations of two blocks."""
-    cell = (first * a.size + a.codes) * b.size + b.codes
-    return _count(cell, a.size * b.size).reshape(2, a.size, b.size).astype(np.float64)
+                    yield from _one_of_each(a, b, c, prefix, rows)
 
 
 def _two_of_one(a: _Block, b: _Block, whole: Array) -> Iterator[Counted]:
@@ -116,7 +131,7 @@ def _two_of_one(a: _Block, b: _Block, whole: Array) -> Iterator[Counted]:
             yield (i, *b.columns), _plain(left[:, at, :])
 
 
-def _one_of_each(a: _Block, b: _Block, c: _Block, prefix: Array) -> Iterator[Counted]:
+def _one_of_each(a: _Block, b: _Block, c: _Block, prefix: Array, rows: _Rows) -> Iterator[Counted]:
     """Sets of one column of each of three blocks.
 
     Args:
@@ -125,29 +140,24 @@ def _one_of_each(a: _Block, b: _Block, c: _Block, prefix: Array) -> Iterator[Cou
     cells = a.size * b.size * c.size
     cell = prefix * c.size
     cell += c.codes
-    whole = _count(cell, cells).astype(np.float64).reshape(2 * a.size, b.size, c.size)
+    whole = rows.by_cell(cell, cells).astype(np.float64).reshape(2 * a.size, b.size, c.size)
     third = b.margins.T @ (whole @ c.margins)
     table = (a.margins.T @ third.reshape(2, a.size, -1)).reshape(2, -1, *third.shape[1:])
     for (i, at), (j, to), (k, by) in product(a.parts(), b.parts(), c.parts()):
         yield (i, j, k), _plain(table[:, at, to, by])
 
 
-def _alone(some: tuple[int, ...], codes: Sequence[Array], sizes: Sequence[int], first: Array) -> Counted:
+def _alone(some: tuple[int, ...], codes: Sequence[Array], sizes: Sequence[int], rows: _Rows) -> Counted:
     """One set of columns, where a table of blocks would be too large."""
-    cell = first
+    cell = rows.first
     for i in some:
         cell = cell * sizes[i] + codes[i]
-    return some, _count(cell, math.prod(sizes[i] for i in some))
+    return some, _plain(rows.by_cell(cell, math.prod(sizes[i] for i in some)))
 
 
 def _blocks(codes: Sequence[Array], sizes: Sequence[int]) -> list[_Block]:
     which = range(len(codes))
     return [_Block.of(tuple(which[i : i + 2]), codes, sizes) for i in range(0, len(codes), 2)]
-
-
-def _count(cell: Array, cells: int) -> Array:
-    """Rows of each cell in which it did not and did happen ``(2, cells)``."""
-    return np.bincount(cell, minlength=2 * cells).reshape(2, cells)
 
 
 def _plain(counts: Array) -> Array:

@@ -69,7 +69,13 @@ class Slice(NamedTuple):
 
 
 def strongest(
-    columns: Sequence[Column], happened: Array, *, depth: int = 3, least: int = 30, most: int = 20
+    columns: Sequence[Column],
+    happened: Array,
+    *,
+    weights: Array | None = None,
+    depth: int = 3,
+    least: int = 30,
+    most: int = 20,
 ) -> list[Slice]:
     """The slices in which something happens most surely more often than outside, the surest first.
 
@@ -80,13 +86,14 @@ def strongest(
 
     Args:
         happened: booleans ``(rows,)``.
+        weights: how many rows each of them stands for, where these are cells: whole numbers ``(rows,)``.
         depth: how many conditions at most, 1 to 3.
         least: rows that a slice holds at least; at most it holds half of them.
         most: how many to give.
     """
     sizes = [len(c.words) for c in columns]
     codes = [c.codes for c in columns]
-    alone = _best(_singles(codes, sizes, happened), sizes, least=least)
+    alone = _best(_singles(codes, sizes, happened, weights), sizes, least=least)
     best = dict.fromkeys(range(len(columns)), -np.inf)
     for (i,), strength in zip(alone.which, alone.strength[:, 0].tolist(), strict=True):
         best[i] = strength
@@ -95,19 +102,19 @@ def strongest(
     for size, reach, count in ((2, PAIRED, conjunctions.pairs), (3, TRIPLED, conjunctions.triples)):
         if size <= depth:
             used = sorted(order[:reach])
-            counted = count([codes[i] for i in used], [sizes[i] for i in used], happened)
+            counted = count([codes[i] for i in used], [sizes[i] for i in used], happened, weights)
             here = [(tuple(used[i] for i in which), both) for which, both in counted]
             found.append(_best(here, sizes, least=least))
-    return _unlike(itertools.islice(_in_order(found), LOOKED_AT), columns, most)
+    return _unlike(itertools.islice(_in_order(found), LOOKED_AT), columns, most, weights)
 
 
 def _singles(
-    codes: Sequence[Array], sizes: Sequence[int], happened: Array
+    codes: Sequence[Array], sizes: Sequence[int], happened: Array, weights: Array | None
 ) -> list[tuple[tuple[int, ...], Array]]:
     """Rows of each code of each column in which it did not and did happen."""
     first = happened.astype(np.int64)
     return [
-        ((i,), np.bincount(first * size + of, minlength=2 * size).reshape(2, size))
+        ((i,), np.bincount(first * size + of, weights, minlength=2 * size).reshape(2, size).astype(np.int64))
         for i, (of, size) in enumerate(zip(codes, sizes, strict=True))
     ]
 
@@ -217,18 +224,26 @@ def _strength(rows: Array, hits: Array, whole: int, all_hits: int, *, z: float) 
     return strength
 
 
-def _unlike(found: Iterable[Slice], columns: Sequence[Column], most: int) -> list[Slice]:
+def _unlike(
+    found: Iterable[Slice], columns: Sequence[Column], most: int, weights: Array | None
+) -> list[Slice]:
     kept: list[Slice] = []
     rows = len(columns[0].codes)
     # Rows as bits, eight in a byte: what two slices share is counted eight times as fast.
     covered = np.zeros((rows + 7) // 8, dtype=np.uint8)
     bits: dict[tuple[int, int], Array] = {}
+
+    def counted(both: Array) -> int:
+        if weights is None:
+            return int(_ONES[both].sum())
+        return int(weights[np.unpackbits(both, count=rows).view(bool)].sum())
+
     for one in found:
         for i, code in one.conditions:
             if (i, code) not in bits:
                 bits[i, code] = np.packbits(columns[i].codes == code)
         inside = functools.reduce(np.bitwise_and, [bits[condition] for condition in one.conditions])
-        if int(_ONES[inside & covered].sum()) <= MOST_ALIKE * one.rows:
+        if counted(inside & covered) <= MOST_ALIKE * one.rows:
             kept.append(one)
             covered |= inside
             if len(kept) == most:
