@@ -27,7 +27,8 @@ from rai_bigmodel.nets import Transformer
 from rai_bigmodel.training import fit
 from rai_bigmodel.training.card import Card
 from rai_bigmodel.training.checkpoint import CARD, Run, digest_of, load_run, save_run
-from rai_bigmodel.training.recipe import Net, Recipe, Train
+from rai_bigmodel.training.recipe import Net, Recipe
+from rai_bigmodel.training.settings import Train
 
 NET = Transformer(width=1024, heads=16, layers=20, feedforward=4096, causal=True)
 SHARD = 200_000_000

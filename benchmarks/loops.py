@@ -29,6 +29,7 @@ from rai_bigmodel.nets.reads import PADDING
 from rai_bigmodel.training import fit, recipe
 from rai_bigmodel.training.asked import Data, Digits, TextLines
 from rai_bigmodel.training.rows import Rows
+from rai_bigmodel.training.settings import Train
 from rai_bigmodel.training.steps import optimizer_of
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def ready(job: Job) -> Ready:
     written = recipe.Recipe(
         data=job.data,
         net=recipe.Net.of(job.net),
-        train=recipe.Train(epochs=job.epochs, batch_size=job.batch_size, lr=1e-3),
+        train=Train(epochs=job.epochs, batch_size=job.batch_size, lr=1e-3),
         text=job.text,
     )
     run = fit.train_recipe(recipe.shortened(written), splits=splits)

@@ -7,7 +7,6 @@ import hashlib
 import os
 import platform
 from collections.abc import Callable
-from importlib import metadata
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -169,7 +168,7 @@ def _decided(subject: Subject) -> dict[str, str]:
 
 def tool() -> str:
     """The name and version that evidence carries."""
-    return f"rai_bigmodel {_version('rai_bigmodel')}"
+    return f"rai_bigmodel {plugins.version_of('rai_bigmodel')}"
 
 
 def _primary_only(audit: Audit) -> bool:
@@ -295,16 +294,9 @@ def _not_run(asked: set[str]) -> dict[str, str]:
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
-        if version := _version(package):
+        if version := plugins.version_of(package):
             found[package] = version
     return found
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 def _threads() -> int:

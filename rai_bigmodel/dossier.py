@@ -121,10 +121,14 @@ def clear(folder: str | os.PathLike[str]) -> Path:
     folder = files.make_folder(folder)
     inside = files.make_folder(folder / "evidence")
     there = files.regular_files(inside)
-    for path in (p for name, p in there.items() if not files.is_left_over(name)):
+    named = _named_by_manifest(folder)
+    for name, path in ((n, p) for n, p in there.items() if not files.is_left_over(n)):
         # Whatever reads as evidence is ours, also where an interrupted run left no manifest that names it.
+        content = files.read_bytes(path)
+        if named.get(name) == files.digest(content):
+            continue
         try:
-            files.parse_json(files.read_bytes(path), Evidence, where=str(path))
+            files.parse_json(content, Evidence, where=str(path))
         except InputError:
             msg = f"{path}: is not evidence and would be lost; choose another folder or clear this one"
             raise InputError(msg) from None
@@ -137,6 +141,15 @@ def clear(folder: str | os.PathLike[str]) -> Path:
     for name in there:
         files.remove(inside / name)
     return folder
+
+
+def _named_by_manifest(folder: Path) -> dict[str, str]:
+    """File → digest, as a manifest of an earlier run has them; nothing where there is none that can be read."""
+    try:
+        manifest = _manifest(folder)
+    except InputError:
+        return {}
+    return {**manifest.evidence.files, **manifest.circumstances.clocks}
 
 
 def save(dossier: Dossier, folder: str | os.PathLike[str]) -> Path:

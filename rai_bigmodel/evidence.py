@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from operator import ge, le
 from typing import Any, Literal, dataclass_transform
 
 import msgspec
@@ -20,6 +21,8 @@ LADDER = (0.2, 0.1, 0.05, 0.025, 0.02, 0.01, 0.005, 0.002, 0.001, 0.0005, 0.0002
 BASELINE = "baseline"
 """The role of the model that runs today, and the label ``against`` of what changed since."""
 
+_METRIC = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+
 Kind = Literal["estimate", "bound", "exact", "p_value", "clock"]
 
 
@@ -30,7 +33,13 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
-            _finite(getattr(self, name), name)
+            value = getattr(self, name)
+            if value.__class__ not in _WORDS:
+                _finite(value, name)
+
+
+_WORDS = frozenset({str, int, bool, type(None)})
+"""What is always finite."""
 
 
 def _finite(value: Any, name: str) -> None:
@@ -41,7 +50,7 @@ def _finite(value: Any, name: str) -> None:
     elif isinstance(value, tuple | list):
         for item in value:
             # Told apart here, because a dossier holds tens of thousands of rungs and the gate reads them all.
-            if item is None or (item.__class__ is float and math.isfinite(item)):
+            if item.__class__ in _WORDS or (item.__class__ is float and math.isfinite(item)):
                 continue
             _finite(item, name)
     elif isinstance(value, dict):
@@ -103,17 +112,42 @@ class Interval(Record):
     ladder: tuple[Rung, ...] = ()
 
     def __post_init__(self) -> None:
+        if self._plain():
+            return
         super().__post_init__()
         if not 0 < self.level < 1:
             msg = f"level must lie between 0 and 1, got {self.level}"
             raise ValueError(msg)
-        alphas = [rung[0] for rung in self.ladder]
-        if any(a not in LADDER for a in alphas) or sorted(set(alphas), reverse=True) != alphas:
-            msg = f"ladder must go down the rungs {LADDER}, got {alphas}"
+        alphas = tuple(rung[0] for rung in self.ladder)
+        if alphas != LADDER and (
+            any(a not in LADDER for a in alphas) or tuple(sorted(set(alphas), reverse=True)) != alphas
+        ):
+            msg = f"ladder must go down the rungs {LADDER}, got {list(alphas)}"
             raise ValueError(msg)
         shown = (_alpha(self.level), self.low, self.high)
         _nested(sorted([shown, *(rung[:3] for rung in self.ladder)], key=lambda row: -row[0]))
         _nested([(rung[0], rung[3], rung[4]) for rung in self.ladder], ordered=False)
+
+    def _plain(self) -> bool:
+        """Whether a quick look shows a whole ladder of numbers, each inside the next, and the level's among them."""
+        if len(self.ladder) != len(LADDER) or not 0 < self.level < 1:
+            return False
+        alphas, *ends = zip(*self.ladder, strict=True)
+        if alphas != LADDER or any(None in end for end in ends):
+            return False
+        low, high, keep_low, keep_high = ends
+        at = alphas.index(_alpha(self.level)) if _alpha(self.level) in LADDER else -1
+        # A sum is finite only where every part of it is, and one look at it is quicker than one at each.
+        return (
+            at >= 0
+            and math.isfinite(sum(map(sum, ends)))
+            and (self.low, self.high) == (low[at], high[at])
+            and low[0] <= high[0]
+            and all(map(ge, low, low[1:]))
+            and all(map(le, high, high[1:]))
+            and all(map(ge, keep_low, keep_low[1:]))
+            and all(map(le, keep_high, keep_high[1:]))
+        )
 
     def rung(self, alpha: float) -> Rung | None:
         """The rung at exactly this α, if it is there."""
@@ -137,7 +171,7 @@ def _nested(rows: list[tuple[float, float | None, float | None]], *, ordered: bo
         if ordered and down > up:
             msg = f"an interval's low must not be above its high, got {low} and {high}"
             raise ValueError(msg)
-        if not (_at_most(down, lowest) and _at_most(-up, -highest)):
+        if not ((down <= lowest and up >= highest) or (_at_most(down, lowest) and _at_most(-up, -highest))):
             msg = f"intervals must be nested, but the one at α = {alpha} is narrower than at α = {before}"
             raise ValueError(msg)
         if alpha == before and not (_at_most(lowest, down) and _at_most(-highest, -up)):
@@ -177,7 +211,7 @@ class Measurement(Record):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not re.fullmatch(r"[a-z0-9_]+(\.[a-z0-9_]+)+", self.metric):
+        if not _METRIC.fullmatch(self.metric):
             msg = f"metric must read audit.name in lower case, got {self.metric!r}"
             raise ValueError(msg)
         if self.value is None and not self.why:

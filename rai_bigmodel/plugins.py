@@ -18,7 +18,7 @@ from rai_bigmodel.errors import InputError, RaiError
 from rai_bigmodel.evidence import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import numpy as np
 
@@ -64,13 +64,8 @@ def installed() -> dict[str, Installed]:
         InputError: two packages declare an audit of one name.
     """
     found: dict[str, Installed] = {}
-    for entry in metadata.entry_points(group=GROUP):
-        there = Installed(
-            name=entry.name,
-            distribution=entry.dist.name if entry.dist else "unknown",
-            version=entry.dist.version if entry.dist else "unknown",
-            target=entry.value,
-        )
+    for distribution, version, entry in _declared():
+        there = Installed(name=entry.name, distribution=distribution, version=version, target=entry.value)
         other = found.setdefault(there.name, there)
         if other != there:
             msg = (
@@ -79,6 +74,30 @@ def installed() -> dict[str, Installed]:
             )
             raise InputError(msg)
     return dict(sorted(found.items()))
+
+
+def _declared() -> Iterator[tuple[str, str, metadata.EntryPoint]]:
+    """Name and version of each distribution that declares audits, with each of these; the first of one name counts."""
+    seen: set[str] = set()
+    for distribution in metadata.distributions():
+        if not files.mentions(distribution, GROUP):
+            continue
+        name, version = files.name_and_version(distribution)
+        plain = re.sub(r"[-_.]+", "-", name).lower()
+        if plain in seen:
+            continue
+        seen.add(plain)
+        for entry in distribution.entry_points:
+            if entry.group == GROUP:
+                yield name, version, entry
+
+
+def version_of(package: str) -> str:
+    """The version of an installed distribution; empty where there is none."""
+    try:
+        return files.name_and_version(metadata.distribution(package))[1]
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def load(

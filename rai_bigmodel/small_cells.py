@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from rai_bigmodel.evidence import Exhibit, Measurement
     from rai_bigmodel.plugins import Audit
+    from rai_bigmodel.stats.counts import GroupCounts
     from rai_bigmodel.subject import Cohort, Subject
 
     Cells = Mapping[tuple[str, ...], int]
@@ -143,19 +144,29 @@ def _counted(
 ) -> tuple[dict[tuple[str, ...], int], dict[tuple[str, ...], int] | None]:
     """Rows of each group, and those with the positive outcome where outcomes are a yes or no."""
     truth = next(iter(cohort.roles.get("truth", ())), "")
-    if isinstance(cohort, Rows):
-        codes, names = cohort.groups(by)
-        n = np.bincount(codes, minlength=len(names)).tolist()
-        try:
-            positives = np.bincount(codes[cohort.binary(truth)], minlength=len(names)).tolist()
-        except (InputError, KeyError):
-            positives = None
-    else:
-        found = cohort.count(by, truth=truth, decision=decision_in(subject, cohort))
+    found = _both(cohort, subject, by, truth)
+    if found is not None:
         names, n, positives = found.groups, found.n.tolist(), found.positives.tolist()
+    else:
+        assert isinstance(cohort, Rows)
+        codes, names = cohort.groups(by)
+        n, positives = np.bincount(codes, minlength=len(names)).tolist(), None
     parts = [tuple(name.split("*")) if len(by) > 1 else (name,) for name in names]
     cells = dict(zip(parts, map(int, n), strict=True))
     return cells, None if positives is None else dict(zip(parts, map(int, positives), strict=True))
+
+
+def _both(cohort: Cohort, subject: Subject, by: list[str], truth: str) -> GroupCounts | None:
+    """Rows and positive outcomes of each group, in the count that audits will ask for; ``None`` without yes or no."""
+    if not isinstance(cohort, Rows):
+        return cohort.count(by, truth=truth, decision=decision_in(subject, cohort))
+    decided = [decision_in(subject, cohort)] if subject.kind == "table" else []
+    for decision in (*decided, truth):  # where decisions cannot be counted, outcomes alone may be
+        try:
+            return cohort.count(by, truth=truth, decision=decision)
+        except (InputError, KeyError):
+            continue
+    return None
 
 
 def _name(cell: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rai_bigmodel import files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
+from rai_bigmodel.files import parse
 
 AS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
@@ -159,9 +160,9 @@ def test_a_byte_order_mark_is_no_part_of_a_key() -> None:
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_in_one_line(content: bytes) -> None:
     """Nothing but InputError comes out of either reader."""
-    for parse in (files.parse_yaml, files.parse_json):
+    for reader in (files.parse_yaml, files.parse_json):
         try:
-            parse(content, Thing, where="x")
+            reader(content, Thing, where="x")
         except InputError as error:
             assert "\n" not in str(error)  # noqa: PT017 - most inputs do not raise what is checked
 
@@ -196,9 +197,9 @@ def test_what_the_quick_reader_takes_the_strict_one_reads_alike(value: Any) -> N
         plain,
         files.canonical_json(json.loads(plain.replace(b"NaN", b"0").replace(b"Infinity", b"1"))),
     ):
-        quick = files._canonical(text)
+        quick = parse._canonical(text)
         if quick is not None:
-            assert repr(quick) == repr(files._strict_json(text, "x"))
+            assert repr(quick) == repr(parse._strict_json(text, "x"))
 
 
 @pytest.mark.parametrize(
@@ -217,8 +218,8 @@ def test_what_the_quick_reader_takes_the_strict_one_reads_alike(value: Any) -> N
 )
 def test_only_canonical_text_is_read_quickly(text: bytes) -> None:
     """Anything else goes to the reader that can say what is wrong with it."""
-    assert files._canonical(b'{"a":1}\n') == {"a": 1}
-    assert files._canonical(text) is None
+    assert parse._canonical(b'{"a":1}\n') == {"a": 1}
+    assert parse._canonical(text) is None
 
 
 def test_json_never_carries_a_number_that_is_not_finite() -> None:

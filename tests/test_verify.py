@@ -132,7 +132,8 @@ def test_a_page_written_after_more_runs_were_counted_is_still_the_verdicts(tmp_p
         (("nowhere",), "no manifest"),
         (("{run}", "--expect", "abc"), "64 hexadecimal"),
         (("{run}", "--expect", ""), "64 hexadecimal"),
-        (("{run}", "--rerun"), "audit.yaml"),
+        (("{run}", "--rerun"), "was not made from an audit.yaml"),
+        (("{run}", "--audit", "audit.yaml"), "give both"),
     ],
 )
 def test_what_cannot_be_verified_is_one_line(run: Path, call: tuple[str, ...], says: str) -> None:
@@ -172,6 +173,34 @@ def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) ->
     found = verify(str(folder), "--rerun")
     assert found.return_value == 1
     assert path.name in found.stdout
+
+
+def test_a_rerun_is_told_where_the_file_lies_and_takes_no_other(tmp_path: Path) -> None:
+    """Evidence written elsewhere: --audit names the file, by any name, and its digest must be the manifest's."""
+    rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
+    (tmp_path / "p.csv").write_text("y,d,g\n" + rows)
+    asked = tmp_path / "asked.yaml"
+    asked.write_text(
+        "subject: {table: p.csv, prediction: d}\n"
+        "data: {file: p.csv, truth: y, sensitive: [g]}\n"
+        "audits: {performance: {}}\n"
+    )
+    assert call("audit", asked, "--out", tmp_path / "out").return_value == 0
+    folder = str(tmp_path / "out")
+    nowhere, honest = verify(folder, "--rerun"), verify(folder, "--rerun", "--audit", str(asked))
+    asked.write_text(asked.read_text() + "seed: 8\n")
+    other = verify(folder, "--rerun", "--audit", str(asked))
+    gone = verify(folder, "--rerun", "--audit", str(tmp_path / "gone.yaml"))
+
+    assert honest.return_value == 0
+    assert "byte for byte" in honest.stdout
+    for found, says in (
+        (nowhere, "--audit FILE says where it is"),
+        (other, "is not the file that these audits were made from"),
+        (gone, "gone.yaml"),
+    ):
+        assert getattr(found.exception, "exit_code", None) == 2
+        assert says in str(found.exception)
 
 
 @pytest.fixture(name="keys")
@@ -299,7 +328,6 @@ def test_a_model_is_signed_with_the_key_of_its_run(
     check = Config().use_elliptic_key_verifier(public_key=keys[1])
 
     assert told.return_value == 0
-    assert call("verify", folder, "--key", keys[1]).return_value == 0
     check.verify(model, model.with_name("model.onnx.sig"))
     with model.open("ab") as file:
         file.write(b" ")

@@ -20,7 +20,8 @@ from filelock import FileLock
 from rai_bigmodel import files
 from rai_bigmodel.subject import Splits
 from rai_bigmodel.tables import Table
-from rai_bigmodel.training.recipe import Net, Recipe, Text, Train
+from rai_bigmodel.training.recipe import Net, Recipe, Text
+from rai_bigmodel.training.settings import Train
 
 if TYPE_CHECKING:
     import pytest

@@ -18,7 +18,7 @@ from rai_bigmodel.subject import (
     task_of,
     truth_of,
 )
-from rai_bigmodel.tables import canonical
+from rai_bigmodel.tables import Table, canonical
 
 if TYPE_CHECKING:
     from rai_bigmodel.stats.cells import Cells
@@ -120,16 +120,12 @@ def numbers(subject: Subject, cohort: Cohort) -> Numbers:
 
 
 class Confidence(NamedTuple):
-    """Probabilities ``(rows,)``, whether what they are of came true, and what that is."""
+    """Probabilities ``(rows,)``, whether what they are of came true, what that is, and the rows by score."""
 
     scores: Array
     truth: Array
     of: str
-
-    @property
-    def cells(self) -> Cells:
-        """The rows by score."""
-        return cells.of_rows(self.scores, self.truth)
+    cells: Cells
 
 
 class Binned(NamedTuple):
@@ -157,13 +153,20 @@ def confidence(subject: Subject, cohort: Cohort) -> Confidence | Binned | str:
         answers = labelled(subject, cohort)
         if answers.chances is None or not are_probabilities(answers.chances):
             return "the answers are not probabilities: they do not add up to 1 in every row"
-        return Confidence(
-            answers.chances.max(axis=1), answers.decision == answers.truth, "the label that is given"
-        )
+        scores, truth = answers.chances.max(axis=1), answers.decision == answers.truth
+        return Confidence(scores, truth, "the label that is given", cells.of_rows(scores, truth))
     scores = scores_of(subject, cohort)
     if scores.min() < 0 or scores.max() > 1:
         return "the scores are not probabilities: some lie outside 0 to 1"
-    return Confidence(scores, truth_of(cohort), "the positive label")
+    truth = truth_of(cohort)
+    return Confidence(scores, truth, "the positive label", cells_of(cohort, scores, truth))
+
+
+def cells_of(cohort: Cohort, scores: Array, truth: Array) -> Cells:
+    """All rows by score: of a table counted once for all who ask."""
+    return (
+        cohort.by_score((), scores, truth)[0] if isinstance(cohort, Table) else cells.of_rows(scores, truth)
+    )
 
 
 def cells_in_engine(cohort: Cohort) -> Cells:

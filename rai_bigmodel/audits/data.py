@@ -12,10 +12,15 @@ from rai_bigmodel.evidence import Bars, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import copies, intervals
 from rai_bigmodel.subject import decision_in, in_memory, task_of
 from rai_bigmodel.tables import Frame
+from rai_bigmodel.tables.coded import different_rows
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
+REPEATS = ("data.duplicate_rate", "data.train_test_overlap")
+NO_FEATURES = "there are no feature columns, so rows that agree need not be copies"
+NO_TRAINING = "no training rows were given"
+TOO_MANY_ROWS = "the rows stay in their engine, and to compare them all would take it memory for each of them"
 NO_COLUMNS = "no feature holds one value a row"
 NEEDS_TWO = "this is measured where the outcome is a yes or no"
 
@@ -39,7 +44,7 @@ class Data(Record, omit_defaults=True):
         truth = next(iter(held_out.roles.get("truth", ())), "")  # rows that are only rebuilt have none
         features = tuple(f for f in held_out.roles.get("feature", ()) if f != truth)
         if not in_memory(held_out):
-            return _in_engine(subject, held_out, features, truth)
+            return _in_engine(subject, data, features, truth)
         yes_or_no = task_of(subject) == "binary"
         leaks = leaks_of(parts, features, truth) if yes_or_no else []
         found = [m for leak in leaks for m in leak.measurements]
@@ -92,10 +97,9 @@ def _any_nan(values: Array) -> Array:
 def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     """Rows that are the same in every feature, sensitive column and the outcome."""
     held_out, train = data.held_out, data.train
-    names = ("data.duplicate_rate", "data.train_test_overlap")
+    names = REPEATS
     if not features:
-        why = "there are no feature columns, so rows that agree need not be copies"
-        return [Measurement(metric=name, kind="exact", value=None, why=why) for name in names]
+        return [Measurement(metric=name, kind="exact", value=None, why=NO_FEATURES) for name in names]
     columns = (*features, *held_out.roles.get("sensitive", ()), *held_out.roles.get("truth", ()))
     parts = [held_out] if train is None else [held_out, train]
     keys, n = keys_of(parts, columns), held_out.rows
@@ -106,10 +110,25 @@ def _repeats(data: Splits, features: tuple[str, ...]) -> list[Measurement]:
     if train is None:
         return [
             *out,
-            Measurement(metric=names[1], kind="exact", value=None, why="no training rows were given"),
+            Measurement(metric=names[1], kind="exact", value=None, why=NO_TRAINING),
         ]
     both = copies.shared(here, [key[n:] for key in keys])
     return [*out, Measurement(metric=names[1], kind="exact", value=both / max(n, 1), n=n)]
+
+
+def _copies(data: Splits, cohort: Cohort, features: tuple[str, ...]) -> list[Measurement]:
+    """Copies among rows that stay in their engine: all less those that differ, which it counts."""
+    n = cohort.rows
+    if not features:
+        return [Measurement(metric=name, kind="exact", value=None, n=n, why=NO_FEATURES) for name in REPEATS]
+    columns = dict.fromkeys((*features, *cohort.roles.get("sensitive", ()), *cohort.roles.get("truth", ())))
+    told = different_rows(cohort, tuple(columns)) if isinstance(cohort, Frame) else None
+    value, why = (None, TOO_MANY_ROWS) if told is None else (1 - told / max(n, 1), "")
+    overlap = NO_TRAINING if data.train is None else NEEDS_ROWS
+    return [
+        Measurement(metric=REPEATS[0], kind="exact", value=value, n=n, why=why),
+        Measurement(metric=REPEATS[1], kind="exact", value=None, n=n, why=overlap),
+    ]
 
 
 def keys_of(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
@@ -132,8 +151,9 @@ def _alike(values: list[Array]) -> Array:
     return np.fromiter((index.setdefault(row, len(index)) for row in rows), dtype=np.int64)
 
 
-def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], truth: str) -> Findings:
+def _in_engine(subject: Subject, data: Splits, features: tuple[str, ...], truth: str) -> Findings:
     """What can be counted where the rows are; the rest is null, with why."""
+    cohort = data.held_out
     yes_or_no = task_of(subject) == "binary"
     leaks = (
         [leak_in_engine(cohort, f, truth) for f in features]
@@ -158,10 +178,7 @@ def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], trut
         )
         for f, n in gone.items()
     ]
-    found += [
-        Measurement(metric=f"data.{name}", kind="exact", value=None, n=cohort.rows, why=NEEDS_ROWS)
-        for name in ("duplicate_rate", "train_test_overlap")
-    ]
+    found += _copies(data, cohort, features)
     for attribute in cohort.roles.get("sensitive", ()):
         found += _groups(subject, cohort, attribute, truth)
     exhibits = (ranked(leaks),) if any(leak.auc is not None for leak in leaks) else ()
@@ -169,11 +186,12 @@ def _in_engine(subject: Subject, cohort: Cohort, features: tuple[str, ...], trut
 
 
 def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
-    # In an engine, the decisions that were counted already; in memory none are needed.
-    decision = np.zeros(cohort.rows, dtype=bool) if in_memory(cohort) else decision_in(subject, cohort)
     yes_or_no = task_of(subject) == "binary"
-    outcome = truth if yes_or_no else np.zeros(cohort.rows, dtype=bool)
-    found = cohort.count((attribute,), truth=outcome, decision=decision)
+    nobody = np.zeros(0 if yes_or_no else cohort.rows, dtype=bool)
+    # The decisions that were counted already; where they would have to be asked for, none are needed.
+    counted = subject.kind == "table" or not in_memory(cohort)
+    decision = decision_in(subject, cohort) if yes_or_no and counted else truth if yes_or_no else nobody
+    found = cohort.count((attribute,), truth=truth if yes_or_no else nobody, decision=decision)
     total = int(found.n.sum())
     out = []
     for group, n, positives in zip(found.groups, found.n.tolist(), found.positives.tolist(), strict=True):

@@ -19,6 +19,7 @@ from rai_bigmodel.audits.fairness_classes import count, of_classes
 from rai_bigmodel.audits.fairness_groups import (
     groups_of,
     numbers_of,
+    table_of,
     text_of,
     weights_of,
 )
@@ -29,7 +30,7 @@ from rai_bigmodel.audits.fairness_strata import of_counted_strata, of_strata
 from rai_bigmodel.audits.fairness_tables import Law, law_tables
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Record
-from rai_bigmodel.stats.cells import Cells, of_histogram, of_ranks, ranked
+from rai_bigmodel.stats.cells import Cells, of_histogram
 from rai_bigmodel.stats.counts import GroupCounts, base_rate, selection_rate
 from rai_bigmodel.stats.disparity import differ_p, sized
 from rai_bigmodel.subject import (
@@ -156,30 +157,34 @@ class Fairness(Record, omit_defaults=True):
         subject, rows, cohort = asked.subject, asked.rows, asked.grouped
         if not in_memory(cohort):
             return self._in_engine(asked, rng)
-        decision = decisions_of(subject, rows)
-        true = rows.binary(column_of(rows, "truth"))  # two labels, or one line that says so
+        truth = column_of(rows, "truth")
+        true = rows.binary(truth)  # two labels, or one line that says so
         scores = scores_of(subject, rows) if has_scores(subject, rows) else None
-        ranks = None if scores is None else ranked(scores)  # once: sorting a million scores takes its time
+        decision = decisions_of(subject, rows)
+        # By name where the table can count them once for all attributes.
+        by_name = (truth, decision_in(subject, rows)) if cohort is rows else (true, decision)
         parts = []
         for attribute in asked.attributes:
-            groups = groups_of(cohort, attribute)  # once: naming groups costs more than counting them
-            plain = GroupCounts.of(groups[0], true, decision, groups=groups[1])
-            weighted = plain if asked.weight is None else count(groups, true, decision, asked.weight)
+            by, table = attribute.split("*"), table_of(cohort, attribute)
+            plain = table.count(by, truth=by_name[0], decision=by_name[1])
+            weighted = plain
+            if asked.weight is not None:
+                weighted = count(table.groups(by), true, decision, asked.weight)
             parts.append(of_attribute(attribute, weighted, rng))
             if "*" not in attribute:
                 parts.append(_of_labels(attribute, plain))
             if asked.weight is not None:
                 parts.append(self._unweighted(attribute, scored=scores is not None))
                 continue
-            by_score = [] if ranks is None else of_ranks(groups[0], *ranks, true, groups=len(groups[1]))
+            by_score = [] if scores is None else table.by_score(by, scores, true)
             parts.append(self._tables(attribute, plain, by_score))
             if given := self.given.get(attribute):
                 strata = groups_of(cohort, given, role="given")
-                parts.append(of_strata(attribute, given, groups, strata, decision))
+                parts.append(of_strata(attribute, given, table.groups(by), strata, decision))
             if scores is not None:
-                text = (groups, scores, true) if self.text else None
+                text = (table.groups(by), scores, true) if self.text else None
                 threshold = subject.decision.threshold
-                parts.append(of_scores(attribute, groups[1], by_score, threshold=threshold, rows=text))
+                parts.append(of_scores(attribute, plain.groups, by_score, threshold=threshold, rows=text))
         return parts
 
     def _unweighted(self, attribute: str, *, scored: bool) -> Findings:

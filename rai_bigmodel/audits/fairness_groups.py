@@ -24,10 +24,19 @@ def groups_of(cohort: Cohort, attribute: str, *, role: str = "sensitive") -> Gro
     Raises:
         InputError: the rows are not at hand, a column is not there, or is no attribute.
     """
+    return table_of(cohort, attribute, role=role).groups(attribute.split("*"))
+
+
+def table_of(cohort: Cohort, attribute: str, *, role: str = "sensitive") -> Table:
+    """The rows as a table in memory.
+
+    Raises:
+        InputError: the rows are not at hand.
+    """
     if not isinstance(cohort, Table):
         msg = f"{cohort.name}: {attribute!r} ({role}) needs the rows in memory; read them with tables.read_table"
         raise InputError(msg)
-    return cohort.groups(attribute.split("*"))
+    return cohort
 
 
 def weights_of(cohort: Cohort) -> Array | None:

@@ -17,17 +17,19 @@ from rai_bigmodel.evidence import Curve, Findings, Line
 from rai_bigmodel.stats import calibration
 from rai_bigmodel.stats import scores as ranking
 from rai_bigmodel.stats.cells import Cells, of_rows
-from rai_bigmodel.stats.counts import Rate
+from rai_bigmodel.stats.counts import Rate, distinct
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
 from rai_bigmodel.stats.intervals import widened
 from rai_bigmodel.stats.thresholds import ThresholdCounts
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.fairness_groups import Grouping
-    from rai_bigmodel.evidence import Measurement
+    from rai_bigmodel.evidence import Interval, Measurement
     from rai_bigmodel.subject import Array
 
 CURVE_POINTS, BINNED_POINTS = 51, 65
+FEW = 512
+"""So many scores are simply sorted."""
 
 
 def of_scores(
@@ -47,10 +49,11 @@ def of_scores(
         rows: for the subgroup, BPSN and BNSP AUCs: groups, scores ``(rows,)`` and outcomes ``(rows,)``.
     """
     found: list[Measurement] = []
+    spans, errors = ranking.auc_intervals(cells), _calibrations(cells)
     for i, group in enumerate(names):
         labels = {"attribute": attribute, "group": group}
-        found.append(_auc("roc_auc", labels, cells[i]))
-        found.append(_calibration(labels, cells[i]))
+        found.append(_auc("roc_auc", labels, cells[i], spans[i]))
+        found.append(_calibration(labels, cells[i], errors[i]))
         if rows is not None:
             (codes, _), scores, truth = rows
             found += _borkan(labels, codes == i, scores, truth)
@@ -80,12 +83,33 @@ def scoring_rate(names: tuple[str, ...], cells: list[Cells]) -> tuple[Rate, Arra
 
 def _median(cells: list[Cells]) -> float:
     """The median score of all rows: the mean of the middle two where there are two."""
-    scores, rows = np.concatenate([c.scores for c in cells]), np.concatenate([c.rows for c in cells])
-    order = np.argsort(scores, kind="stable")
-    reached = np.cumsum(rows[order])
-    n = int(reached[-1])
-    low, high = scores[order][np.searchsorted(reached, [(n - 1) // 2, n // 2], side="right")]
+    reached = [np.cumsum(c.rows) for c in cells]
+    n = sum(int(r[-1]) for r in reached if len(r))
+    low, high = (_ranking(cells, reached, place) for place in ((n - 1) // 2, n // 2))
     return float(low + high) / 2
+
+
+def _ranking(cells: list[Cells], reached: list[Array], place: int) -> float:
+    """The score of the row at a place in the order of all; the groups are sorted, and all of them together need not be.
+
+    Args:
+        reached: of each group, the rows up to each of its scores.
+    """
+    bounds = [[0, len(c.scores)] for c in cells]
+    while sum(end - start for start, end in bounds) > FEW:
+        widest = max(range(len(cells)), key=lambda i: bounds[i][1] - bounds[i][0])
+        pivot = cells[widest].scores[(sum(bounds[widest]) - 1) // 2]
+        ends = [int(np.searchsorted(c.scores, pivot, side="right")) for c in cells]
+        below = sum(int(r[end - 1]) for r, end in zip(reached, ends, strict=True) if end)
+        for bound, end in zip(bounds, ends, strict=True):
+            # Where more rows lie at or below the pivot than come before the one sought, it is one of them.
+            bound[1 if below > place else 0] = min(max(end, bound[0]), bound[1])
+    rest = [np.arange(*bound) for bound in bounds]
+    scores = np.concatenate([c.scores[at] for c, at in zip(cells, rest, strict=True)])
+    before = sum(int(r[start - 1]) for r, (start, _) in zip(reached, bounds, strict=True) if start)
+    order = np.argsort(scores, kind="stable")
+    there = np.concatenate([c.rows[at] for c, at in zip(cells, rest, strict=True)])[order]
+    return float(scores[order][np.searchsorted(before + np.cumsum(there), place, side="right")])
 
 
 def _scoring_rates(labels: dict[str, str], names: tuple[str, ...], cells: list[Cells]) -> list[Measurement]:
@@ -99,7 +123,7 @@ def _scoring_rates(labels: dict[str, str], names: tuple[str, ...], cells: list[C
     ]
 
 
-def _auc(name: str, labels: dict[str, str], cells: Cells) -> Measurement:
+def _auc(name: str, labels: dict[str, str], cells: Cells, interval: Interval | None) -> Measurement:
     area = ranking.auc_of_cells(cells)
     if area.value is None:
         why = "one of the two outcomes does not occur among these rows"
@@ -109,7 +133,7 @@ def _auc(name: str, labels: dict[str, str], cells: Cells) -> Measurement:
         labels,
         area.value,
         n=cells.n,
-        interval=ranking.auc_interval_of_cells(cells),
+        interval=interval,
         why=binned_by(area.error),
     )
 
@@ -126,13 +150,18 @@ def cut_by(error: float) -> str:
     )
 
 
-def _calibration(labels: dict[str, str], cells: Cells) -> Measurement:
-    """The debiased calibration error of a group, each group on its own."""
+def _calibrations(groups: list[Cells]) -> list[calibration.Calibration | None]:
+    """The debiased calibration error of each group, each on its own; ``None`` of scores that are no probabilities."""
+    probable = [not (c.n and (c.scores[0] < 0 or c.scores[-1] > 1)) for c in groups]
+    known = iter(calibration.ece_of_groups([c for c, yes in zip(groups, probable, strict=True) if yes]))
+    return [next(known) if yes else None for yes in probable]
+
+
+def _calibration(labels: dict[str, str], cells: Cells, seen: calibration.Calibration | None) -> Measurement:
     n = cells.n
-    if n and (cells.scores[0] < 0 or cells.scores[-1] > 1):
+    if seen is None:
         why = "the scores are not probabilities: some lie outside 0 to 1"
         return measurement("ece_debiased", labels, None, n=n, why=why)
-    seen = calibration.ece_of_cells(cells)
     why = seen.why or cut_by(seen.error)
     return measurement("ece_debiased", labels, seen.value, n=n, interval=seen.interval, why=why)
 
@@ -144,7 +173,9 @@ def _borkan(labels: dict[str, str], inside: Array, scores: Array, truth: Array) 
         "bpsn_auc": inside ^ truth,
         "bnsp_auc": inside == truth,
     }
-    return [_auc(name, labels, of_rows(scores[chosen], truth[chosen])) for name, chosen in rows.items()]
+    cells = [of_rows(scores[chosen], truth[chosen]) for chosen in rows.values()]
+    spans = ranking.auc_intervals(cells)
+    return [_auc(name, labels, of, span) for name, of, span in zip(rows, cells, spans, strict=True)]
 
 
 def _curves(
@@ -156,7 +187,7 @@ def _curves(
     # In an engine thresholds lie where bins do, so that nothing is off.
     grid = np.linspace(low, high, BINNED_POINTS if binned else CURVE_POINTS)
     if threshold is not None and not binned:
-        grid = np.union1d(grid, [threshold])
+        grid = distinct(np.append(grid, threshold))
     counted = ThresholdCounts.of_cells(cells, grid)
     keep = (counted.n >= SMALLEST_ROWS) & known(names)
     lines = {"accuracy": counted.accuracy, "selection rate": counted.selection}

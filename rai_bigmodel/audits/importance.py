@@ -127,7 +127,7 @@ def words_share(words: Array, values: Array, named: Mapping[str, Sequence[str]])
     for attribute, mine in named.items():
         labels = {"attribute": attribute}
         if not mine:
-            why = f"nobody said which words tell {attribute!r}; the parameter words: {{{attribute}: [...]}} does"
+            why = f"nobody said which words tell {attribute}; the parameter 'words' would"
             out.append(
                 Measurement(
                     metric="explainability.sensitive_share",

@@ -135,6 +135,8 @@ def codes_of(parts: list[Cohort], column: str) -> tuple[Array, list[str]]:
         else:
             names, codes = np.unique(canonical(part.arrays(column)[column]).astype(str), return_inverse=True)
             known.append((codes, tuple(names.tolist())))
+    if len(known) == 1 and MISSING not in known[0][1]:
+        return known[0][0], list(known[0][1])
     levels = sorted({name for _, names in known for name in names} - {MISSING})
     place = {MISSING: -1} | {name: i for i, name in enumerate(levels)}
     found = [np.array([place[name] for name in names] or [0])[codes] for codes, names in known]

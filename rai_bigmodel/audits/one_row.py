@@ -137,16 +137,17 @@ def _pictures(looked: Looked) -> Picture:
         said.append(f"{looked.row(i)}, {decided}: most for it at {spoke}")
     cells += [np.full(cells[0].shape, 255.0)] * (-len(cells) % min(ACROSS, len(cells)))
     across = min(ACROSS, len(cells))
+    rows = ", ".join(looked.row(i) for i in looked.rows.tolist())
     how = (
-        "each picture, then where it counts"
+        f"Each picture, then where it counts: {rows}."
         if looked.audit.values
-        else "where it counts, without the pictures"
+        else f"Where it counts, without the pictures: {rows}."
     )
     return Picture(
         title=f"Single pictures: what moved {scene.what}",
         png=pictures.beside([cells[j : j + across] for j in range(0, len(cells), across)]),
         alt="; ".join(said) + ".",
-        caption=f"{how.capitalize()}: {', '.join(looked.row(i) for i in looked.rows.tolist())}. {COLOURS}",
+        caption=f"{how} {COLOURS}",
     )
 
 

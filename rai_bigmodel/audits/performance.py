@@ -12,7 +12,7 @@ from rai_bigmodel.audits.performance_changes import paired_performance
 from rai_bigmodel.audits.performance_classes import estimate, f1
 from rai_bigmodel.evidence import Curve, Findings, Interval, Kind, Line, Measurement, Record, Table
 from rai_bigmodel.stats import intervals, regression, scores
-from rai_bigmodel.stats.cells import Cells, of_rows
+from rai_bigmodel.stats.counts import distinct
 from rai_bigmodel.subject import (
     column_of,
     decision_in,
@@ -24,6 +24,7 @@ from rai_bigmodel.subject import (
 )
 
 if TYPE_CHECKING:
+    from rai_bigmodel.stats.cells import Cells
     from rai_bigmodel.stats.counts import GroupCounts
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
@@ -89,7 +90,7 @@ def _of_two_labels(subject: Subject, cohort: Cohort, rng: np.random.Generator) -
     exhibits: list[Table | Curve] = [_confusion(counts)]
     if has_scores(subject, cohort):
         by_score = (
-            of_rows(scores_of(subject, cohort), truth_of(cohort))
+            answers.cells_of(cohort, scores_of(subject, cohort), truth_of(cohort))
             if in_memory(cohort)
             else answers.cells_in_engine(cohort)
         )
@@ -191,7 +192,7 @@ def _confusion(counts: GroupCounts) -> Table:
 def _roc(cells: Cells) -> Curve:
     """The ROC curve, thinned to what an eye can tell apart."""
     tpr, fpr = (np.r_[0.0, np.cumsum(c[::-1]) / c.sum()] for c in (cells.positives, cells.negatives))
-    keep = np.unique(np.linspace(0, len(fpr) - 1, CURVE_POINTS).round().astype(int))
+    keep = distinct(np.linspace(0, len(fpr) - 1, CURVE_POINTS).round().astype(int))
     line = Line(
         label="this model",
         x=tuple(round(float(v), 4) for v in fpr[keep]),

@@ -10,6 +10,7 @@ import numpy as np
 
 from rai_bigmodel.files import visible
 from rai_bigmodel.stats import slices, trees
+from rai_bigmodel.stats.counts import distinct
 from rai_bigmodel.subject import column_of
 from rai_bigmodel.tables import Table, canonical
 from rai_bigmodel.words import number
@@ -49,7 +50,7 @@ class Conditions(NamedTuple):
                 visible(self.name), self.table[_codes(cohort, self.name)[0][rows]], self.words
             )
         values = cohort.arrays(self.name)[self.name][rows]
-        codes = np.ones(len(values), dtype=np.int32)
+        codes = np.ones(len(values), dtype=np.uint8)
         for cut in self.cuts:  # a few comparisons of all are quicker than a search for each
             codes += values > cut
         codes[np.isnan(values)] = len(self.cuts) + 2 if self.words[-1] == "is missing" else 0
@@ -93,21 +94,28 @@ def _conditions(cohort: Cohort, name: str, seen: Array, *, by_value: bool) -> Co
         known = known[~gone] if missing else known
         fewest = MOST_LEVELS if by_value else PARTS
         # Some rows mostly show already that there are many values.
-        if any(len(np.unique(some)) > fewest for some in (known[:GLANCE], known)):
+        if any(_many(some, fewest) for some in (known[:GLANCE], known)):
             return _quarters(name, known, missing=missing)
     codes, names = _codes(cohort, name)
     rows = np.bincount(codes[seen], minlength=len(names))
     top = np.argsort(-rows, kind="stable")[:MOST_LEVELS]
     top = top[rows[top] > 0]
-    place = np.zeros(len(names), dtype=np.int32)
+    place = np.zeros(len(names), dtype=np.uint8)
     place[top] = np.arange(1, len(top) + 1)
     words = ("", *(f"is {visible(names[i])}" for i in top))
     return Conditions(name, words, place, np.empty(0))
 
 
+def _many(values: Array, fewest: int) -> bool:
+    """Whether there are more different ones than that."""
+    ordered = np.sort(values)
+    return int(np.count_nonzero(ordered[1:] != ordered[:-1])) >= fewest
+
+
 def _quarters(name: str, known: Array, *, missing: bool) -> Conditions:
-    cuts = np.unique(np.quantile(known, np.arange(1, PARTS) / PARTS, method="lower"))
-    cuts = cuts[cuts < known.max()]
+    ordered = np.sort(known)
+    cuts = distinct(ordered[(len(known) - 1) * np.arange(1, PARTS) // PARTS])
+    cuts = cuts[cuts < ordered[-1]]
     shown = [number(float(c)) for c in cuts]
     words = ["", f"is at most {shown[0]}"]
     words += [f"is above {a} and at most {b}" for a, b in pairwise(shown)]

@@ -8,14 +8,16 @@ import numpy as np
 
 from rai_bigmodel.audits.answers import NEEDS_ROWS, correct
 from rai_bigmodel.audits.slice_conditions import conditions_of, worst_leaf
+from rai_bigmodel.audits.slices_in_engine import halves_of
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Interval, Measurement, Record, Rung, Table
 from rai_bigmodel.stats import intervals, slices
 from rai_bigmodel.subject import in_memory, task_of
+from rai_bigmodel.tables import Frame
 from rai_bigmodel.words import percent, plural
 
 if TYPE_CHECKING:
-    from rai_bigmodel.subject import Array, Splits, Subject
+    from rai_bigmodel.subject import Array, Cohort, Splits, Subject
 
 FEWEST_ROWS = 200
 NO_ACCURACY = {
@@ -33,6 +35,9 @@ class Slices(Record, omit_defaults=True):
     conditions. The other half decides: the slice that was worst is measured there, with an interval that
     needs no correction because it was chosen on other rows; and of all candidates those count as significant
     that Fisher's exact test shows with the false discovery rate held (Benjamini and Yekutieli 2001).
+
+    Where rows stay in their engine, it counts the conditions of as many columns together as make few enough cells,
+    and the halves are drawn from the cells (`slices_in_engine`).
 
     Args:
         depth: conditions at most, 1 to 3.
@@ -68,41 +73,62 @@ class Slices(Record, omit_defaults=True):
         cohort = data.held_out
         if (task := task_of(subject)) in NO_ACCURACY:
             return _nothing(f"slices are compared by accuracy, and {NO_ACCURACY[task]}", cohort.rows)
-        if not in_memory(cohort):
-            return _nothing(NEEDS_ROWS, cohort.rows)
         if cohort.rows < FEWEST_ROWS:
             why = f"{plural(cohort.rows, 'row')} cannot be halved and searched; at least {FEWEST_ROWS} are needed"
             return _nothing(why, cohort.rows)
+        if not in_memory(cohort):
+            return self._in_engine(subject, cohort, rng)
         wrong = ~correct(subject, cohort)
         shuffled = rng.permutation(cohort.rows)
         search, confirm = np.array_split(shuffled, 2)
         search, confirm = np.sort(search[:SEARCHED]), _ascending(confirm, cohort.rows)
         # Quarters and frequent values: of all rows, or of as many as are looked at twice over.
-        conditions = conditions_of(cohort, shuffled[: 2 * SEARCHED])
+        conditions = conditions_of(cohort, np.sort(shuffled[: 2 * SEARCHED]))
         if not conditions:
             return _nothing("no feature or sensitive column takes two values that can be named", cohort.rows)
         columns = [c.column(cohort, search) for c in conditions]
-        least = max(30, int(np.ceil(self.share * len(search))))
+        least = self._least(len(search))
         found = slices.strongest(columns, wrong[search], depth=self.depth, least=least, most=self.candidates)
         # Of the other half only what was found is looked at.
         used = sorted({i for one in found for i, _ in one.conditions})
         other = {i: conditions[i].column(cohort, confirm) for i in used}
         outcome = wrong[confirm]
         there = [_seen(one.words(columns), one.mask(other), outcome) for one in found]
-        significant = slices.benjamini_yekutieli([s.p for s in there], rate=self.discovery_rate)
-        notes = [_said(len(columns), len(search), len(confirm), least, len(found))]
         tree = None
         if self.yardstick and wrong[search].any():
             leaf = worst_leaf(cohort, conditions, wrong, search=search, confirm=confirm, least=least)
             tree = _seen(*leaf, outcome)
         n = len(confirm)
+        return self._told(there, tree, n, _said(len(columns), len(search), n, least, len(found)))
+
+    def _in_engine(self, subject: Subject, cohort: Cohort, rng: np.random.Generator) -> Findings:
+        """The same of cells, which are halved as their rows would be; without the tree, which needs single rows."""
+        if task_of(subject) != "binary" or not isinstance(cohort, Frame):
+            return _nothing(NEEDS_ROWS, cohort.rows)
+        halves = halves_of(subject, cohort, rng)
+        if isinstance(halves, str):
+            return _nothing(halves, cohort.rows)
+        columns, wrong = halves.columns, halves.wrong
+        searched, n = int(halves.search.sum()), int(halves.confirm.sum())
+        least = self._least(searched)
+        found = slices.strongest(
+            columns, wrong, weights=halves.search, depth=self.depth, least=least, most=self.candidates
+        )
+        there = [_seen(one.words(columns), one.mask(columns), wrong, halves.confirm) for one in found]
+        return self._told(there, None, n, _said(len(columns), searched, n, least, len(found)), *halves.notes)
+
+    def _least(self, searched: int) -> int:
+        return max(30, int(np.ceil(self.share * searched)))
+
+    def _told(self, there: list[_Seen], tree: _Seen | None, n: int, *notes: str) -> Findings:
+        significant = slices.benjamini_yekutieli([s.p for s in there], rate=self.discovery_rate)
         count = Measurement(
             metric="slices.count_significant", kind="exact", value=float(sum(significant)), n=n
         )
         return Findings(
             measurements=(_drop(there, n), count),
             exhibits=(_table(there, significant, tree),),
-            notes=tuple(notes),
+            notes=notes,
         )
 
 
@@ -133,9 +159,15 @@ class _Seen(NamedTuple):
         return None if self.accuracy is None else (1 - self.all_wrong / self.whole) - self.accuracy
 
 
-def _seen(words: str, mask: Array, wrong: Array) -> _Seen:
-    rows, hits, all_hits = (int(np.count_nonzero(v)) for v in (mask, mask & wrong, wrong))
-    whole = len(mask)
+def _seen(words: str, mask: Array, wrong: Array, weights: Array | None = None) -> _Seen:
+    """A slice on the confirming rows; of cells, with how many rows each stands for."""
+    parts = (mask, mask & wrong, wrong)
+    if weights is None:
+        whole = len(mask)
+        rows, hits, all_hits = (int(np.count_nonzero(v)) for v in parts)
+    else:
+        whole = int(weights.sum())
+        rows, hits, all_hits = (int(weights[v].sum()) for v in parts)
     p = slices.more_than_chance(hits, rows, all_hits, whole) if rows else 1.0
     return _Seen(words, rows, hits, whole, all_hits, p)
 

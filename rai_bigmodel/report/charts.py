@@ -287,6 +287,13 @@ def words(exhibit: Heatmap) -> str:
     return svg("chart", WIDTH, y + tall + 6, said, shapes)
 
 
+def _fitting(value: float, room: float) -> str:
+    """A number in as many digits as a cell has room for; none where one digit would have no room."""
+    shorter = f"{value:.2f}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:.1f}"
+    said = "0" if shorter in {".00", "-.00"} else shorter
+    return next((text for text in (f"{value:.2g}", said) if 7.2 * len(text) <= room), "")
+
+
 def _cell(
     value: float | None, x: float, y: float, *, wide: float, tall: float, largest: float, written: bool = True
 ) -> str:
@@ -297,7 +304,7 @@ def _cell(
         return f'<rect class="nothing" {at}/>'
     strength = abs(value / largest) if largest else 0.0
     out = f'<rect class="{"heat" if value >= 0 else "cold"}" {at} fill-opacity="{short(0.06 + 0.4 * strength, 2)}"/>'
-    text = f"{value:.2g}" if written and wide > 30 else ""
+    text = _fitting(value, wide - gap) if written else ""
     return out + (label(x + wide / 2, y + tall / 2 + 4, text, "in", "start") if text else "")
 
 

@@ -32,9 +32,12 @@ Cases = dict[str, dict[str, dict[str, None]]]
 
 
 def not_run(dossier: Dossier) -> Iterable[tuple[str, str]]:
-    """The audits that were not run, each with why."""
+    """The audits that were not run, those for one reason together."""
+    by_reason: dict[str, list[str]] = {}
     for name, why in sorted(dossier.manifest.evidence.not_run.items()):
-        yield audit_name(name), closed(sentence(spoken(prose(why))))
+        by_reason.setdefault(why, []).append(audit_name(name))
+    for why, names in by_reason.items():
+        yield sentence(Said.of(" · ", names)), closed(sentence(spoken(prose(why))))
 
 
 def missing(dossier: Dossier) -> Iterable[Missing]:

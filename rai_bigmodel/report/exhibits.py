@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 MOST_POINTS = 11
-_LONG = 24
+_LONG = 18
 _WIDE = 56
 
 

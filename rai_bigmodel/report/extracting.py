@@ -53,7 +53,7 @@ def extract(
             yield line, "", text, []
 
 
-_CALLS = {"_": 1, "N_": 1, "say": 1, "Phrase": 2, "_share": 2, "_amount": 2}
+_CALLS = {"_": 1, "N_": 1, "say": 1, "Phrase": 2, "_share": 2, "_amount": 2, "_flag": 2}
 """The functions of the page that take messages, and how many of their first arguments are one."""
 
 

@@ -56,9 +56,17 @@ def rows_of(rows: int, name: str) -> str:
     return say("{rows} of {name}", rows=rows_said(rows), name=data_name(name))
 
 
+_PARTS = {
+    "train": N_("{name} train"),
+    "calibrate": N_("{name} calibrate"),
+    "held-out": N_("{name} held-out"),
+}
+
+
 def data_name(name: str) -> str:
-    """The name of some rows: ours are said in the language of the page."""
-    return spoken(named(name))
+    """The name of some rows: which part of the data they are is said in the language of the page."""
+    whole, _space, part = named(name).rpartition(" ")
+    return say(_PARTS[part], name=whole) if whole and part in _PARTS else spoken(named(name))
 
 
 def decision_words(decision: Decision | None) -> str:

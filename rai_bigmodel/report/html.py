@@ -19,6 +19,7 @@ from rai_bigmodel.report.index import Found, index
 from rai_bigmodel.report.language import SOURCE, _, current, speaking
 from rai_bigmodel.report.page import page
 from rai_bigmodel.report.patterns import Said, filled, parts_of
+from rai_bigmodel.report.phrases import is_place
 
 if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
@@ -55,7 +56,7 @@ def _names(dossier: Dossier) -> frozenset[str]:
     }
     for evidence in dossier.evidence:
         for m in evidence.measurements:
-            found |= {v for k, v in m.labels.items() if k in _FROM_DATA}
+            found |= {v for k, v in m.labels.items() if k in _FROM_DATA and not is_place(v)}
     return frozenset(found)
 
 

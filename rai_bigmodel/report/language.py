@@ -81,7 +81,8 @@ def language(name: str) -> Language:
     locale = Locale.parse(folder)
     page, evidence = (gettext.translation(d, LOCALES, [folder]) for d in ("page", "evidence"))
     apart = "\u00a0" if "\u00a0" in locale.percent_formats[None].pattern else ""
-    said = _messages(page) | _messages(evidence)
+    known = _messages(evidence)
+    said = known | _messages(page) | known  # of two patterns that look alike, that of evidence is tried first
     return Language(
         name,
         folder.replace("_", "-"),

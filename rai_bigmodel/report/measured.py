@@ -16,6 +16,7 @@ from rai_bigmodel.report.language import _, apart, counted, percent, say, side_b
 from rai_bigmodel.report.phrases import (
     N_,
     closed,
+    is_place,
     name_of,
     named,
     phrase,
@@ -326,7 +327,7 @@ def _key(key: str) -> str:
 
 
 def _value(key: str, value: str) -> str:
-    return named(value) if key in _NAMES else spoken(named(value))
+    return named(value) if key in _NAMES and not is_place(value) else spoken(named(value))
 
 
 def _table(

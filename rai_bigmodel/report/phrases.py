@@ -6,6 +6,7 @@ what was measured, never what it means for a decision about the model.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.files import visible
@@ -294,6 +295,14 @@ def named(text: str) -> str:
     if not text:
         return _("(empty)")
     return visible(text) if text == text.strip() else f"“{visible(text)}”"
+
+
+_PLACE = re.compile(r"row \d+, column \d+|step \d+, feature \d+")
+
+
+def is_place(text: str) -> bool:
+    """Whether a feature's name is that of a place in a picture or a series, which is ours and no name of the data."""
+    return _PLACE.fullmatch(text) is not None
 
 
 def prose(text: str) -> str:

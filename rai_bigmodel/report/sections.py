@@ -11,8 +11,9 @@ from rai_bigmodel.evidence import Dots, Heatmap, Table, is_about
 from rai_bigmodel.report import measured
 from rai_bigmodel.report.exhibits import ShownExhibit, shown_exhibit
 from rai_bigmodel.report.facts import ORDER, audit_name, rows_of
-from rai_bigmodel.report.language import _, apart, percent, say, side_by_side, spoken
+from rai_bigmodel.report.language import _, percent, say, side_by_side, spoken
 from rai_bigmodel.report.methods import method_words
+from rai_bigmodel.report.patterns import Said
 from rai_bigmodel.report.phrases import named, prose
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def _lede(roles: measured.Roles, *, clock: bool) -> str:
         methods = {
             m.interval.method for e in roles.values() for m in e.measurements if m.interval is not None
         }
-        named_methods = apart(method_words(methods))
+        named_methods = Said.of(_("; "), [method_words(m) for m in sorted(methods)])
         parts.append(say("Intervals at {level} ({methods}).", level=percent(level), methods=named_methods))
     if clock:
         parts.append(_("Timings differ from run to run and are kept out of the run's digest."))

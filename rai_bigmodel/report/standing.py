@@ -220,9 +220,12 @@ def _other_threshold(verdict: Verdict | None, dossier: Dossier) -> Iterable[Answ
             ),
         )
     if not found:
-        yield Answer(
-            _("With another threshold"), _("There is no curve over the threshold: only decisions were given.")
-        )
+        primary = dossier.manifest.primary
+        decision = primary.decision if primary else None
+        told = _("No threshold decides, so there is none to move.")
+        if decision is not None and decision.kind == "threshold" and decision.labels:
+            told = _("There is no curve over the threshold: only decisions were given.")
+        yield Answer(_("With another threshold"), told)
 
 
 def _curves(dossier: Dossier) -> Iterable[tuple[Curve, str]]:

@@ -7,15 +7,19 @@ anything at all is asked by consistency resampling (Bröcker and Smith 2007): ou
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from rai_bigmodel.stats import special
 from rai_bigmodel.stats.cells import Cells, of_histogram, of_rows
-from rai_bigmodel.stats.intervals import climb, widened
+from rai_bigmodel.stats.counts import distinct
+from rai_bigmodel.stats.intervals import of_settled, settled, widened
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rai_bigmodel.evidence import Interval
     from rai_bigmodel.stats.scores import ScoreCounts
 
@@ -80,7 +84,7 @@ def _starts(cells: Cells, bins: int) -> Array:
     # A cut inside a run of equal scores moves to the run's nearer end.
     run = np.searchsorted(before, wanted, "right") - 1
     cuts = np.where(wanted - before[run] <= before[run] + rows[run] - wanted, run, run + 1)
-    return np.unique(cuts[cuts < len(rows)])
+    return distinct(cuts[cuts < len(rows)])
 
 
 def equal_mass_of_counts(counts: ScoreCounts, group: int = 0, *, bins: int = BINS) -> Bins:
@@ -118,20 +122,37 @@ def ece_debiased(scores: Array, truth: Array, *, bins: int = BINS) -> Calibratio
 
 def ece_of_cells(cells: Cells, *, bins: int = BINS) -> Calibration:
     """The same of rows counted by score; of a histogram, with the error that this makes, and wider by it."""
-    rows = cells.n
-    fits = how_many_bins(rows, bins=bins)
-    if not fits:
-        why = (
-            f"{rows:,} rows are too few: calibration needs {FEWEST_BINS * ROWS_A_BIN}, "
-            f"{ROWS_A_BIN} in each of {FEWEST_BINS} bins"
-        )
-        return Calibration(None, None, None, why)
-    found = of_bins(equal_mass_of_cells(cells, bins=fits))
-    if not cells.width or found.value is None or found.bins is None:
+    return ece_of_groups([cells], bins=bins)[0]
+
+
+def ece_of_groups(groups: Sequence[Cells], *, bins: int = BINS) -> list[Calibration]:
+    """As `ece_of_cells`, of several groups at once, each on its own."""
+    fits = [how_many_bins(cells.n, bins=bins) for cells in groups]
+    binned = [
+        equal_mass_of_cells(cells, bins=fit) if fit else None for cells, fit in zip(groups, fits, strict=True)
+    ]
+    of = iter(_of_bins([one for one in binned if one is not None]))
+    return [
+        _too_few(cells.n) if one is None else _blurred(next(of), cells.width)
+        for cells, one in zip(groups, binned, strict=True)
+    ]
+
+
+def _too_few(rows: int) -> Calibration:
+    why = (
+        f"{rows:,} rows are too few: calibration needs {FEWEST_BINS * ROWS_A_BIN}, "
+        f"{ROWS_A_BIN} in each of {FEWEST_BINS} bins"
+    )
+    return Calibration(None, None, None, why)
+
+
+def _blurred(found: Calibration, width: float) -> Calibration:
+    """What was found of a histogram, with the error that this makes."""
+    if not width or found.value is None or found.bins is None:
         return found
     # Mean scores are off by half a width at most, and so is the root of the mean squared gap before chance is
     # taken off; what that does to the root of what is left is most where little is left.
-    off, gap = cells.width / 2, float(found.bins.n @ found.bins.gap**2 / found.bins.n.sum()) ** 0.5
+    off, gap = width / 2, float(found.bins.n @ found.bins.gap**2 / found.bins.n.sum()) ** 0.5
     error = (found.value**2 + 2 * off * gap + off**2) ** 0.5 - found.value
     interval = None if found.interval is None else widened(found.interval, error)
     return found._replace(interval=interval, error=error)
@@ -144,64 +165,109 @@ def of_bins(bins: Bins) -> Calibration:
     (Kumar, Liang and Ma 2019, definition 5.3), and bins weigh as their rows. What it estimates is the error
     between bins, given the scores: where they are wrong both ways inside one bin, that cancels.
     """
-    keep = bins.n > 1
-    n, gap, rate = bins.n[keep], bins.gap[keep], bins.rate[keep]
-    if not len(n):
-        return Calibration(None, None, None, "no bin holds two rows")
-    weight = n / n.sum()
-    noise = rate * (1 - rate) / (n - 1)
-    seen, expected = float(weight @ gap**2), float(weight @ noise)
-    value = float(np.sqrt(max(seen - expected, 0.0)))
-    if expected == 0:
-        why = "every bin holds one outcome only, so nothing is known about the spread"
-        return Calibration(value, None, bins, why)
-    return Calibration(value, _interval(weight, gap, noise, seen, expected), bins)
+    return _of_bins([bins])[0]
 
 
-def _interval(weight: Array, gap: Array, noise: Array, seen: float, expected: float) -> Interval:
+def _of_bins(many: Sequence[Bins]) -> list[Calibration]:
+    found: list[Calibration] = []
+    sums: dict[int, _Sums] = {}
+    for place, bins in enumerate(many):
+        keep = bins.n > 1
+        n, gap, rate = bins.n[keep], bins.gap[keep], bins.rate[keep]
+        if not len(n):
+            found.append(Calibration(None, None, None, "no bin holds two rows"))
+            continue
+        weight = n / n.sum()
+        noise = rate * (1 - rate) / (n - 1)
+        seen, expected = float(weight @ gap**2), float(weight @ noise)
+        why = "" if expected else "every bin holds one outcome only, so nothing is known about the spread"
+        found.append(Calibration(float(np.sqrt(max(seen - expected, 0.0))), None, bins, why))
+        if expected:
+            sums[place] = _Sums.of(weight, gap, noise, seen, expected)
+    for place, span in zip(sums, _intervals(list(sums.values())), strict=True):
+        found[place] = found[place]._replace(interval=span)
+    return found
+
+
+class _Sums(NamedTuple):
     """Σ w·gap² as c·χ'²(ν, θ²/c): its mean is exact, its variance that of Satterthwaite 1946 or more.
 
     c is the larger of two averages of w·noise, over the noise and over the gaps: the first makes the spread of
     a calibrated model right, the second that of a model whose faults lie where the noise is.
-    An upper end is never below that of a perfect model with median luck (Cowan, Cranmer, Gross and Vitells
-    2011): gaps smaller than chance allows prove nothing.
+
+    Args:
+        df: ν.
+        x: the sum seen, over c.
+        typical: the same, but never below that of a perfect model with median luck (Cowan, Cranmer, Gross and
+            Vitells 2011): gaps smaller than chance allows prove nothing.
     """
-    each = weight * noise
-    c = max(float(each @ each / each.sum()), float((weight * gap**2) @ each / max(seen, 1e-300)))
-    df, x = expected / c, seen / c
-    typical = max(x, float(special.chdtri(df, 0.5)))
 
-    def ends(alpha: float) -> tuple[float, float]:
-        low = _noncentrality(x, df, 1 - alpha / 2)
-        high = _noncentrality(typical, df, alpha / 2)
-        return min(1.0, float(np.sqrt(c * low))), min(1.0, float(np.sqrt(c * high)))
+    c: float
+    df: float
+    x: float
+    typical: float
 
-    return climb(ends, method="debiased, noncentral chi-square")
+    @classmethod
+    def of(cls, weight: Array, gap: Array, noise: Array, seen: float, expected: float) -> _Sums:
+        each = weight * noise
+        c = max(float(each @ each / each.sum()), float((weight * gap**2) @ each / max(seen, 1e-300)))
+        df, x = expected / c, seen / c
+        return cls(c, df, x, max(x, float(special.chdtri(df, 0.5))))
 
 
-def _noncentrality(x: float, df: float, p: float) -> float:
-    """The λ at which a noncentral χ² with `df` is at most `x` with probability p; 0 where none is so small."""
-    if _at_most(x, df, 0.0) <= p:
-        return 0.0
-    lower, upper = 0.0, 2 * x + 100.0
-    while _at_most(x, df, upper) > p:
-        upper *= 2
+def _intervals(sums: Sequence[_Sums]) -> list[Interval]:
+    """The interval of each, the ends of all settled together."""
+    if not sums:
+        return []
+    alphas = settled()
+    c, df, x, typical = (column[:, None] for column in np.array(sums).T)
+    # Both ends side by side.
+    far = np.broadcast_arrays(
+        np.concatenate([x, typical], axis=1)[:, :, None],
+        df[:, :, None],
+        np.stack([1 - alphas / 2, alphas / 2]),
+    )
+    ends = np.minimum(np.sqrt(c[:, :, None] * _noncentrality(*far)), 1.0)
+    return [of_settled(low, high, method="debiased, noncentral chi-square") for low, high in ends]
+
+
+def _noncentrality(x: Array, df: Array, p: Array) -> Array:
+    """The λ at which a noncentral χ² with `df` is at most `x` with probability p; 0 where none is so small.
+
+    Args:
+        x, df, p: of one shape.
+    """
+    some = _at_most(x, df, np.zeros(x.shape)) > p
+    lower, upper = np.zeros(x.shape), 2 * x + 100.0
+    while (short := some & (_at_most(x, df, upper) > p)).any():
+        upper[short] *= 2
     for _ in range(60):
         middle = (lower + upper) / 2
-        lower, upper = (middle, upper) if _at_most(x, df, middle) > p else (lower, middle)
-    return (lower + upper) / 2
+        above = _at_most(x, df, middle) > p
+        lower, upper = np.where(above, middle, lower), np.where(above, upper, middle)
+    return np.where(some, (lower + upper) / 2, 0.0)
 
 
-def _at_most(x: float, df: float, noncentrality: float) -> float:
+def _at_most(x: Array, df: Array, noncentrality: Array) -> Array:
     """The distribution function of the noncentral χ²; far out by Sankaran's 1963 normal approximation."""
-    if noncentrality < 2_000 and x < 4_000:
-        return float(special.chndtr(x, df, noncentrality))
-    k, lam = df, noncentrality
+    far = (noncentrality >= 2_000) | (x >= 4_000)
+    if not far.any():
+        near: Array = special.chndtr(x, df, noncentrality)
+        return near
+    out = np.empty(x.shape)
+    out[~far] = special.chndtr(x[~far], df[~far], noncentrality[~far])
+    out[far] = [
+        _sankaran(*each) for each in zip(*(v[far].tolist() for v in (x, df, noncentrality)), strict=True)
+    ]
+    return out
+
+
+def _sankaran(x: float, k: float, lam: float) -> float:
     h = 1 - 2 * (k + lam) * (k + 3 * lam) / (3 * (k + 2 * lam) ** 2)
     p = (k + 2 * lam) / (k + lam) ** 2
     m = (h - 1) * (1 - 3 * h)
     centre = 1 + h * p * (h - 1 - 0.5 * (2 - h) * m * p)
-    spread = h * np.sqrt(2 * p) * (1 + 0.5 * m * p)
+    spread = h * math.sqrt(2 * p) * (1 + 0.5 * m * p)
     return float(special.ndtr(((x / (k + lam)) ** h - centre) / spread))
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.stats.counts import by_value, few_decimals
+from rai_bigmodel.stats.counts import by_value, few_decimals, replace
 
 if TYPE_CHECKING:
     Array = np.ndarray
@@ -73,7 +73,9 @@ def ranked(scores: Array) -> tuple[Array, Array]:
     if (coded := few_decimals(scores)) is not None:
         code, low, scale = coded
         occurs = np.bincount(code) > 0
-        return (np.flatnonzero(occurs) + float(low)) / scale, (np.cumsum(occurs) - 1)[code]
+        if not occurs.all():
+            replace(code, np.cumsum(occurs) - 1)
+        return (np.flatnonzero(occurs) + float(low)) / scale, code
     order = np.argsort(scores)
     ordered = scores[order]
     fresh = np.r_[False, ordered[1:] != ordered[:-1]][: len(ordered)]
@@ -84,32 +86,49 @@ def ranked(scores: Array) -> tuple[Array, Array]:
 
 def of_ranks(codes: Array, levels: Array, rank: Array, truth: Array, *, groups: int) -> list[Cells]:
     """As `of_groups`, for scores that were ranked once for several groupings."""
+    table = tabled(codes, rank, truth, groups=groups, levels=len(levels))
+    if table is not None:
+        return of_table(levels, table)
     size = max(len(levels), 1)
-    # One key for group, score and outcome: whole numbers are sorted faster than rows are ordered.
-    keys = codes.astype(
-        np.int64
-    )  # in one place: memory that is touched for the first time costs more than sums
-    keys *= size
-    keys += rank
-    keys *= 2
-    keys += truth
-    if 2 * groups * size <= MOST_CELLS:
-        both = np.bincount(keys, minlength=2 * groups * size).reshape(-1, 2)
-        rows, hits = both[:, 0] + both[:, 1], both[:, 1]
-        which = np.flatnonzero(rows)
-        rows, hits = rows[which], hits[which]
-    else:
-        keys = np.sort(keys)
-        cell = keys >> 1
-        starts = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]][: len(cell)])
-        rows = np.diff(np.r_[starts, len(cell)])
-        hits = np.add.reduceat(keys & 1, starts) if len(starts) else rows
-        which = cell[starts]
+    keys = np.sort(_keys(codes, rank, truth, size))
+    cell = keys >> 1
+    starts = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]][: len(cell)])
+    rows = np.diff(np.r_[starts, len(cell)])
+    hits = np.add.reduceat(keys & 1, starts) if len(starts) else rows
+    which = cell[starts]
     ends = np.searchsorted(which, np.arange(groups + 1) * size)
     found = []
     for i in range(groups):
         part = slice(ends[i], ends[i + 1])
         found.append(Cells(levels[which[part] - i * size], rows[part] - hits[part], hits[part]))
+    return found
+
+
+def tabled(codes: Array, rank: Array, truth: Array, *, groups: int, levels: int) -> Array | None:
+    """Rows by group, score and outcome ``(groups, levels, 2)``; ``None`` where that would be too large a table."""
+    size = max(levels, 1)
+    if 2 * groups * size > MOST_CELLS:
+        return None
+    counts = np.bincount(_keys(codes, rank, truth, size), minlength=2 * groups * size)
+    return counts.reshape(groups, size, 2)
+
+
+def _keys(codes: Array, rank: Array, truth: Array, size: int) -> Array:
+    """One whole number for group, score and outcome of each row: those are sorted faster than rows are ordered."""
+    keys = codes.astype(np.int64)  # in one place: memory touched for the first time costs more than sums
+    keys *= size
+    keys += rank
+    keys *= 2
+    keys += truth
+    return keys
+
+
+def of_table(levels: Array, table: Array) -> list[Cells]:
+    """The cells of each group of a table as `tabled` gives it."""
+    found = []
+    for negatives, positives in zip(table[:, :, 0], table[:, :, 1], strict=True):
+        there = np.flatnonzero(negatives + positives)
+        found.append(Cells(levels[there], negatives[there], positives[there]))
     return found
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     Array = np.ndarray
 
 MISSING = "(missing)"
-_CHUNK = 1 << 16  # what is in between stays in the processor's cache
+AT_ONCE = 1 << 16
+"""So many rows at a time: what is in between stays in the processor's cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,8 @@ class GroupCounts:
             raise InputError(msg)
         truth, decision = _binary(truth, "truth"), _binary(decision, "decision")
         cells = np.zeros(4 * len(names), dtype=np.int64)
-        for start in range(0, len(group), _CHUNK):
-            part = slice(start, start + _CHUNK)
+        for start in range(0, len(group), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
             cell = group[part].astype(np.int64)
             cell *= 2
             cell += truth[part].astype(np.int64, copy=False)
@@ -129,6 +130,18 @@ class GroupCounts:
         return self.of_cells(("all",), self.cells.sum(axis=0, keepdims=True))
 
 
+def distinct(values: Array) -> Array:
+    """The different values, ascending; without loading what NumPy's own way loads for masked arrays."""
+    ordered = np.sort(values)
+    return ordered[np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)]]
+
+
+def replace(codes: Array, by: Array) -> None:
+    """Each code by what stands at its place, where it is: another column of memory costs more than the looking up."""
+    for start in range(0, len(codes), AT_ONCE):
+        codes[start : start + AT_ONCE] = by[codes[start : start + AT_ONCE]]
+
+
 def by_value(values: Array, happened: Array) -> tuple[Array, Array, Array]:
     """How many rows have each value, and in how many of them something happens.
 
@@ -139,14 +152,8 @@ def by_value(values: Array, happened: Array) -> tuple[Array, Array, Array]:
     Returns:
         The distinct values, ascending; rows and hits of each, int64.
     """
-    if (coded := few_decimals(values)) is not None:  # as most tables have them: no sort needed
-        code, low, scale = coded
-        code *= 2
-        code += happened
-        both = np.bincount(code, minlength=2 * (int(code.max()) // 2 + 1)).reshape(-1, 2)
-        rows = both[:, 0] + both[:, 1]
-        there = np.flatnonzero(rows)
-        return (there + float(low)) / scale, rows[there], both[there, 1]
+    if (counted := _few_values(values, happened)) is not None:  # as most tables have them: no sort needed
+        return counted
     order = np.argsort(values)
     ordered = values[order] + 0.0  # one zero
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(ordered)])
@@ -156,17 +163,59 @@ def by_value(values: Array, happened: Array) -> tuple[Array, Array, Array]:
     return ordered[starts], rows, np.add.reduceat(happened[order].astype(np.int64), starts)
 
 
+MOST_AT_ONCE = 1 << 15
+"""Values of so many units are counted block by block: the table stays in the processor's cache as well."""
+
+
+def _few_values(values: Array, happened: Array) -> tuple[Array, Array, Array] | None:
+    """As `by_value`, of values of at most six decimals; ``None`` of others."""
+    if (scale := _decimals(values)) is None:
+        return None
+    low, high = float(np.rint(values.min() * scale)), float(np.rint(values.max() * scale))
+    if not high - low < MOST_AT_ONCE:
+        if (coded := few_decimals(values)) is None:
+            return None
+        code, bottom, scale = coded
+        code *= 2
+        code += happened
+        both = np.bincount(code, minlength=2 * (int(code.max()) // 2 + 1))
+    else:
+        bottom = int(low)
+        both = np.zeros(2 * (int(high) - bottom + 1), dtype=np.int64)
+        for start in range(0, len(values), AT_ONCE):
+            block = values[start : start + AT_ONCE]
+            whole = np.rint(block * scale)
+            if (whole / scale != block).any():
+                return None
+            whole -= low
+            code = whole.astype(np.int64)
+            code *= 2
+            code += happened[start : start + AT_ONCE]
+            both += np.bincount(code, minlength=len(both))
+    both = both.reshape(-1, 2)
+    rows = both[:, 0] + both[:, 1]
+    there = np.flatnonzero(rows)
+    return (there + float(bottom)) / scale, rows[there], both[there, 1]
+
+
+def _decimals(values: Array) -> float | None:
+    """How many units are 1, by the first values; ``None`` where they have more than six decimals."""
+    for scale in (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6) if len(values) else ():
+        # A first look spares the rest of a column.
+        if not (np.rint(values[:1000] * scale) / scale != values[:1000]).any():
+            return scale
+    return None
+
+
 def few_decimals(values: Array) -> tuple[Array, int, float] | None:
     """Values of at most six decimals: in units above the smallest ``(rows,)``, the smallest, and how many units are 1.
 
     ``None`` where they have more decimals, or where the largest lies a million units or more from the smallest.
     """
-    for scale in (1.0, 10.0, 100.0, 1e3, 1e4, 1e5, 1e6) if len(values) else ():
-        # A first look spares the rest of a column.
-        if not (np.rint(values[:1000] * scale) / scale != values[:1000]).any():
-            found = _whole(values, scale)
-            return None if found is None else (*found, scale)
-    return None
+    if (scale := _decimals(values)) is None:
+        return None
+    found = _whole(values, scale)
+    return None if found is None else (*found, scale)
 
 
 def _whole(values: Array, scale: float) -> tuple[Array, int] | None:
@@ -176,8 +225,8 @@ def _whole(values: Array, scale: float) -> tuple[Array, int] | None:
     """
     code = np.empty(len(values), dtype=np.int64)
     low, high = 2**53, -(2**53)
-    for start in range(0, len(values), _CHUNK):
-        block = values[start : start + _CHUNK]
+    for start in range(0, len(values), AT_ONCE):
+        block = values[start : start + AT_ONCE]
         whole = np.rint(block * scale)
         bottom, top = float(whole.min()), float(whole.max())
         if max(-bottom, top) >= 2**53 or (whole / scale != block).any():
@@ -185,7 +234,7 @@ def _whole(values: Array, scale: float) -> tuple[Array, int] | None:
         low, high = min(low, int(bottom)), max(high, int(top))
         if high - low >= 1_000_000:
             return None
-        code[start : start + _CHUNK] = whole
+        code[start : start + AT_ONCE] = whole
     code -= low
     return code, low
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Interval, Rung
-from rai_bigmodel.stats import special
+from rai_bigmodel.stats import special, studentized
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +27,26 @@ LEVEL = 0.95
 """The level of the interval that is shown where no policy says otherwise."""
 _SHOWN = LADDER.index(0.05)
 _ALPHAS = np.array(LADDER)
+_SETTLED = np.array(sorted({*LADDER, *(2 * alpha for alpha in LADDER)}))
+_PLACES = np.searchsorted(_SETTLED, np.concatenate([_ALPHAS, 2 * _ALPHAS]))
+"""Every α that the two ends and the two bounds of a ladder are settled by, and where each rung's stand among them."""
+
+_FIRST, _SECOND = slice(0, len(LADDER)), slice(len(LADDER), None)
 
 
 def z_two_sided(alpha: float) -> float:
     """The normal quantile of a two-sided 1−α interval."""
     return float(special.ndtri(1 - alpha / 2))
+
+
+def settled() -> Array:
+    """Every α that a ladder is settled by, in the order in which `climb_at_once` asks for them."""
+    return _SETTLED
+
+
+def z_settled() -> Array:
+    """`z_two_sided` of each of them."""
+    return _z_of(_SETTLED)
 
 
 # --- the ladder -------------------------------------------------------------------------------
@@ -69,9 +84,20 @@ def climb_at_once(
 
     What is infinite or not a number is unbounded.
     """
-    both = two_sided(_ALPHAS), (two_sided(2 * _ALPHAS) if keep is None else keep(_ALPHAS))
-    ends = [[v if math.isfinite(v) else None for v in end.tolist()] for pair in both for end in pair]
-    return _of_rungs(list(zip(LADDER, *ends, strict=True)), method)
+    if keep is None:
+        return of_settled(*two_sided(_SETTLED), method=method)
+    return _of_ends([*two_sided(_ALPHAS), *keep(_ALPHAS)], method)
+
+
+def of_settled(low: Array, high: Array, *, method: str) -> Interval:
+    """The interval whose ends are known at every α of `settled`; bounds are the ends at twice their α."""
+    ends = [end[_PLACES] for end in (low, high)]
+    return _of_ends([end[part] for part in (_FIRST, _SECOND) for end in ends], method)
+
+
+def _of_ends(ends: list[Array], method: str) -> Interval:
+    told = [[v if math.isfinite(v) else None for v in end.tolist()] for end in ends]
+    return _of_rungs(list(zip(LADDER, *told, strict=True)), method)
 
 
 def _of_rungs(rungs: list[Rung], method: str) -> Interval:
@@ -214,17 +240,25 @@ def mover_ratio(a: Limits) -> tuple[Array, Array]:
 def simultaneous_z(alpha: float, groups: int) -> float:
     """Tukey's c_k = q_{1−α; k, ∞} / √2: a z that holds for all pairs of k groups at once.
 
-    P(range of k standard normals ≤ q) = k ∫ φ(x) [Φ(x) − Φ(x − q)]^{k−1} dx, solved for q.
+    Of the ladder's α, and of half of each, from a table for up to 20 groups; else solved (`solved_z`).
     """
     if groups <= 2:
         return z_two_sided(alpha)
+    known = studentized.table().get(groups, {}).get(alpha)
+    return solved_z(alpha, groups) if known is None else known
+
+
+def solved_z(alpha: float, groups: int) -> float:
+    """The same of three groups or more, from its definition.
+
+    P(range of k standard normals ≤ q) = k ∫ φ(x) [Φ(x) − Φ(x − q)]^{k−1} dx, solved for q.
+    """
     # The integrand is smooth and vanishes at ±9, so the trapezoid rule converges exponentially.
-    x, step = np.linspace(-9.0, 9.0, 361, retstep=True)
-    density = step * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    x, density, upper_tail = _grid()
 
     def beyond(q: float) -> float:
         # 1 − (Φ(x) − Φ(x − q)) is small in the tail, so the power is taken through its logarithm.
-        outside = np.minimum(special.ndtr(-x) + special.ndtr(x - q), 1.0)
+        outside = np.minimum(upper_tail + special.ndtr(x - q), 1.0)
         with np.errstate(divide="ignore"):
             whole = np.exp((groups - 1) * np.log1p(-outside))
         return 1 - groups * float(np.sum(density * whole))
@@ -250,6 +284,13 @@ def simultaneous_z(alpha: float, groups: int) -> float:
         if abs(found) < 1e-13:
             break
     return middle / math.sqrt(2)
+
+
+@cache
+def _grid() -> tuple[Array, Array, Array]:
+    """Points from −9 to 9, the normal density at each times their distance, and the normal tail above each."""
+    x, step = np.linspace(-9.0, 9.0, 361, retstep=True)
+    return x, step * np.exp(-x * x / 2) / np.sqrt(2 * np.pi), special.ndtr(-x)
 
 
 def widest_gap(
@@ -289,20 +330,14 @@ def widest_of(families: list[tuple[Array, Array, int]]) -> Interval:
         families: successes, trials and the number of groups looked at, for each.
     """
     parts = [widest_gap(x, n, compared=k, families=len(families)) for x, n, k in families]
-    rungs = [
-        (alpha, *(max(_number(part.ladder[i][side]) for part in parts) for side in (1, 2, 3, 4)))
-        for i, alpha in enumerate(LADDER)
+
+    def widest(rung: int, side: int) -> float:
+        return max(_number(part.ladder[rung][side]) for part in parts)
+
+    rungs: list[Rung] = [
+        (alpha, widest(i, 1), widest(i, 2), widest(i, 3), widest(i, 4)) for i, alpha in enumerate(LADDER)
     ]
-    by_alpha = {rung[0]: rung for rung in rungs}
-    return climb(
-        lambda alpha: (by_alpha[_rung(alpha)][1], by_alpha[_rung(alpha)][2]),
-        lambda alpha: (by_alpha[_rung(alpha)][3], by_alpha[_rung(alpha)][4]),
-        method="tukey-newcombe, bonferroni over families",
-    )
-
-
-def _rung(alpha: float) -> float:
-    return min(LADDER, key=lambda a: abs(a - alpha))
+    return _of_rungs(rungs, "tukey-newcombe, bonferroni over families")
 
 
 def _number(value: float | None) -> float:

@@ -6,7 +6,6 @@ What it costs is said beside each number: two scores in one bin cannot be told a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.cells import Cells, of_rows
-from rai_bigmodel.stats.intervals import climb, mean_of_sums, widened, z_two_sided
+from rai_bigmodel.stats.intervals import mean_of_sums, of_settled, widened, z_settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -213,31 +212,48 @@ def auc_interval(scores: Array, truth: Array) -> Interval | None:
 
 
 def auc_interval_of_cells(cells: Cells) -> Interval | None:
-    """The wider of two intervals of an AUC, at every rung, and wider still by the error of a histogram.
+    """As `auc_intervals`, of one group."""
+    return auc_intervals([cells])[0]
+
+
+def auc_intervals(groups: Sequence[Cells]) -> list[Interval | None]:
+    """The wider of two intervals of each group's AUC, at every rung, and wider still by the error of a histogram.
 
     DeLong, DeLong and Clarke-Pearson 1988 on the logit scale follows the data; Newcombe 2006 (part 2,
     method 5) keeps its width where DeLong's variance vanishes, near 0 and 1. ``None`` without both outcomes.
     """
-    area, error = auc_of_cells(cells)
-    if area is None:
-        return None
+    areas = [auc_of_cells(cells) for cells in groups]
+    both = [i for i, area in enumerate(areas) if area.value is not None]
+    found: list[Interval | None] = [None] * len(groups)
+    if not both:
+        return found
+    rows = [[float(areas[i].value or 0.0), *_spread_of_placements(groups[i])] for i in both]
+    area, variance, m, n = (column[:, None] for column in np.array(rows).T)
+    low, high = _auc_ends(area, variance, m, n, z_settled())
+    for place, i in enumerate(both):
+        span = of_settled(low[place], high[place], method="delong, newcombe")
+        found[i] = widened(span, areas[i].error)
+    return found
+
+
+def _spread_of_placements(cells: Cells) -> tuple[float, int, int]:
+    """DeLong's variance of an AUC, and how many positives and negatives there are."""
     n, m = int(cells.negatives.sum()), int(cells.positives.sum())
     # Each positive's share of negatives that it outranks, each negative's of positives that outrank it.
     above = (np.cumsum(cells.negatives) - cells.negatives / 2) / n
     below = 1 - (np.cumsum(cells.positives) - cells.positives / 2) / m
-    variance = _variance(above, cells.positives) / m + _variance(below, cells.negatives) / n
+    return _variance(above, cells.positives) / m + _variance(below, cells.negatives) / n, m, n
 
-    def ends(alpha: float) -> tuple[float, float]:
-        z = z_two_sided(alpha)
-        low, high = _newcombe_auc(area, m, n, z)
-        if 0.0 < area < 1.0 and variance > 0:
-            centre = np.log(area / (1 - area))
-            reach = z * np.sqrt(variance) / (area * (1 - area))
-            low = min(low, float(1 / (1 + np.exp(-(centre - reach)))))
-            high = max(high, float(1 / (1 + np.exp(-(centre + reach)))))
-        return low, high
 
-    return widened(climb(ends, method="delong, newcombe"), error)
+def _auc_ends(area: Array, variance: Array, m: Array, n: Array, z: Array) -> tuple[Array, Array]:
+    """Both ends at several z, each ``(groups, rungs)``; all but `z` ``(groups, 1)``."""
+    low, high = _newcombe_auc(area, m, n, z)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        centre = np.log(area / (1 - area))
+        reach = z * np.sqrt(variance) / (area * (1 - area))
+        down, up = 1 / (1 + np.exp(-(centre - reach))), 1 / (1 + np.exp(-(centre + reach)))
+    known = (area > 0.0) & (area < 1.0) & (variance > 0)
+    return np.where(known, np.minimum(low, down), low), np.where(known, np.maximum(high, up), high)
 
 
 def _variance(values: Array, rows: Array) -> float:
@@ -264,24 +280,34 @@ def placements(scores: Array, truth: Array) -> tuple[Array, Array]:
     return above, below
 
 
-def _newcombe_auc(area: float, m: int, n: int, z: float) -> tuple[float, float]:
-    """Solve |θ̂ − θ| = z √V(θ), V by Hanley and McNeil 1982 with both group sizes replaced by their mean."""
-    half = max((m + n) / 2 - 1, 0.0)
+def _newcombe_auc(area: Array, m: Array, n: Array, z: Array) -> tuple[Array, Array]:
+    """Solve |θ̂ − θ| = z √V(θ), V by Hanley and McNeil 1982 with both group sizes replaced by their mean.
 
-    def spread(theta: float) -> float:
+    Args:
+        area, m, n: of each group ``(groups, 1)``.
+        z: ``(rungs,)``.
+
+    Returns:
+        Both ends, each ``(groups, rungs)``.
+    """
+    half, pairs = np.maximum((m + n) / 2 - 1, 0.0), m * n
+
+    def spread(theta: Array) -> Array:
         extra = half * ((1 - theta) / (2 - theta) + theta / (1 + theta))
-        return z * math.sqrt(max(theta * (1 - theta) * (1 + extra) / (m * n), 0.0))
+        wide: Array = z * np.sqrt(np.maximum(theta * (1 - theta) * (1 + extra) / pairs, 0.0))
+        return wide
 
-    def solve(inner: float, outer: float) -> float:
-        # At the outer end θ lies further from θ̂ than its spread, at the inner end it does not.
-        for _ in range(70):
-            middle = (inner + outer) / 2
-            if middle in {inner, outer}:
-                break  # nothing lies between them
-            inner, outer = (inner, middle) if abs(area - middle) > spread(middle) else (middle, outer)
-        return inner
-
-    return solve(area, 0.0), solve(area, 1.0)
+    # At the outer end θ lies further from θ̂ than its spread, at the inner end it does not. Both ends at once.
+    inner = np.broadcast_to(area, (2, len(area), len(z)))
+    outer = np.broadcast_to(np.array([0.0, 1.0])[:, None, None], inner.shape)
+    for _ in range(70):
+        middle = (inner + outer) / 2
+        between = (middle != inner) & (middle != outer)
+        if not between.any():
+            break  # nothing lies between them
+        beyond = np.abs(area - middle) > spread(middle)
+        inner, outer = np.where(between & ~beyond, middle, inner), np.where(between & beyond, middle, outer)
+    return inner[0], inner[1]
 
 
 def brier_rows(scores: Array, truth: Array) -> Array:

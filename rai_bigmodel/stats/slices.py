@@ -7,16 +7,16 @@ Looking everywhere finds something always; so what is found here is a candidate,
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.stats import special
+from rai_bigmodel.stats import conjunctions, special
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Array = np.ndarray
 
@@ -69,7 +69,13 @@ class Slice(NamedTuple):
 
 
 def strongest(
-    columns: Sequence[Column], happened: Array, *, depth: int = 3, least: int = 30, most: int = 20
+    columns: Sequence[Column],
+    happened: Array,
+    *,
+    weights: Array | None = None,
+    depth: int = 3,
+    least: int = 30,
+    most: int = 20,
 ) -> list[Slice]:
     """The slices in which something happens most surely more often than outside, the surest first.
 
@@ -80,65 +86,112 @@ def strongest(
 
     Args:
         happened: booleans ``(rows,)``.
+        weights: how many rows each of them stands for, where these are cells: whole numbers ``(rows,)``.
         depth: how many conditions at most, 1 to 3.
         least: rows that a slice holds at least; at most it holds half of them.
         most: how many to give.
     """
-    alone = _of_size([(i,) for i in range(len(columns))], columns, happened, least=least)
+    sizes = [len(c.words) for c in columns]
+    codes = [c.codes for c in columns]
+    alone = _best(_singles(codes, sizes, happened, weights), sizes, least=least)
     best = dict.fromkeys(range(len(columns)), -np.inf)
-    for one in alone:
-        best[one.conditions[0][0]] = max(best[one.conditions[0][0]], one.strength)
+    for (i,), strength in zip(alone.which, alone.strength[:, 0].tolist(), strict=True):
+        best[i] = strength
     order = sorted(best, key=lambda i: (-best[i], i))
-    found = alone
-    for size, reach in ((2, PAIRED), (3, TRIPLED)):
+    found = [alone]
+    for size, reach, count in ((2, PAIRED, conjunctions.pairs), (3, TRIPLED, conjunctions.triples)):
         if size <= depth:
-            which = list(combinations(sorted(order[:reach]), size))
-            found = found + _of_size(which, columns, happened, least=least)
-    found.sort(key=lambda s: (-s.strength, len(s.conditions), s.conditions))
-    return _unlike(found, columns, most)
+            used = sorted(order[:reach])
+            counted = count([codes[i] for i in used], [sizes[i] for i in used], happened, weights)
+            here = [(tuple(used[i] for i in which), both) for which, both in counted]
+            found.append(_best(here, sizes, least=least))
+    return _unlike(itertools.islice(_in_order(found), LOOKED_AT), columns, most, weights)
 
 
-def _of_size(
-    which: list[tuple[int, ...]], columns: Sequence[Column], happened: Array, *, least: int
-) -> list[Slice]:
-    """The best slices over each of these sets of columns."""
-    cells = sum(math.prod(len(columns[i].words) - 1 for i in some) for some in which)
-    z = float(np.sqrt(2 * np.log(max(cells, 2))))
-    codes = {i: columns[i].codes.astype(np.int64) for i in {i for some in which for i in some}}
-    counted: dict[tuple[int, ...], list[tuple[tuple[int, ...], Array]]] = {}
-    known: tuple[int, ...] = (-1,)
-    prefix = happened
-    cell = np.empty(len(happened), dtype=np.int64)
-    for some in which:
-        if known != some[:-1]:
-            # What happened is the first digit of a cell; sets that differ in their last column share all digits before.
-            known, prefix = some[:-1], happened.astype(np.int64)
-            for i in known:
-                prefix *= len(columns[i].words)
-                prefix += codes[i]
-        np.multiply(prefix, len(columns[some[-1]].words), out=cell)
-        cell += codes[some[-1]]
-        shape = tuple(len(columns[i].words) for i in some)
-        both = np.bincount(cell, minlength=2 * math.prod(shape)).reshape(2, -1)
-        counted.setdefault(shape, []).append((some, both))
-    found: list[Slice] = []
-    for shape, sets in counted.items():
-        for start in range(0, len(sets), AT_ONCE):
-            found += _best(sets[start : start + AT_ONCE], shape, least=least, z=z)
-    return found
+def _singles(
+    codes: Sequence[Array], sizes: Sequence[int], happened: Array, weights: Array | None
+) -> list[tuple[tuple[int, ...], Array]]:
+    """Rows of each code of each column in which it did not and did happen."""
+    first = happened.astype(np.int64)
+    return [
+        ((i,), np.bincount(first * size + of, weights, minlength=2 * size).reshape(2, size).astype(np.int64))
+        for i, (of, size) in enumerate(zip(codes, sizes, strict=True))
+    ]
 
 
-def _best(
-    sets: list[tuple[tuple[int, ...], Array]], shape: tuple[int, ...], *, least: int, z: float
-) -> list[Slice]:
-    """The best slices of each of several sets of columns that have as many codes each.
+class _Best(NamedTuple):
+    """The best slices of each of many sets of columns, ``(sets, BEST_EACH)``; of strength −∞ where there are fewer.
 
     Args:
-        sets: the columns, and rows in which it did not happen and in which it did, of each combination of their
-            codes ``(2, combinations)``.
-        shape: how many codes each of the columns has.
+        which: the columns of each set.
+        shapes: how many codes each of them has.
+        cell: the combination of codes.
     """
-    both = np.stack([counts for _, counts in sets])
+
+    which: list[tuple[int, ...]]
+    shapes: list[tuple[int, ...]]
+    cell: Array
+    rows: Array
+    hits: Array
+    strength: Array
+
+    def slice(self, place: int) -> Slice:
+        """One of them."""
+        i, c = divmod(place, self.strength.shape[1])
+        codes = [int(v) for v in np.unravel_index(int(self.cell[i, c]), self.shapes[i])]
+        conditions = tuple(zip(self.which[i], codes, strict=True))
+        return Slice(conditions, int(self.rows[i, c]), int(self.hits[i, c]), float(self.strength[i, c]))
+
+
+def _in_order(found: Sequence[_Best]) -> Iterator[Slice]:
+    """The strongest first; of equal ones that of fewer conditions, then that of the columns that come first."""
+    strength = np.concatenate([one.strength.ravel() for one in found])
+    starts = np.cumsum([0, *(one.strength.size for one in found)])
+    order = np.argsort(-strength, kind="stable")
+    order = order[strength[order] > -np.inf]
+    ranked, start = strength[order], 0
+    while start < len(order):
+        end = start + AT_ONCE
+        end += int(np.searchsorted(-ranked[end:], -ranked[end - 1], side="right")) if end < len(order) else 0
+        places = order[start:end]
+        which = np.searchsorted(starts, places, side="right") - 1
+        made = [found[w].slice(p - starts[w]) for w, p in zip(which.tolist(), places.tolist(), strict=True)]
+        yield from sorted(made, key=lambda s: (-s.strength, len(s.conditions), s.conditions))
+        start = end
+
+
+def _best(counted: Sequence[tuple[tuple[int, ...], Array]], sizes: Sequence[int], *, least: int) -> _Best:
+    """The best slices of each of several sets of columns.
+
+    Args:
+        counted: the columns, and rows in which it did not happen and in which it did, of each combination of their
+            codes ``(2, combinations)``.
+        sizes: how many codes each column has.
+    """
+    which = [some for some, _ in counted]
+    shapes = [tuple(sizes[i] for i in some) for some in which]
+    cells = sum(math.prod(size - 1 for size in shape) for shape in shapes)
+    z = float(np.sqrt(2 * np.log(max(cells, 2))))
+    none = np.zeros((len(which), BEST_EACH), dtype=np.int64)
+    out = _Best(which, shapes, none, none.copy(), none.copy(), np.full(none.shape, -np.inf))
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, shape in enumerate(shapes):
+        alike.setdefault(shape, []).append(i)
+    for shape, sets in alike.items():
+        for start in range(0, len(sets), AT_ONCE):
+            some = sets[start : start + AT_ONCE]
+            _best_of_shape(np.stack([counted[i][1] for i in some]), shape, some, out, least=least, z=z)
+    return out
+
+
+def _best_of_shape(
+    both: Array, shape: tuple[int, ...], sets: list[int], out: _Best, *, least: int, z: float
+) -> None:
+    """Those of sets whose columns have as many codes each, put to their places.
+
+    Args:
+        both: counts of each set ``(sets, 2, combinations)``.
+    """
     rows, hits = both.sum(axis=1), both[:, 1]
     whole, all_hits = int(rows[0].sum()), int(hits[0].sum())
     strength = _strength(rows, hits, whole, all_hits, z=z)
@@ -148,15 +201,13 @@ def _best(
     for axis in range(len(shape)):
         unnamed[(slice(None),) * axis + (0,)] = True
     strength[:, unnamed.ravel()] = -np.inf
-    order = np.argsort(-strength, axis=1, kind="stable")[:, :BEST_EACH]
-    out = []
-    for i, (which, _) in enumerate(sets):
-        for c in order[i].tolist():
-            if strength[i, c] > -np.inf:
-                codes = [int(v) for v in np.unravel_index(c, shape)]
-                conditions = tuple(zip(which, codes, strict=True))
-                out.append(Slice(conditions, int(rows[i, c]), int(hits[i, c]), float(strength[i, c])))
-    return out
+    each = np.arange(len(sets))
+    for place in range(BEST_EACH):
+        top = np.argmax(strength, axis=1)  # of equal ones the first
+        for column, values in ((out.cell, top), (out.rows, rows[each, top]), (out.hits, hits[each, top])):
+            column[sets, place] = values
+        out.strength[sets, place] = strength[each, top]
+        strength[each, top] = -np.inf
 
 
 def _strength(rows: Array, hits: Array, whole: int, all_hits: int, *, z: float) -> Array:
@@ -173,18 +224,26 @@ def _strength(rows: Array, hits: Array, whole: int, all_hits: int, *, z: float) 
     return strength
 
 
-def _unlike(found: list[Slice], columns: Sequence[Column], most: int) -> list[Slice]:
+def _unlike(
+    found: Iterable[Slice], columns: Sequence[Column], most: int, weights: Array | None
+) -> list[Slice]:
     kept: list[Slice] = []
     rows = len(columns[0].codes)
     # Rows as bits, eight in a byte: what two slices share is counted eight times as fast.
     covered = np.zeros((rows + 7) // 8, dtype=np.uint8)
     bits: dict[tuple[int, int], Array] = {}
-    for one in found[:LOOKED_AT]:
+
+    def counted(both: Array) -> int:
+        if weights is None:
+            return int(_ONES[both].sum())
+        return int(weights[np.unpackbits(both, count=rows).view(bool)].sum())
+
+    for one in found:
         for i, code in one.conditions:
             if (i, code) not in bits:
                 bits[i, code] = np.packbits(columns[i].codes == code)
         inside = functools.reduce(np.bitwise_and, [bits[condition] for condition in one.conditions])
-        if int(_ONES[inside & covered].sum()) <= MOST_ALIKE * one.rows:
+        if counted(inside & covered) <= MOST_ALIKE * one.rows:
             kept.append(one)
             covered |= inside
             if len(kept) == most:
@@ -199,7 +258,11 @@ def more_than_chance(hits: int, rows: int, all_hits: int, whole: int) -> float:
         hits, rows: inside the slice.
         all_hits, whole: of all rows, those of the slice among them.
     """
-    x = np.arange(hits, min(rows, all_hits) + 1, dtype=float)
+    # Sixty standard deviations beyond the likeliest and what was seen, nothing is left to add.
+    rate = all_hits / whole
+    spread = math.sqrt(rows * rate * (1 - rate))
+    last = max(hits, rows * rate) + 60 * spread + 60
+    x = np.arange(hits, min(rows, all_hits, math.ceil(last)) + 1, dtype=float)
 
     def log_choose(n: float, k: Array | float) -> Array:
         value: Array = (

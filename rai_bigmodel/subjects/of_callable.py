@@ -65,7 +65,7 @@ def decided(labels: tuple[str, ...], *, positive: str, threshold: float, name: s
             said = f"got {positive!r}" if positive else "say which is positive"
             msg = f"{name}: decides between {labels[0]!r} and {labels[1]!r}; {said}"
             raise InputError(msg)
-        return Decision(kind="threshold", threshold=threshold, positive=positive, labels=labels)
+        return Decision(kind="threshold", threshold=float(threshold), positive=positive, labels=labels)
     if labels:
         return Decision(kind="argmax", threshold=None, positive="", labels=labels)
     return Decision(kind="threshold", threshold=None, positive="", labels=())

@@ -40,7 +40,7 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
         msg = f"{table.name}: give either predictions or a threshold for the scores, not both"
         raise InputError(msg)
     truth = table.roles.get("truth", ("",))[0]
-    at_least = AtLeast(column=score, threshold=DEFAULT_THRESHOLD if threshold is None else threshold)
+    at_least = AtLeast(column=score, threshold=DEFAULT_THRESHOLD if threshold is None else float(threshold))
     if score and isinstance(table, Table):
         table.scores(score)
     elif truth and not isinstance(table, Table):

@@ -21,7 +21,7 @@ from rai_bigmodel.stats.strata import Within
 from rai_bigmodel.stats.weighted import WeightedCounts
 from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.columns import PLAIN_NUMBER
-from rai_bigmodel.tables.group_by import Cells, fetch, grouped, unused
+from rai_bigmodel.tables.group_by import Cells, decided, fetch, grouped, unused
 from rai_bigmodel.tables.names import check_crossed, check_groups, joined, names_of, positive_label
 
 if TYPE_CHECKING:
@@ -174,9 +174,11 @@ class Frame:
         place = {c: i for i, c in enumerate(columns)}
         rows = sum(c[-1] for c in cells)
         groups = self._groups(by, [tuple(names[place[b]][c[place[b]]] for b in by) for c in cells], rows)
-        outcome = self._positive(truth, names[place[truth]], cells, place[truth])
+        outcome = self.positive_among(truth, names[place[truth]], cells, place[truth])
         chosen = (
-            None if score else self._positive(str(decision), names[place[last[-1]]], cells, place[last[-1]])
+            None
+            if score
+            else self.positive_among(str(decision), names[place[last[-1]]], cells, place[last[-1]])
         )
         out = np.zeros((len(groups), 4), dtype=np.int64)
         weights, squares = np.zeros((2, len(groups), 4))
@@ -240,7 +242,9 @@ class Frame:
             self._groups(part, found, rows) for part, found in zip((given, by), of, strict=True)
         )
         chosen = (
-            "" if score else self._positive(str(decision), names[str(decision)], cells, at[str(decision)])
+            ""
+            if score
+            else self.positive_among(str(decision), names[str(decision)], cells, at[str(decision)])
         )
         selected, n = np.zeros((2, len(strata), len(groups)), dtype=np.int64)
         for cell, stratum, group in zip(cells, *of, strict=True):
@@ -263,7 +267,7 @@ class Frame:
         if cells is None:
             return None
         names = names_of({cell[1] for cell in cells}, untyped=self.untyped)
-        positive = self._positive(truth, names, cells, 1)
+        positive = self.positive_among(truth, names, cells, 1)
         found: dict[object, list[int]] = {}
         for value, outcome, n in cells:
             both = found.setdefault(value, [0, 0])
@@ -298,23 +302,26 @@ class Frame:
         self, columns: tuple[str, ...], score: AtLeast | None = None, weight: str | None = None
     ) -> Cells | None:
         """The cells of some columns, and of a threshold on a score; None where there are too many."""
-        import narwhals as nw
-
         key = (columns, score, weight)
         if key not in self._counted:
             frame, extra = self.frame, []
             if score is not None:
-                value = nw.col(score.column).cast(nw.Float64)
                 extra = [unused("decision", self._columns)]
-                # NaN is larger than 1 in DuckDB, Polars and Spark, and never compares in pandas: −1 in all.
-                decision = (
-                    nw.when((value >= 0) & (value <= 1))
-                    .then((value >= score.threshold).cast(nw.Int64))
-                    .otherwise(nw.lit(-1))
-                )
-                frame = frame.with_columns(decision.alias(extra[0]))
+                frame = frame.with_columns(decided(score).alias(extra[0]))
             self._counted[key] = self._grouped(frame, [*columns, *extra], MAX_CELLS, weight=weight)
         return self._counted[key]
+
+    def distinct(self, column: str) -> dict[object, int] | None:
+        """How many rows have each value of a column, ``None`` for missing; ``None`` where there are too many values."""
+        truth = self.roles.get("truth", ())
+        # With the outcome, as leaks are counted: the engine is asked once for both.
+        cells = self._cells((column, truth[0]) if truth and truth[0] != column else (column,))
+        if cells is None:
+            return None
+        found: dict[object, int] = {}
+        for cell in cells:
+            found[cell[0]] = found.get(cell[0], 0) + cell[-1]
+        return found
 
     def _grouped(self, frame: Any, keys: list[str], limit: int, *, weight: str | None = None) -> Cells | None:
         self._known(*(k for k in keys if not k.startswith("_rai_")), *([weight] if weight else []))
@@ -344,7 +351,7 @@ class Frame:
         }
         at = {c: i for i, c in enumerate(columns)}
         groups = self._groups(by, [tuple(names[b][c[at[b]]] for b in by) for c in cells], rows)
-        positive = self._positive(truth, names[truth], cells, at[truth]) if truth else ""
+        positive = self.positive_among(truth, names[truth], cells, at[truth]) if truth else ""
         out = np.zeros((len(groups), 2, bins), dtype=np.int64)
         for cell in cells:
             group = groups[tuple(names[b][cell[at[b]]] for b in by)]
@@ -380,7 +387,16 @@ class Frame:
             check_crossed(self.name, by, len(groups))
         return {parts: i for i, parts in enumerate(groups)}
 
-    def _positive(self, column: str, names: dict[object, str], cells: Cells, at: int) -> str:
+    def positive_among(self, column: str, names: dict[object, str], cells: Cells, at: int) -> str:
+        """Which canonical label of a column is the positive one.
+
+        Args:
+            names: its values → their names.
+            at: where it stands in each of the cells.
+
+        Raises:
+            InputError: labels are missing, are not two, or none of them is known to be positive.
+        """
         gone = sum(c[-1] for c in cells if names[c[at]] == MISSING)
         labels = set(names.values()) - {MISSING}
         truths = [c for c in self.roles.get("truth", ()) if c != column]

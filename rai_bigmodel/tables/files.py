@@ -247,18 +247,20 @@ def _header(path: Path) -> tuple[list[str], str]:
 def _looked_through(path: Path) -> tuple[str, bool, int]:
     """The digest, and of a csv whether it may hold what only DuckDB takes for a number (``1_000``, ``+-1``), and lines.
 
-    The lines are no fewer than its rows; of other files they are not counted.
+    The lines are about as many as its rows; of other files they are not counted.
     """
     if _kind(path) != "csv":
         return _digest(path), False, 0
-    odd, whole, lines = False, hashlib.sha256(), 1
+    odd, whole, lines, looked, size = False, hashlib.sha256(), 1, 1, 0
     with path.open("rb") as content:
         whole.update(content.readline())
-        while block := content.read(1 << 20):
+        for place, block in enumerate(iter(lambda: content.read(1 << 20), b"")):
             whole.update(block)
             odd = odd or b"_" in block or b"+" in block
-            lines += block.count(b"\n")
-    return f"sha256:{whole.hexdigest()}", odd, lines
+            size += len(block)
+            if place % 8 == 0:
+                lines, looked = lines + block.count(b"\n"), looked + len(block)
+    return f"sha256:{whole.hexdigest()}", odd, int(1.02 * lines * max(size / looked, 1.0)) + 1
 
 
 def _connected() -> Any:

@@ -31,12 +31,17 @@ def of(frame: Any, *, roles: Roles, positive: str = "", name: str = "") -> Table
         name: what a reader calls these rows.
 
     Raises:
-        InputError: it is no dataframe that is known, it has no rows, or a column is not there.
+        InputError: it is no dataframe that is known, it has no rows, a column is not there, or columns have names that
+            are no text or stand twice.
     """
     import narwhals as nw
+    from narwhals.exceptions import DuplicateError
 
     try:
         given = nw.from_native(frame)
+    except DuplicateError as error:
+        msg = f"{name or 'the dataframe'}: a column stands twice ({' '.join(str(error).split())})"
+        raise InputError(msg) from None
     except TypeError:
         msg = (
             f"a dataframe is needed (pandas, Polars, PyArrow, DuckDB, Dask, PySpark, Ibis), "
@@ -44,7 +49,7 @@ def of(frame: Any, *, roles: Roles, positive: str = "", name: str = "") -> Table
         )
         raise InputError(msg) from None
     name = name or f"{given.implementation.name.lower().replace('_', ' ')} table"
-    roles = spread(roles, given.collect_schema().names(), name)
+    roles = spread(roles, _column_names(given, name), name)
     wanted = list(dict.fromkeys(c for columns in roles.values() for c in columns))
     if not isinstance(given, nw.DataFrame) or len(given) * len(wanted) * 8 > MEMORY_BYTES:
         return Frame(name=name, frame=given.lazy(), roles=roles, positive=positive)
@@ -54,6 +59,14 @@ def of(frame: Any, *, roles: Roles, positive: str = "", name: str = "") -> Table
     named = {c for role in NAMES for c in roles.get(role, ())}
     columns = {c: _array(given[c], names=c in named) for c in wanted}
     return Table(name=name, columns=columns, roles=roles, positive=positive)
+
+
+def _column_names(given: Any, name: str) -> list[str]:
+    columns = list(given.collect_schema().names())
+    if odd := [c for c in columns if not isinstance(c, str)]:
+        msg = f"{name}: the name of the column {odd[0]!r} is no text; df.columns = df.columns.astype(str) gives it one"
+        raise InputError(msg)
+    return columns
 
 
 def spread(roles: Roles, columns: list[str], name: str) -> dict[str, tuple[str, ...]]:

@@ -13,6 +13,8 @@ from rai_bigmodel.stats.weighted import LARGEST_WEIGHT
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from rai_bigmodel.subject import AtLeast
+
 Cells = list[tuple[Any, ...]]
 """Rows of a GROUP BY: the values of its keys, and how many rows have them."""
 
@@ -75,6 +77,16 @@ def fetch(frame: Any, *, name: str, untyped: bool = False) -> Cells:
         kind = "csv" if untyped else "a table"
         msg = f"{name}: cannot be read as {kind} ({visible(str(error).splitlines()[0])[:200]})"
         raise InputError(msg) from None
+
+
+def decided(score: AtLeast) -> Any:
+    """1 at or above the threshold, 0 below it, −1 where there is no score from 0 to 1."""
+    import narwhals as nw
+
+    value = nw.col(score.column).cast(nw.Float64)
+    # NaN is larger than 1 in DuckDB, Polars and Spark, and never compares in pandas: −1 in all.
+    at = (value >= score.threshold).cast(nw.Int64)
+    return nw.when((value >= 0) & (value <= 1)).then(at).otherwise(nw.lit(-1))
 
 
 def unused(word: str, columns: Collection[str]) -> str:

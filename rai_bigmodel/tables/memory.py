@@ -11,26 +11,30 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
+from rai_bigmodel.stats import cells
 from rai_bigmodel.stats.counts import MISSING, GroupCounts
 from rai_bigmodel.stats.weighted import WeightedCounts, checked_weights
 from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.columns import PLAIN_NUMBER
+from rai_bigmodel.tables.crossing import MOST_COMBINATIONS, Crossing, combinations
 from rai_bigmodel.tables.names import (
     canonical,
     check_crossed,
     check_groups,
     few_whole,
-    joined,
     name_of,
     positive_label,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from rai_bigmodel.stats.cells import Cells
     from rai_bigmodel.subject import Array, Outcome, Roles
     from rai_bigmodel.tables.columns import Dictionary
 
+MOST_TOGETHER = 4_096
+"""Up to so many cells of all sensitive columns, groups are added up from them."""
 DIGESTED = 65_536
 """Numbers turned into their canonical bytes at once, so that a digest of pictures needs no second copy of them."""
 
@@ -119,7 +123,16 @@ class Table:
         return {}
 
     @cached_property
-    def _crossed(self) -> dict[tuple[str, ...], tuple[Array, tuple[str, ...]]]:
+    def _crossed(self) -> dict[tuple[str, ...], Crossing]:
+        return {}
+
+    @cached_property
+    def _flagged(self) -> dict[str | AtLeast, Array]:
+        return {}
+
+    @cached_property
+    def _kept(self) -> dict[tuple[Any, ...], Any]:
+        """What was counted already, and of what."""
         return {}
 
     def codes(self, column: str) -> tuple[Array, tuple[str, ...]]:
@@ -149,29 +162,31 @@ class Table:
         Raises:
             InputError: a column is not there, has one value, or has so many that it must be an id.
         """
-        parts = [self.codes(column) for column in by]
-        for column, (_, names) in zip(by, parts, strict=True):
-            check_groups(self.name, column, names, self.rows)
-        if not parts:
-            return np.zeros(self.rows, dtype=np.int64), ("all",)
-        if len(parts) == 1:
-            return parts[0]
-        if tuple(by) in self._crossed:
-            return self._crossed[tuple(by)]
-        # Only the combinations that occur, in the order of their parts.
-        joint, sizes = parts[0][0], [len(names) for _, names in parts]
-        for (codes, _), size in zip(parts[1:], sizes[1:], strict=True):
-            joint = joint * size + codes
-        occurs = np.bincount(joint) > 0 if np.prod(sizes) <= 1_000_000 else None
-        cells = np.unique(joint) if occurs is None else np.nonzero(occurs)[0]
-        check_crossed(self.name, by, len(cells))
-        names = tuple(
-            joined([part[1][i] for part, i in zip(parts, np.unravel_index(cell, sizes), strict=True)])
-            for cell in cells
-        )
-        found = np.searchsorted(cells, joint) if occurs is None else (np.cumsum(occurs) - 1)[joint]
-        self._crossed[tuple(by)] = found, names
-        return found, names
+        self._check(by)
+        if len(by) == 1:
+            return self.codes(by[0])
+        crossing = self._crossing(tuple(by))
+        check_crossed(self.name, by, crossing.cells)
+        return crossing.codes, crossing.along(by)[1]
+
+    def _check(self, by: Sequence[str]) -> None:
+        for column in by:
+            check_groups(self.name, column, self.codes(column)[1], self.rows)
+
+    def _crossing(self, columns: tuple[str, ...]) -> Crossing:
+        if columns not in self._crossed:
+            self._crossed[columns] = Crossing.of(columns, [self.codes(c) for c in columns], rows=self.rows)
+        return self._crossed[columns]
+
+    def _around(self, by: Sequence[str]) -> Crossing:
+        """What groups are added up from: the cells of all sensitive columns, if these are among them and few enough."""
+        whole = self.roles.get("sensitive", ())
+        plain = set(by) <= set(whole) and all(self.columns[c].ndim == 1 for c in whole)
+        if plain and combinations([self.codes(c)[1] for c in whole]) <= MOST_COMBINATIONS:
+            crossing = self._crossing(whole)
+            if crossing.cells <= MOST_TOGETHER:
+                return crossing
+        return self._crossing(tuple(by))
 
     def count(
         self,
@@ -186,6 +201,8 @@ class Table:
         Raises:
             InputError: labels are not two, scores or weights cannot be used, or the groups cannot be compared.
         """
+        if weight is None and isinstance(truth, str) and isinstance(decision, str | AtLeast):
+            return self._added_up(by, truth, decision)
         codes, names = self.groups(by)
         true, selected = self._flags(truth), self._flags(decision)
         if weight is None:
@@ -193,9 +210,57 @@ class Table:
         weights = checked_weights(self.arrays(weight)[weight], rows=self.rows, name=weight)
         return WeightedCounts.of(codes, true, selected, weights, groups=names)
 
+    def _added_up(self, by: Sequence[str], truth: str, decision: str | AtLeast) -> GroupCounts:
+        """Counts that are added up from one count of all sensitive columns together."""
+        self._check(by)
+        crossing = self._around(by)
+        key = (crossing.columns, truth, decision)
+        if key not in self._kept:
+            flags = self._flags(truth), self._flags(decision)
+            self._kept[key] = GroupCounts.of(crossing.codes, *flags, groups=crossing.cells).cells
+        added, names = crossing.summed(by, self._kept[key])
+        check_crossed(self.name, by, len(names))
+        return GroupCounts.of_cells(names, added)
+
+    def by_score(self, by: Sequence[str], scores: Array, truth: Array) -> list[Cells]:
+        """The rows of each group by score and outcome, counted once for all groupings by sensitive columns.
+
+        Args:
+            by: as in `count`.
+            scores: finite ``(rows,)``.
+            truth: booleans ``(rows,)``.
+
+        Raises:
+            InputError: as `groups`.
+        """
+        self._check(by)
+        crossing = self._around(by)
+        levels, rank = self._once(("ranked",), (scores,), lambda: cells.ranked(scores))
+        size = len(levels)
+        table = self._once(
+            ("scored", crossing.columns),
+            (scores, truth),
+            lambda: cells.tabled(crossing.codes, rank, truth, groups=crossing.cells, levels=size),
+        )
+        if table is None:
+            codes, names = self.groups(by)
+            return cells.of_ranks(codes, levels, rank, truth, groups=len(names))
+        added, names = crossing.summed(by, table)
+        check_crossed(self.name, by, len(names))
+        return cells.of_table(levels, added)
+
+    def _once(self, what: tuple[Any, ...], of: tuple[Array, ...], work: Callable[[], Any]) -> Any:
+        """What was worked out of these very arrays, which are kept so that no other takes their place in memory."""
+        key = (*what, *map(id, of))
+        if key not in self._kept:
+            self._kept[key] = of, work()
+        return self._kept[key][1]
+
     def _flags(self, values: str | AtLeast | Array) -> Array:
         if isinstance(values, AtLeast):
-            return self.scores(values.column) >= values.threshold
+            if values not in self._flagged:
+                self._flagged[values] = _unwritable(self.scores(values.column) >= values.threshold)
+            return self._flagged[values]
         return self.binary(values) if isinstance(values, str) else values
 
     def scores(self, column: str) -> Array:
@@ -252,6 +317,8 @@ class Table:
         Raises:
             InputError: labels are missing, are not two, or none of them is declared positive.
         """
+        if column in self._flagged:
+            return self._flagged[column]
         codes, names = self.codes(column)
         gone = int((codes == names.index(MISSING)).sum()) if MISSING in names else 0
         positive = positive_label(
@@ -262,7 +329,15 @@ class Table:
             others={label for c in self.roles.get("truth", ()) if c != column for label in self.labels(c)},
             missing=f"{gone:,} of {self.rows:,}" if gone else "",
         )
-        return codes == (names.index(positive) if positive in names else -1)
+        yes = codes == (names.index(positive) if positive in names else -1)
+        self._flagged[column] = _unwritable(yes)
+        return yes
+
+
+def _unwritable(values: Array) -> Array:
+    """What many are given, and none may change."""
+    values.setflags(write=False)
+    return values
 
 
 def _named(codes: Array, values: Sequence[object]) -> tuple[Array, tuple[str, ...]]:

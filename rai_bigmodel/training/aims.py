@@ -14,7 +14,8 @@ from rai_bigmodel.evidence import Record
 from rai_bigmodel.subject import Outcome, truth_of
 from rai_bigmodel.tables import canonical
 from rai_bigmodel.tables.names import few_whole
-from rai_bigmodel.training.recipe import Loss, Scale
+from rai_bigmodel.training.recipe import Scale
+from rai_bigmodel.training.settings import Loss
 
 if TYPE_CHECKING:
     from rai_bigmodel.nets import Reads

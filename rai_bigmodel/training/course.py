@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.aims import Aim
     from rai_bigmodel.training.distributed import World
     from rai_bigmodel.training.private import Engine
-    from rai_bigmodel.training.recipe import Distil, Train
+    from rai_bigmodel.training.recipe import Distil
     from rai_bigmodel.training.rows import Rows
+    from rai_bigmodel.training.settings import Train
 
 OnStep = Callable[..., None]
 """Called with the step, how many there are at most, the last loss known (null when none may be shown), and, where it

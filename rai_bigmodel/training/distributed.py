@@ -31,7 +31,8 @@ from rai_bigmodel.errors import InputError, TrainingDiverged
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rai_bigmodel.training.recipe import Parallel, Recipe
+    from rai_bigmodel.training.recipe import Recipe
+    from rai_bigmodel.training.settings import Parallel
 
 T = TypeVar("T")
 A = TypeVar("A")

@@ -40,11 +40,12 @@ from rai_bigmodel.training.draws import in_draws
 from rai_bigmodel.training.epochs import in_epochs
 from rai_bigmodel.training.measured import reads_of
 from rai_bigmodel.training.planting import planted
-from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, Train, learning_rate
+from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, learning_rate
 from rai_bigmodel.training.recompute import recomputing
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
 from rai_bigmodel.training.scoring import answers, score_columns
+from rai_bigmodel.training.settings import Train
 from rai_bigmodel.training.steps import optimizer_of
 from rai_bigmodel.training.taken import begin_with, reads_like
 from rai_bigmodel.training.threshold import matching

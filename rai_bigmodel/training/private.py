@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from rai_bigmodel.accounting import Privacy
     from rai_bigmodel.training.clipping import Clipper
-    from rai_bigmodel.training.recipe import Clipping
+    from rai_bigmodel.training.settings import Clipping
 
 Loss = Callable[["Tensor", "tuple[Tensor, ...]", "Tensor | None"], "Tensor"]
 """(what the module gave, its inputs, the outcomes) → the loss of each row ``(rows,)``, to which no other row adds."""

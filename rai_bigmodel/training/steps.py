@@ -15,7 +15,7 @@ from rai_bigmodel.errors import InputError, TrainingDiverged
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rai_bigmodel.training.recipe import Train
+    from rai_bigmodel.training.settings import Train
 
 
 class Pace(NamedTuple):

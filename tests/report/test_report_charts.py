@@ -152,6 +152,20 @@ def test_words_of_an_axis_are_broken_and_not_cut(title: str) -> None:
     assert all(len(line) * 6.6 <= shapes.WIDTH for line in lines)
 
 
+def test_a_number_in_a_cell_fits_it_or_is_left_to_the_table() -> None:
+    """Numbers that run into each other are read as one; the table beside has them in full."""
+    rows = tuple(tuple(x * s for x in (0.0092, 1.23, 0.41, 5e-5)) for s in (1, -1))
+    narrow = Heatmap(
+        title="t", rows=("a", "b"), columns=tuple("abcdefghijkl"), values=tuple(3 * r for r in rows)
+    )
+    wide = Heatmap(title="t", rows=("a", "b"), columns=tuple("abcd"), values=rows)
+
+    written = re.findall(r'class="in">([^<]*)<', charts.heatmap(narrow))
+    assert written
+    assert all(len(text) <= 4 for text in written)
+    assert "-0.0092" in charts.heatmap(wide)
+
+
 def test_long_label_is_cut_and_whole_in_its_title() -> None:
     """What does not fit is shortened; the whole of it is a tool tip, and Chinese counts double."""
     name = "很" * 60

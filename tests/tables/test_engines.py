@@ -435,3 +435,23 @@ def test_a_large_csv_is_put_into_bins_by_duckdb(tmp_path) -> None:
     words = binned(tables.open_table(tmp_path / "rows.csv", roles=roles, memory=0), {"sex": (1.0,)})
     with pytest.raises(InputError, match=r"rows\.csv: cannot be read as csv \(.*DOUBLE"):
         words.count(["sex"], truth="y", decision="d")
+
+
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (pd.DataFrame([[0, "a", 1, 1]], columns=["y", "g", "d", "g"]), "a column stands twice .*'g' 2 times"),
+        (pd.DataFrame([[0, "a", 1]], columns=["y", "g", 0]), "the name of the column 0 is no text"),
+    ],
+)
+def test_columns_without_a_name_of_their_own_are_refused_in_one_line(frame, said: str) -> None:
+    """As scikit-learn's users have them; the way out is named."""
+    with pytest.raises(InputError, match=said) as refused:
+        tables.of(frame, roles={"truth": ("y",), "sensitive": ("g",)})
+    assert "\n" not in str(refused.value)
+
+
+def test_a_threshold_of_numpy_is_a_threshold() -> None:
+    frame = pl.DataFrame({"y": [0, 1] * 40, "p": [0.2, 0.9] * 40, "g": ["a", "a", "b", "b"] * 20})
+    made = api.audit_predictions(frame, truth="y", score="p", sensitive=["g"], threshold=np.float32(0.25))
+    assert made.evidence[0].subject.decision.threshold == 0.25

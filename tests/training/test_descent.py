@@ -18,6 +18,7 @@ from rai_bigmodel.tables import Table
 from rai_bigmodel.training import checkpoint, fit, recipe
 from rai_bigmodel.training.checkpoint import Run
 from rai_bigmodel.training.descent import Kin
+from rai_bigmodel.training.settings import Train
 
 BODY = Autoencoder(hidden=(8,), code=3)
 PRIVACY = Privacy(noise_multiplier=1.0, delta=1e-5, sample_rate=0.2, expected_batch_size=40)
@@ -263,7 +264,7 @@ def test_a_stopped_fine_tuning_goes_on_to_the_same_weights(parent: Run, extra: d
     written = recipe.Recipe(
         data="",
         net=recipe.Net.of(net),
-        train=recipe.Train(epochs=2, batch_size=20, every=3),
+        train=Train(epochs=2, batch_size=20, every=3),
         start=start,
         prune=extra.get("prune", msgspec.UNSET),
     )

@@ -14,8 +14,9 @@ from rai_bigmodel.tables import Table
 from rai_bigmodel.training import fit, losses, private, steps
 from rai_bigmodel.training.aims import Aim
 from rai_bigmodel.training.checkpoint import weights
-from rai_bigmodel.training.recipe import Scale, Text, Train
+from rai_bigmodel.training.recipe import Scale, Text
 from rai_bigmodel.training.scoring import sigma_columns
+from rai_bigmodel.training.settings import Train
 
 LABELS = ("a", "b", "c")
 

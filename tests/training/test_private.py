@@ -10,7 +10,7 @@ from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.nets import MLP, Input, Reads, Tabular
 from rai_bigmodel.training import private
-from rai_bigmodel.training.recipe import Clipping
+from rai_bigmodel.training.settings import Clipping
 
 
 @pytest.fixture(params=["fast", "opacus"])

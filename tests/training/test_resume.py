@@ -18,7 +18,8 @@ from rai_bigmodel.subject import Splits
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training import fit, resume
 from rai_bigmodel.training.checkpoint import weights
-from rai_bigmodel.training.recipe import Net, Recipe, Train
+from rai_bigmodel.training.recipe import Net, Recipe
+from rai_bigmodel.training.settings import Train
 
 PRIVACY = Privacy(noise_multiplier=1.0, delta=1e-5, sample_rate=0.25, expected_batch_size=15, noise_seed=5)
 
