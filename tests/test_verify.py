@@ -132,7 +132,8 @@ def test_a_page_written_after_more_runs_were_counted_is_still_the_verdicts(tmp_p
         (("nowhere",), "no manifest"),
         (("{run}", "--expect", "abc"), "64 hexadecimal"),
         (("{run}", "--expect", ""), "64 hexadecimal"),
-        (("{run}", "--rerun"), "audit.yaml"),
+        (("{run}", "--rerun"), "was not made from an audit.yaml"),
+        (("{run}", "--audit", "audit.yaml"), "give both"),
     ],
 )
 def test_what_cannot_be_verified_is_one_line(run: Path, call: tuple[str, ...], says: str) -> None:
@@ -172,6 +173,34 @@ def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) ->
     found = verify(str(folder), "--rerun")
     assert found.return_value == 1
     assert path.name in found.stdout
+
+
+def test_a_rerun_is_told_where_the_file_lies_and_takes_no_other(tmp_path: Path) -> None:
+    """Evidence written elsewhere: --audit names the file, by any name, and its digest must be the manifest's."""
+    rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
+    (tmp_path / "p.csv").write_text("y,d,g\n" + rows)
+    asked = tmp_path / "asked.yaml"
+    asked.write_text(
+        "subject: {table: p.csv, prediction: d}\n"
+        "data: {file: p.csv, truth: y, sensitive: [g]}\n"
+        "audits: {performance: {}}\n"
+    )
+    assert call("audit", asked, "--out", tmp_path / "out").return_value == 0
+    folder = str(tmp_path / "out")
+    nowhere, honest = verify(folder, "--rerun"), verify(folder, "--rerun", "--audit", str(asked))
+    asked.write_text(asked.read_text() + "seed: 8\n")
+    other = verify(folder, "--rerun", "--audit", str(asked))
+    gone = verify(folder, "--rerun", "--audit", str(tmp_path / "gone.yaml"))
+
+    assert honest.return_value == 0
+    assert "byte for byte" in honest.stdout
+    for found, says in (
+        (nowhere, "--audit FILE says where it is"),
+        (other, "is not the file that these audits were made from"),
+        (gone, "gone.yaml"),
+    ):
+        assert getattr(found.exception, "exit_code", None) == 2
+        assert says in str(found.exception)
 
 
 @pytest.fixture(name="keys")
@@ -330,3 +359,35 @@ def test_without_model_signing_the_extra_is_named(
     assert getattr(told.exception, "exit_code", None) == 2
     assert "pip install 'rai_bigmodel[sign-model]'" in str(told.exception)
     assert not (shipped[0] / "signature.json").exists()
+
+
+def test_a_model_whose_weights_lie_beside_it_is_known_by_all_of_them(
+    shipped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The digest of its subject speaks of every file; one weight more is another model."""
+    import onnx
+
+    from rai_bigmodel.evidence import SubjectId
+    from rai_bigmodel.subjects.of_onnx import of_onnx
+
+    apart = tmp_path / "run" / "model.onnx"
+    apart.parent.mkdir()
+    onnx.save_model(
+        onnx.load_model_from_string(shipped[1].read_bytes()),
+        apart,
+        save_as_external_data=True,
+        location="model.onnx.data",
+        size_threshold=0,
+    )
+    subject = of_onnx(apart)
+    named = SubjectId(name="m", kind="onnx", digest=subject.digest, role="onnx", decision=subject.decision)
+    api.save(dossier(estimate(0.03), subjects=(named,)), apart.parent)
+    honest = verify(str(apart.parent))
+    weights = apart.with_name("model.onnx.data")
+    weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])
+    changed = verify(str(apart.parent))
+
+    assert honest.return_value == 0, honest.stdout
+    assert "is the onnx subject" in honest.stdout
+    assert changed.return_value == 1
+    assert "which the manifest does not name" in changed.stdout

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from rai_bigmodel.subjects.of_module import Gives
 
 
+ASKED = "audit.yaml"
+"""The name that a manifest has for the file that asked for the audits, whatever that file is called."""
+
+
 def read_splits(path: PathLike) -> Splits:
     """The rows that an ``audit.yaml`` names under ``data:``, to train on or to audit; paths are relative to its folder.
 
@@ -147,7 +151,7 @@ def audit_file(
         loaded,
         seed=asked.seed,
         on=asked.on,
-        configuration={"audit.yaml": files.digest(content), **beside},
+        configuration={ASKED: files.digest(content), **beside},
         on_audit=on_audit,
         folder=folder,
         resume=resume,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rai_bigmodel.api.auditing import audit_file
+from rai_bigmodel import files
+from rai_bigmodel.api.auditing import ASKED, audit_file
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import BASELINE
 
@@ -22,6 +23,7 @@ def verify(
     expect: str | None = None,
     key: PathLike | None = None,
     rerun: bool = False,
+    audit: PathLike | None = None,
     on_audit: OnAudit | None = None,
 ) -> Checked:
     """Whether a folder of evidence still holds: every digest, the verdict and the page, worked out anew.
@@ -31,6 +33,7 @@ def verify(
         expect: the digest of the manifest or of the run, known from elsewhere.
         key: the public key that must have signed the manifest.
         rerun: repeat the audits on the saved subject and rows; nothing is trained.
+        audit: the ``audit.yaml`` that they were made from, where it does not lie in the folder.
 
     Raises:
         InputError: there is nothing to check, or the audits cannot be repeated from what is there.
@@ -40,10 +43,8 @@ def verify(
     checked = check(folder, expect=expect, key=key)
     if not rerun or not checked.holds:
         return checked
-    asked = Path(checked.folder) / "audit.yaml"
-    if not asked.exists():
-        msg = f"{asked}: is not there, so it is not known how to repeat the audits"
-        raise InputError(msg)
+    asked = Path(checked.folder) / ASKED if audit is None else Path(audit)
+    _refuse_other_file(asked, checked, given=audit is not None)
     if checked.dossier is not None and BASELINE in checked.dossier.manifest.evidence.configuration:
         msg = (
             f"{asked}: does not name the baseline that --baseline named when these audits were made, so they cannot be "
@@ -51,6 +52,23 @@ def verify(
         )
         raise InputError(msg)
     return repeated(checked, audit_file(asked, on_audit=on_audit))
+
+
+def _refuse_other_file(asked: Path, checked: Checked, *, given: bool) -> None:
+    """Audits are repeated from the file that they were made from; the manifest has its digest."""
+    made = {} if checked.dossier is None else checked.dossier.manifest.evidence.configuration
+    if ASKED not in made:
+        msg = f"{checked.folder}: was not made from an {ASKED}, so it is not known how to repeat the audits"
+        raise InputError(msg)
+    if not given and not asked.exists():
+        msg = f"{asked}: is not there, so it is not known how to repeat the audits; --audit FILE says where it is"
+        raise InputError(msg)
+    if (found := files.digest(files.read_bytes(asked))) != made[ASKED]:
+        msg = (
+            f"{asked}: is not the file that these audits were made from ({found[:19]}…, the manifest says "
+            f"{made[ASKED][:19]}…)"
+        )
+        raise InputError(msg)
 
 
 def sign(folder: PathLike, *, key: PathLike, model: PathLike | None = None) -> Signature:

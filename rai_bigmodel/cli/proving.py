@@ -41,15 +41,28 @@ def sign(folder: str, key: str, model: str | None, *, quiet: bool) -> int:
     return 0
 
 
-@click.command(**example("rai verify reports/demo", "rai verify reports/demo/report.html --expect 3f1c…"))
+@click.command(
+    **example(
+        "rai verify reports/demo",
+        "rai verify reports/demo/report.html --expect 3f1c…",
+        "rai verify reports/loan --rerun --audit audit.yaml",
+    )
+)
 @click.argument("path", type=click.Path(), metavar="DIR|REPORT.html")
 @click.option("--expect", metavar="SHA256", help="The digest of manifest or run, known from elsewhere.")
 @click.option("--key", metavar="PUBLIC.pem", help="The public key that must have signed it.")
 @click.option(
     "--rerun", is_flag=True, help="Repeat the audits on the saved subject and rows; trains nothing."
 )
+@click.option(
+    "--audit",
+    metavar="AUDIT.yaml",
+    help="What --rerun repeats, where it does not lie in DIR; the manifest has its digest.",
+)
 @quietly
-def verify(path: str, expect: str | None, key: str | None, *, rerun: bool, quiet: bool) -> int:
+def verify(
+    path: str, expect: str | None, key: str | None, audit: str | None, *, rerun: bool, quiet: bool
+) -> int:
     """Work out every digest, the verdict and the page anew: exit 0 all holds, 1 something does not.
 
     Without --expect, --key or --rerun a folder can only be shown to be consistent in itself.
@@ -57,8 +70,11 @@ def verify(path: str, expect: str | None, key: str | None, *, rerun: bool, quiet
     from rai_bigmodel import api
     from rai_bigmodel.files import visible
 
+    if audit and not rerun:
+        msg = "--audit says what --rerun repeats; give both"
+        raise click.UsageError(msg, click.get_current_context())
     progress = Progress(quiet=quiet)
-    checked = api.verify(path, expect=expect, key=key, rerun=rerun, on_audit=progress)
+    checked = api.verify(path, expect=expect, key=key, rerun=rerun, audit=audit, on_audit=progress)
     progress.clear()
     for check in checked.checks if not quiet else ():
         word = {True: "holds", False: "does not hold", None: "not checked"}[check.holds]

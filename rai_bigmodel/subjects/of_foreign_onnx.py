@@ -30,6 +30,7 @@ _TYPES = {
     "tensor(bool)": np.bool_,
     "tensor(string)": np.object_,
 }
+_SCORES = frozenset(["tensor(float)", "tensor(double)", "tensor(float16)"])
 
 
 def of_foreign_onnx(
@@ -81,7 +82,10 @@ def of_foreign_onnx(
     if not named:
         width = out.shape[-1] if len(out.shape) == 2 and isinstance(out.shape[-1], int) else 1
         if width > 2:
-            msg = f"{name}: the output {out.name!r} has {width} columns; labels=[…] must name them in that order"
+            msg = (
+                f"{name}: the output {out.name!r} has {width} columns; labels=[…] (--label, once each) must name them "
+                "in that order"
+            )
             raise InputError(msg)
         named = ("0", "1")
     decision = decided(named, positive=positive, threshold=threshold, name=name)
@@ -146,20 +150,23 @@ def _inputs(
 
 def _output(there: list[Any], wanted: str, name: str) -> Any:
     by_name = {o.name: o for o in there}
-    if wanted:
-        if wanted not in by_name:
-            what = f"{name}: output"
-            raise InputError.unknown(what, wanted, by_name)
-        return by_name[wanted]
-    scores = [
-        o for o in there if o.type.startswith("seq(map(") or o.type in {"tensor(float)", "tensor(double)"}
-    ]
-    if len(scores) != 1:
-        has = ", ".join(f"{o.name} ({o.type})" for o in there)
-        said = "gives no scores or probabilities" if not scores else "gives several; output='…' says which"
-        msg = f"{name}: {said}; it has: {has}"
-        raise InputError(msg)
-    return scores[0]
+    if wanted and wanted not in by_name:
+        what = f"{name}: output"
+        raise InputError.unknown(what, wanted, by_name)
+    scores = [o for o in there if o.type.startswith("seq(map(") or o.type in _SCORES]
+    chosen = [o for o in scores if o.name == wanted] if wanted else scores
+    if len(chosen) == 1:
+        return chosen[0]
+    has = ", ".join(f"{o.name} ({o.type})" for o in there)
+    if chosen:
+        msg = f"{name}: gives several; output='…' (--output NAME) says which; it has: {has}"
+    else:
+        which = f"the output {wanted!r} gives" if wanted else "gives"
+        msg = (
+            f"{name}: {which} no scores or probabilities; it has: {has}; where it decides without a score, write its "
+            "decisions into a column and audit that: rai audit --predictions FILE --prediction COL"
+        )
+    raise InputError(msg)
 
 
 def _keys(runtime: Any, inputs: list[Any], output: str, name: str) -> tuple[str, ...]:
@@ -185,10 +192,20 @@ def _matrix(columns: Inputs, wanted: tuple[str, ...], kind: Any, *, flat: bool, 
             raise InputError.unknown(what, c, columns)
         values = np.asarray(columns[c])
         if kind is not np.object_ and values.dtype.kind not in "fiub":
-            msg = f"{where}: the column {c!r} must hold one number a row, got {values.dtype}"
+            msg = f"{where}: the column {c!r} must hold one number a row, got {_no_number(values)}"
             raise InputError(msg)
         out.append(values.astype(kind))
     return out[0] if flat else np.ascontiguousarray(np.column_stack(out))
+
+
+def _no_number(values: Array) -> str:
+    """The first of these values that is no number, or of what kind they are."""
+    for value in values.tolist():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            return files.visible(repr(value))[:60]
+    return str(values.dtype)
 
 
 def _pictures(given: Inputs, wanted: Any, *, where: str) -> Array:

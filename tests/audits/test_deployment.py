@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 
 import numpy as np
@@ -224,6 +225,44 @@ def test_the_quickest_variant_that_does_no_harm_is_recommended_in_words() -> Non
     assert "int8 decides 100.00% of rows otherwise" in m.why
     assert only(found, "speedup", variant="fp32", batch="1").value > 1.5  # type: ignore[operator]
     assert only(found, "speedup", variant="fp32", batch="1").interval.low > 1  # type: ignore[union-attr, operator]
+
+
+def test_what_one_leaves_in_the_cache_is_not_the_next_ones_latency() -> None:
+    """Whoever is asked right after another is slow once; none is called slow for it."""
+    last: list[str] = []
+
+    def after_another(name: str) -> Subject:
+        def predict(inputs: dict[str, np.ndarray]) -> np.ndarray:
+            if last and last[-1] != name:
+                time.sleep(0.02)
+            last.append(name)
+            return logistic(inputs)
+
+        return subject(predict)
+
+    audit = Deployment(batches=(1,), repeats=15, explained=0)
+    found = audit(after_another("trained").related(onnx=after_another("file")), splits(300), rng())
+
+    for name in ("callable", "fp32"):
+        assert only(found, "latency_ms", variant=name, quantile="p50").value < 10  # type: ignore[operator]
+
+
+@pytest.mark.zoo
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of its own parts
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_network_is_timed_beside_its_file_and_never_recommended() -> None:
+    """compiled: true adds torch.compile; it is no file that could ship."""
+    r = np.random.default_rng(0)
+    columns = {"a": r.normal(size=200), "b": r.normal(size=200)}
+    columns["y"] = (columns["a"] > 0) * 1.0
+    whole = Table(name="toy", columns=columns, roles={"feature": ("a", "b"), "truth": ("y",)})
+    data = Splits(train=whole, calibrate=whole, held_out=whole)
+    run = fit.train(MLP(hidden=(8,)), data, epochs=1)
+    audit = Deployment(batches=(1, 16), repeats=15, explained=0, compiled=True)
+    found = audit(of_run(run).related(onnx=of_onnx(to_onnx.to_onnx(run))), data, rng())
+
+    assert only(found, "speedup", variant=deployment_clock.COMPILED, batch="16").value > 0  # type: ignore[operator]
+    assert only(found, "recommended").labels["variant"] in {"fp32", "torch"}
 
 
 def test_latency_is_that_of_one_thread_and_torch_gets_its_own_setting_back() -> None:

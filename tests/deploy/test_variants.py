@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +24,8 @@ from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training import fit
 from rai_bigmodel.training.checkpoint import Run, save_run
-from rai_bigmodel.training.recipe import Text
+from rai_bigmodel.training.pruning import prune
+from rai_bigmodel.training.recipe import Prune, Text
 
 ROWS = 240
 LONG = [
@@ -310,7 +313,7 @@ for i, path in enumerate(sys.argv[2:]):
 def test_every_variant_answers_alike_in_a_process_where_torch_cannot_be_imported(
     tmp_path: Path, nets: tuple[str, ...]
 ) -> None:
-    """In a fresh interpreter without torch and onnx; numbers equal those of the run to the stated tolerance."""
+    """In a fresh interpreter without torch and onnx, pruned too; numbers equal the run's to the stated tolerance."""
     wanted, paths = [], []
     for name in nets:
         run, full = run_of(name)
@@ -322,6 +325,13 @@ def test_every_variant_answers_alike_in_a_process_where_torch_cannot_be_imported
             paths[-1].write_bytes(export.made(run, variant, splits, full=full))  # type: ignore[arg-type]
             answers = of_run(run).predict(rows)
             wanted.append((answers, parity.TOLERANCES[variant] * max(1.0, np.abs(answers).max())))
+        thin = dataclasses.replace(run, module=copy.deepcopy(run.module))
+        prune(thin.module, Prune(share=0.5))
+        np.savez(tmp_path / f"{len(paths)}.npz", **rows)  # type: ignore[arg-type]
+        paths.append(tmp_path / f"{name}.pruned.onnx")
+        paths[-1].write_bytes(to_onnx.to_onnx(thin))
+        answers = of_run(thin).predict(rows)
+        wanted.append((answers, parity.TOLERANCES["fp32"] * max(1.0, np.abs(answers).max())))
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH, str(tmp_path), *map(str, paths)],
         capture_output=True,
