@@ -124,6 +124,15 @@ class Explainability(Record, omit_defaults=True):
         scene = scene_of(self, subject, cohort, rows_of(self, subject, cohort, rng))
         if isinstance(scene, str):
             return Findings(measurements=(null("faithful", scene, "exact"),))
+        for name, kind, why in (
+            ("together", "table", "only columns of a table make one feature together"),
+            ("mutable", "table", "only columns of a table can be set to a value"),
+            ("dependence", "table", "only columns of a table can be set to a value"),
+            ("words", "tokens", "only texts have words"),
+        ):
+            if getattr(self, name) and scene.kind != kind:
+                msg = f"{name}: {why}, and this model reads {'a table' if scene.kind == 'table' else scene.kind}"
+                raise InputError(msg)
         (apart,) = rng.spawn(1)  # so that rows shown one by one change nothing about the numbers of all
         method, explain = chosen(self.method, scene.case, kind=scene.kind, steps=self.steps)
         values = explain(scene.case, rng)
@@ -156,25 +165,17 @@ class Explainability(Record, omit_defaults=True):
         """What needs the model alone and no attributions; only the choice of features rests on them."""
         out: list[Exhibit] = []
         if self.mutable:
-            _refuse_arrays("mutable", scene)
             called = [f"row {scene.rows[i] + 1:,}" for i in rows]
             out.append(
                 counterfactuals.table_of(scene, rows, self.mutable, subject, values=self.values, named=called)
             )
         if self.dependence:
-            _refuse_arrays("dependence", scene)
             names = [scene.case.names[i] for i in leading(scene, values, self.dependence)]
             output = None
             if task_of(subject) == "classes":
                 output = np.asarray(subject.predict(dict(scene.columns))).argmax(axis=1)
             out += dependence.curves(scene, names, subject, output=output)
         return out
-
-
-def _refuse_arrays(name: str, scene: Scene) -> None:
-    if scene.kind != "table":
-        msg = f"{name}: only columns of a table can be set to a value, and this model reads {scene.kind}"
-        raise InputError(msg)
 
 
 def _measured(tested: Tested, steady: Test) -> list[Measurement]:
