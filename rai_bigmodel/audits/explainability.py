@@ -124,15 +124,7 @@ class Explainability(Record, omit_defaults=True):
         scene = scene_of(self, subject, cohort, rows_of(self, subject, cohort, rng))
         if isinstance(scene, str):
             return Findings(measurements=(null("faithful", scene, "exact"),))
-        for name, kind, why in (
-            ("together", "table", "only columns of a table make one feature together"),
-            ("mutable", "table", "only columns of a table can be set to a value"),
-            ("dependence", "table", "only columns of a table can be set to a value"),
-            ("words", "tokens", "only texts have words"),
-        ):
-            if getattr(self, name) and scene.kind != kind:
-                msg = f"{name}: {why}, and this model reads {'a table' if scene.kind == 'table' else scene.kind}"
-                raise InputError(msg)
+        _refuse_what_is_not_read(self, scene)
         (apart,) = rng.spawn(1)  # so that rows shown one by one change nothing about the numbers of all
         method, explain = chosen(self.method, scene.case, kind=scene.kind, steps=self.steps)
         values = explain(scene.case, rng)
@@ -176,6 +168,17 @@ class Explainability(Record, omit_defaults=True):
                 output = np.asarray(subject.predict(dict(scene.columns))).argmax(axis=1)
             out += dependence.curves(scene, names, subject, output=output)
         return out
+
+
+def _refuse_what_is_not_read(audit: Explainability, scene: Scene) -> None:
+    if scene.kind != "tokens" and audit.words:
+        reads = "columns" if scene.kind == "table" else scene.kind
+        msg = f"words: only texts have words, and this model reads {reads}"
+        raise InputError(msg)
+    for name in ("together", "mutable", "dependence"):
+        if scene.kind != "table" and getattr(audit, name):
+            msg = f"{name} speaks of columns of a table, and this model reads {scene.kind}"
+            raise InputError(msg)
 
 
 def _measured(tested: Tested, steady: Test) -> list[Measurement]:

@@ -256,10 +256,11 @@ def _network(audit: Explainability, subject: Subject, cohort: Cohort, rows: Arra
     if not single and audit.method != "ablation" and (cut := unreached(found.case)):
         if audit.method == "auto":
             return None
-        some = ", ".join(repr(name) for name in cut[:5]) + (f" and {len(cut) - 5} more" if cut[5:] else "")
+        some = ", ".join([*map(repr, cut[:5]), *(["…"] if cut[5:] else [])])
         msg = (
-            f"no gradient reaches {some}: it is cut off on the way (rounded, looked up or detached), so "
-            f"method: {audit.method} says nothing of it; use a black-box method: shapley or ablation"
+            f"no gradient reaches {len(cut)} of {len(found.case.names)} features ({some}): it is cut off on the way "
+            f"(rounded, looked up or detached), so method: {audit.method} says nothing of them; use a black-box "
+            "method: shapley or ablation"
         )
         raise InputError(msg)
     return Scene(

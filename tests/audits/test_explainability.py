@@ -195,7 +195,10 @@ def test_a_network_that_no_gradient_reaches_is_named_by_input_and_auto_asks_its_
             replace(subject, module=net.eval()), Splits(held_out=table), cohorts.rng()
         )
 
-    with pytest.raises(InputError, match=r"'f1', 'f2', 'f3', 'f4', 'f5': it is cut off.*shapley or ablation"):
+    with pytest.raises(
+        InputError,
+        match=r"5 of 6 features \('f1', 'f2', 'f3', 'f4', 'f5'\): it is cut off.*shapley or ablation",
+    ):
         asked(Rounded(), method="integrated_gradients")
     with pytest.raises(InputError, match=r"cannot be asked about rows of shape \(6,\)"):
         asked(torch.nn.Linear(5, 1))

@@ -112,10 +112,10 @@ def test_a_png_is_what_was_drawn() -> None:
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        ({"together": {"a": ("b",)}}, "together: only columns of a table make one feature together"),
+        ({"together": {"a": ("b",)}}, "together speaks of columns of a table, and this model reads pixels"),
         ({"words": {"a": ("b",)}}, "words: only texts have words, and this model reads pixels"),
-        ({"dependence": 1}, "dependence: only columns of a table"),
-        ({"mutable": {"a": (0, 1)}, "hardest": 1}, "mutable: only columns of a table"),
+        ({"dependence": 1}, "dependence speaks of columns"),
+        ({"mutable": {"a": (0, 1)}, "hardest": 1}, "mutable speaks of columns"),
     ],
 )
 def test_what_pictures_do_not_have_is_refused_in_one_line(cnn, how, said) -> None:
