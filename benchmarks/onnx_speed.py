@@ -3,7 +3,7 @@
 Each net of the recipes is trained for one epoch (speed does not ask how well) and exported in single precision, half
 and 8 bits. All take turns, one thread each, by processor time: what else the machine does costs no side anything.
 
-    OMP_NUM_THREADS=1 python benchmarks/onnx_speed.py [--only NET] [--compiled]
+    OMP_NUM_THREADS=1 python benchmarks/onnx_speed.py [--only NET] [--compiled] [--pieces]
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+import onnxruntime
 import torch
 
 from rai_bigmodel import datasets, nets
 from rai_bigmodel.deploy import export, to_onnx
-from rai_bigmodel.deploy.session import open_session
+from rai_bigmodel.deploy.session import open_session, options_of
 from rai_bigmodel.errors import RaiError
 from rai_bigmodel.subject import Splits, inputs_of
 from rai_bigmodel.tables import Table
@@ -37,6 +38,7 @@ PLAIN = "plain CNN, 28 × 28"
 """Convolutions and ReLU alone, on pictures of the size that most examples have."""
 NETS = (PLAIN, "digits_mlp", "digits_cnn", "digits_lstm", "toxicity_transformer", "digits_autoencoder")
 BATCHES = (1, 256)
+PIECES = (256, 64, 32, 16, 8)
 SECONDS = 6.0
 FEWEST = 25
 MILLION = 1_000_000
@@ -103,6 +105,28 @@ def of_net(name: str, *, compiled: bool) -> None:
         shown.append(f"{found['torch']:.3f}")
         shown += [f"{found['torch'] / found[way]:.2f}" for way in ways if way != "torch"]
     print("| " + " | ".join(shown) + " |", flush=True)
+
+
+def pieces(name: str) -> None:
+    """Milliseconds of 256 rows by how many are given at once, with onnxruntime's arena and without."""
+    run, splits = trained(name)
+    content = to_onnx.to_onnx(run)
+    session = open_session(content, where=name)
+    rows = np.arange(256) % splits.held_out.rows
+    whole = inputs_of(splits.held_out)
+    given = session.inputs({c: v[rows] for c, v in whole.items()} if isinstance(whole, dict) else whole[rows])
+    for arena in (True, False):
+        options = options_of()
+        options.enable_cpu_mem_arena = arena
+        runtime = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+        def ask(size: int, runtime: Any = runtime) -> None:
+            for i in range(0, 256, size):
+                runtime.run(None, {k: x[i : i + size] for k, x in given.items()})
+
+        found = medians({str(size): lambda size=size: ask(size) for size in PIECES})
+        words = " | ".join(f"{found[str(size)]:.2f}" for size in PIECES)
+        print(f"| {name}, {'with' if arena else 'without'} the arena | {words} |", flush=True)
 
 
 def bare() -> None:
@@ -180,8 +204,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only")
     parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--pieces", action="store_true", help="time batches of several sizes instead")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.pieces:
+        print("| net, ms for 256 rows in pieces of | " + " | ".join(map(str, PIECES)) + " |")
+        for name in (*NETS, "text_lm") if asked.only is None else (asked.only,):
+            pieces(name)
+        return
     head = ["torch ms", *(["compile ×"] if asked.compiled else []), "fp32 ×", "fp16 ×", "int8 ×"]
     print("| " + " | ".join(["net", "KB", *(f"{h} @{b}" for b in BATCHES for h in head)]) + " |")
     print("|" + "---|" * (2 + len(BATCHES) * len(head)))
