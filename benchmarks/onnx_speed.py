@@ -14,16 +14,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import onnxruntime
 import torch
 
 from rai_bigmodel import datasets, nets
 from rai_bigmodel.deploy import export, to_onnx
-from rai_bigmodel.deploy.session import open_session, options_of
+from rai_bigmodel.deploy.session import open_session
 from rai_bigmodel.errors import RaiError
 from rai_bigmodel.subject import Splits, inputs_of
 from rai_bigmodel.tables import Table
@@ -107,26 +106,41 @@ def of_net(name: str, *, compiled: bool) -> None:
     print("| " + " | ".join(shown) + " |", flush=True)
 
 
+GIVEN = """
+import sys, time
+import numpy as np, onnxruntime
+model, rows, arena, size = sys.argv[1], dict(np.load(sys.argv[2])), sys.argv[3] == "with", int(sys.argv[4])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+options.enable_cpu_mem_arena = arena
+runtime = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+took, ends = [], time.perf_counter() + 2
+while time.perf_counter() < ends or len(took) < 5:
+    started = time.process_time()
+    for i in range(0, 256, size):
+        runtime.run(None, {k: x[i : i + size] for k, x in rows.items()})
+    took.append((time.process_time() - started) * 1000)
+print(float(np.median(took)))
+"""
+
+
 def pieces(name: str) -> None:
-    """Milliseconds of 256 rows by how many are given at once, with onnxruntime's arena and without."""
+    """Milliseconds of 256 rows by how many are given at once, with onnxruntime's arena and without.
+
+    Each in a process of its own: what a process did before decides how dear fresh memory is.
+    """
     run, splits = trained(name)
     content = to_onnx.to_onnx(run)
-    session = open_session(content, where=name)
     rows = np.arange(256) % splits.held_out.rows
     whole = inputs_of(splits.held_out)
-    given = session.inputs({c: v[rows] for c, v in whole.items()} if isinstance(whole, dict) else whole[rows])
-    for arena in (True, False):
-        options = options_of()
-        options.enable_cpu_mem_arena = arena
-        runtime = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-        def ask(size: int, runtime: Any = runtime) -> None:
-            for i in range(0, 256, size):
-                runtime.run(None, {k: x[i : i + size] for k, x in given.items()})
-
-        found = medians({str(size): lambda size=size: ask(size) for size in PIECES})
-        words = " | ".join(f"{found[str(size)]:.2f}" for size in PIECES)
-        print(f"| {name}, {'with' if arena else 'without'} the arena | {words} |", flush=True)
+    some = {c: v[rows] for c, v in whole.items()} if isinstance(whole, dict) else whole[rows]
+    with tempfile.TemporaryDirectory() as folder:
+        model, given = Path(folder) / "m.onnx", Path(folder) / "rows.npz"
+        model.write_bytes(content)
+        np.savez(given, **open_session(content, where=name).inputs(some))
+        for arena in ("with", "without"):
+            found = [seconds(GIVEN, str(model), str(given), arena, str(size)) for size in PIECES]
+            print(f"| {name}, {arena} the arena | {' | '.join(f'{ms:.2f}' for ms in found)} |", flush=True)
 
 
 def bare() -> None:
@@ -174,7 +188,7 @@ main(sys.argv[1:])
 
 
 def seconds(code: str, *asked: str) -> float:
-    """Processor seconds of a fresh interpreter."""
+    """What a fresh interpreter prints last: its processor seconds, as a rule."""
     done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
         [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True
     )
