@@ -39,6 +39,8 @@ ADJACENCY = "one row added or removed"
 
 _MAX_NOISE = 10_000.0
 _MAX_STEPS = 10_000_000
+_MAX_EPSILON = 500.0
+"""Beyond, PRV's exponentials overflow, its grid takes minutes, and no promise is left."""
 _MAX_TRIALS = 12
 
 
@@ -74,6 +76,9 @@ class Privacy(Record, kw_only=True):
             raise InputError(msg)
         if self.epsilon is not None:
             _positive("epsilon", self.epsilon)
+            if self.epsilon > _MAX_EPSILON:
+                msg = f"privacy: epsilon must be at most {_MAX_EPSILON:g}, more promises nothing, got {self.epsilon:g}"
+                raise InputError(msg)
         if self.noise_multiplier is not None:
             _noise(self.noise_multiplier)
         _delta(self.delta)
@@ -243,11 +248,14 @@ def noise_for(privacy: Privacy, steps: int) -> float:
     ``noise_multiplier`` is given back as it is.
 
     Raises:
-        InputError: `steps` is below 1, or no noise reaches the target.
+        InputError: `steps` is below 1, no noise reaches the target, or there is so little of it that no accountant
+            can tell its ε.
         MissingExtra: Opacus is not installed.
     """
     _steps(steps)
     if privacy.noise_multiplier is not None:
+        if privacy.noise_multiplier:
+            _tellable(privacy.noise_multiplier, privacy.sample_rate, steps, privacy.delta)
         return privacy.noise_multiplier
     target, q, delta = privacy.epsilon, privacy.sample_rate, privacy.delta
     if target is None:
@@ -264,6 +272,8 @@ def noise_for(privacy: Privacy, steps: int) -> float:
     points = [(math.log(high), math.log(_prv(high, q, steps, delta)))]
     guess = high * math.exp((points[0][1] - math.log(target)) / 1.2)
     for _ in range(_MAX_TRIALS):
+        while _rdp(guess, q, steps, delta) > _MAX_EPSILON:
+            guess = math.sqrt(guess * high)
         points.append((math.log(guess), math.log(_prv(guess, q, steps, delta))))
         if points[-1][1] <= math.log(target):
             high = min(high, guess)
@@ -287,11 +297,23 @@ def _prv(noise: float, rate: float, steps: int, delta: float) -> float:
     accountants = _opacus()
     if noise == 0:
         raise InputError(NO_NOISE)
+    _tellable(noise, rate, steps, delta)
     accountant = accountants.PRVAccountant()
     accountant.history = [(noise, rate, steps)]
     # Opacus takes log(0) = -inf on purpose, at the edge of the privacy loss' support.
     with np.errstate(divide="ignore"), _quiet():
         return float(accountant.get_epsilon(delta))
+
+
+def _tellable(noise: float, rate: float, steps: int, delta: float) -> None:
+    # So little noise that its square is no number any more would overflow in RDP, too.
+    most = _rdp(noise, rate, steps, delta) if noise > 1e-3 else math.inf
+    if not most <= _MAX_EPSILON:
+        msg = (
+            f"privacy: a noise_multiplier of {noise:.4g} in {steps:,} steps at a sample rate of {rate:g} promises "
+            f"nothing (RDP's ε is above {_MAX_EPSILON:g}); use more noise, fewer steps or a lower rate"
+        )
+        raise InputError(msg)
 
 
 def _rdp(noise: float, rate: float, steps: int, delta: float) -> float:
@@ -352,6 +374,7 @@ def _rate(value: float) -> None:
 
 
 def _steps(value: int) -> None:
-    if not 1 <= value <= _MAX_STEPS:
-        msg = f"privacy: the number of steps must lie between 1 and {_MAX_STEPS:,}, got {value:,}"
+    if not (1 <= value <= _MAX_STEPS and value == int(value)):
+        got = "more" if value > 1e15 else f"{value:,}"
+        msg = f"privacy: the number of steps must be a whole one between 1 and {_MAX_STEPS:,}, got {got}"
         raise InputError(msg)

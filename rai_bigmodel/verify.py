@@ -19,6 +19,7 @@ from rai_bigmodel.words import plural
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection
 
     from rai_bigmodel.dossier import Dossier
     from rai_bigmodel.rules import Verdict
@@ -214,12 +215,27 @@ def _page(path: Path, dossier: Dossier, verdict: Verdict | None, folder: Path) -
     )
 
 
+def _of_file(path: Path, known: Collection[str]) -> str:
+    """The digest of an ONNX file; where weights lie beside it that of all of them, which is what a subject has."""
+    alone = files.digest_of_file(path)
+    if alone in known:
+        return alone
+    try:
+        from rai_bigmodel.deploy import beside
+        from rai_bigmodel.deploy.session import digest_of
+
+        there = beside.read(path, where=str(path))
+    except InputError:
+        return alone
+    return digest_of(there.content, there.beside)
+
+
 def _subjects(folder: Path, dossier: Dossier) -> list[Check]:
     """The models that lie in the folder, by the digests that the manifest names."""
     wanted = {s.digest: s for s in dossier.manifest.evidence.subjects if s.digest}
     found: dict[str, str] = {}
     for path in sorted(folder.glob("*.onnx")):
-        found[files.digest(files.read_bytes(path))] = path.name
+        found[_of_file(path, wanted)] = path.name
     for card in sorted(folder.glob("*/card.json")):
         try:
             from rai_bigmodel.training.checkpoint import load_run

@@ -208,3 +208,21 @@ def test_a_ledger_survives_being_written_and_read() -> None:
     before = ledger(1.3, 0.1, 12)
 
     assert msgspec.convert(msgspec.to_builtins(before), Ledger) == before
+
+
+@pytest.mark.parametrize(("epsilon", "rate", "steps"), [(50.0, 1.0, 1), (450.0, 1.0, 1), (450.0, 0.01, 1)])
+def test_a_weak_promise_is_met_without_more_noise_than_it_needs(epsilon, rate, steps) -> None:
+    """The search goes by noise so small that no accountant could tell its ε."""
+    privacy = Privacy(epsilon=epsilon, delta=1e-5, sample_rate=rate, expected_batch_size=10)
+    noise = noise_for(privacy, steps)
+
+    assert 0.95 * epsilon < epsilon_of(ledger(noise, rate, steps)) <= epsilon
+
+
+@pytest.mark.parametrize("noise", [0.01, 1e-300])
+def test_noise_whose_epsilon_nobody_can_tell_is_refused(noise) -> None:
+    """Before the training, and in a card."""
+    with pytest.raises(InputError, match="promises nothing"):
+        noise_for(Privacy(noise_multiplier=noise, **PRIVACY), 10)
+    with pytest.raises(InputError, match="promises nothing"):
+        epsilon_of(ledger(noise, 0.1, 10))

@@ -41,6 +41,13 @@ def refused(capsys, arguments: list[str]) -> str:
         ({"delta": "1"}, "delta must lie between 0 and 1, both excluded, got 1"),
         ({"sample_rate": "1.5"}, "sample_rate must lie above 0 and at most at 1, got 1.5"),
         ({"epsilon": "null", "noise_multiplier": "-1"}, "noise_multiplier must not be negative, got -1"),
+        (
+            {"epsilon": "null", "noise_multiplier": "0.05"},
+            "noise_multiplier of 0.05 in 10 steps at a sample rate of 0.1",
+        ),
+        ({"epsilon": "null", "noise_multiplier": "1e-300"}, "promises nothing"),
+        ({"epsilon": "1e300"}, "epsilon must be at most 500, more promises nothing, got 1e+300"),
+        ({"sample_rate": "1e-300"}, "steps must be a whole one between 1 and 10,000,000, got more"),
         ({"noise_multiplier": "1"}, "either epsilon or noise_multiplier"),
         ({"epochs": "0"}, "epochs must be positive, got 0"),
     ],

@@ -359,3 +359,35 @@ def test_without_model_signing_the_extra_is_named(
     assert getattr(told.exception, "exit_code", None) == 2
     assert "pip install 'rai_bigmodel[sign-model]'" in str(told.exception)
     assert not (shipped[0] / "signature.json").exists()
+
+
+def test_a_model_whose_weights_lie_beside_it_is_known_by_all_of_them(
+    shipped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """The digest of its subject speaks of every file; one weight more is another model."""
+    import onnx
+
+    from rai_bigmodel.evidence import SubjectId
+    from rai_bigmodel.subjects.of_onnx import of_onnx
+
+    apart = tmp_path / "run" / "model.onnx"
+    apart.parent.mkdir()
+    onnx.save_model(
+        onnx.load_model_from_string(shipped[1].read_bytes()),
+        apart,
+        save_as_external_data=True,
+        location="model.onnx.data",
+        size_threshold=0,
+    )
+    subject = of_onnx(apart)
+    named = SubjectId(name="m", kind="onnx", digest=subject.digest, role="onnx", decision=subject.decision)
+    api.save(dossier(estimate(0.03), subjects=(named,)), apart.parent)
+    honest = verify(str(apart.parent))
+    weights = apart.with_name("model.onnx.data")
+    weights.write_bytes(bytes([weights.read_bytes()[0] ^ 1]) + weights.read_bytes()[1:])
+    changed = verify(str(apart.parent))
+
+    assert honest.return_value == 0, honest.stdout
+    assert "is the onnx subject" in honest.stdout
+    assert changed.return_value == 1
+    assert "which the manifest does not name" in changed.stdout

@@ -185,9 +185,15 @@ def by_part(case: Case, attributions: Array) -> Array:
     n, d = len(attributions), len(case.names)
     if case.parts.shape == (d,) and np.array_equal(case.parts, np.arange(d)):
         return np.asarray(attributions, dtype=np.float64)
-    membership = np.zeros((case.parts.size, d))
-    membership[np.arange(case.parts.size), case.parts.ravel()] = 1.0
-    return attributions.reshape(n, -1).astype(np.float64) @ membership
+    flat = case.parts.ravel()
+    order = np.argsort(flat, kind="stable")
+    entries = attributions.reshape(n, -1)
+    if not np.array_equal(order, np.arange(len(flat))):
+        entries = entries[:, order]
+    out: Array = np.add.reduceat(
+        entries, np.searchsorted(flat[order], np.arange(d)), axis=1, dtype=np.float64
+    )
+    return out
 
 
 def change(case: Case) -> Array:

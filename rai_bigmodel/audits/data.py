@@ -12,6 +12,7 @@ from rai_bigmodel.evidence import Bars, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import copies, intervals
 from rai_bigmodel.subject import decision_in, in_memory, task_of
 from rai_bigmodel.tables import Frame
+from rai_bigmodel.tables import Table as Rows
 from rai_bigmodel.tables.coded import different_rows
 
 if TYPE_CHECKING:
@@ -140,7 +141,12 @@ def keys_of(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
         if values[0].ndim > 1:
             out.append(_alike(values))
             continue
-        out.append(codes_of(parts, column)[0] if text else as_one(values))
+        if not text:
+            out.append(as_one(values))
+        elif len(parts) == 1 and isinstance(parts[0], Rows):
+            out.append(parts[0].coded(column)[0])  # of one table any codes tell its values apart
+        else:
+            out.append(codes_of(parts, column)[0])
     return out
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from rai_bigmodel.audits.cases import by_part
 from rai_bigmodel.audits.shapley import EXACT, ablation, shapley_values
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from rai_bigmodel.audits.cases import Case
     from rai_bigmodel.audits.faithfulness import Explain
     from rai_bigmodel.subject import Array
@@ -52,6 +52,8 @@ CALLED = {
     "occlusion": "occlusion by a sliding window",
     "ablation": "ablation of single features",
 }
+TURN = 8 * 2**20
+"""Bytes of rows that a method of Captum's is given at once."""
 READS = {
     "layer_integrated_gradients": ("tokens",),
     "grad_cam": ("pixels",),
@@ -88,7 +90,7 @@ def chosen(asked: Method, case: Case, *, kind: str, steps: int) -> tuple[str, Ex
         raise InputError(msg)
 
     def integrated(one: Case, _: np.random.Generator) -> Array:
-        return integrated_gradients(one, most=steps).values
+        return integrated_gradients(one, most=steps, features=True).values
 
     found: dict[str, Explain] = {
         "integrated_gradients": integrated,
@@ -99,7 +101,18 @@ def chosen(asked: Method, case: Case, *, kind: str, steps: int) -> tuple[str, Ex
         "grad_cam": lambda one, _: attributions.grad_cam(one, last_convolution(one)),
         "occlusion": lambda one, _: _occluded(one),
     }
-    return name, lambda one, rng: by_part(one, found[name](one, rng))
+    if found[name] is integrated:
+        return name, integrated
+    return name, lambda one, rng: _in_turns(one, found[name], rng)
+
+
+def _in_turns(case: Case, explain: Explain, rng: np.random.Generator) -> Array:
+    """Attributions of features, of so many rows at once that those of all entries are never held together."""
+    many = max(case.batch, TURN // case.x[0].nbytes)
+    if many >= len(case.x):
+        return by_part(case, explain(case, rng))
+    parts = [case.some(np.arange(i, min(i + many, len(case.x)))) for i in range(0, len(case.x), many)]
+    return np.concatenate([by_part(one, explain(one, rng)) for one in parts])
 
 
 def _shapley() -> Explain:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.audits.cases import change, scores
+from rai_bigmodel.audits.cases import by_part, change, scores
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SURE = 0.1
 """At the fewest points a row stops at this part of the tolerance: so few could add up by accident."""
 STILL = 0.1
 """A row stops where the last points moved its attributions by no more than this part of them: sums may add up early."""
-WAITING = 64 * 2**20
+WAITING = 16 * 2**20
 """Bytes of attributions of pieces that wait to be added or halved, at once."""
 DEEPEST = 10
 """A path is halved so often at one place; a jump stays a jump however near one looks."""
@@ -45,7 +45,7 @@ class Path(NamedTuple):
     """Integrated gradients, and how well they add up.
 
     Args:
-        values: ``(n, *shape)``.
+        values: ``(n, *shape)``, or of features ``(n, d)``.
         gap: what they leave unexplained of each row's change, in the units of the score ``(n,)``.
         change: the score's change from the start to the row ``(n,)``.
         steps: how many points each row's values took ``(n,)``.
@@ -55,6 +55,18 @@ class Path(NamedTuple):
     gap: Array
     change: Array
     steps: Array
+
+
+class Asked(NamedTuple):
+    """Whose rows are asked about, and whether what is found is summed by feature."""
+
+    case: Case
+    features: bool
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what is found of a row."""
+        return (len(self.case.names),) if self.features else self.case.x.shape[1:]
 
 
 class Rule(NamedTuple):
@@ -73,7 +85,7 @@ class Pieces(NamedTuple):
         low, high: from where to where, as shares of the path ``(p,)``.
         left, right: the score there ``(p,)``.
         points: how many points it rests on ``(p,)``.
-        values: integrated gradients of the stretch ``(p, *shape)``.
+        values: integrated gradients of the stretch ``(p, *shape)``, or of features ``(p, d)``.
     """
 
     row: Array
@@ -94,7 +106,12 @@ class Pieces(NamedTuple):
 
 
 def integrated_gradients(
-    case: Case, *, steps: int | None = None, most: int = MOST, tolerance: float = TOLERANCE
+    case: Case,
+    *,
+    steps: int | None = None,
+    most: int = MOST,
+    tolerance: float = TOLERANCE,
+    features: bool = False,
 ) -> Path:
     """Gradients averaged along the straight path from the start.
 
@@ -106,29 +123,29 @@ def integrated_gradients(
     Args:
         steps: exactly so many Gauss–Legendre points on every row.
         most: points that a row may take at most; fewer than 3 are Gauss–Legendre's.
+        features: sum the entries of each feature, batch by batch, so that those of all rows are never held at once.
 
     Raises:
         InputError: no gradient reaches the rows.
     """
-    moved = change(case)
+    moved, asked = change(case), Asked(case, features)
     found = Path(
-        np.empty(case.x.shape),
+        np.empty((len(case.x), *asked.shape)),
         np.empty(len(moved)),
         moved,
         np.empty(len(moved), dtype=np.int64),
     )
     every = np.arange(len(moved))
     if steps is not None or most < nested()[0].points:
-        _whole(case, every, (_gauss(steps or most),), found, np.zeros(len(moved)))
+        _whole(asked, every, (_gauss(steps or most),), found, np.zeros(len(moved)))
         return found
     allowed = tolerance * np.maximum(np.abs(moved), 0.1 * float(np.abs(moved).mean()))
-    first = tuple(rule for rule in nested() if rule.points <= most)
+    first, each = tuple(rule for rule in nested() if rule.points <= most), 4 * int(np.prod(asked.shape))
     rest = np.concatenate([
-        _whole(case, part, first, found, allowed) for part in _turns(every, len(first) * case.x[0].nbytes)
+        _whole(asked, part, first, found, allowed) for part in _turns(every, len(first) * each)
     ])  # fmt: skip
-    pieces = max(1, most // 3)
-    for part in _turns(rest, pieces * case.x[0].nbytes):
-        _halved(case, part, found, allowed, most)
+    for part in _turns(rest, max(1, most // 3) * each):
+        _halved(asked, part, found, allowed, most)
     return found
 
 
@@ -138,13 +155,13 @@ def _turns(rows: Array, each: int) -> list[Array]:
     return [rows[i : i + many] for i in range(0, len(rows), many)] or [rows]
 
 
-def _whole(case: Case, rest: Array, path: tuple[Rule, ...], found: Path, allowed: Array) -> Array:
+def _whole(asked: Asked, rest: Array, path: tuple[Rule, ...], found: Path, allowed: Array) -> Array:
     """Take rules on the whole path until each row adds up; the rows that do not, even by the last."""
-    sums = np.zeros((len(path[0].weights), len(rest), *case.x.shape[1:]), dtype=np.float32)
+    sums = np.zeros((len(path[0].weights), len(rest), *asked.shape), dtype=np.float32)
     before: Array | None = None
     for rule in path:
         at = np.broadcast_to(rule.new, (len(rest), len(rule.new)))
-        sums[: len(rule.weights)] += _summed(case, rest, at, rule.weights)
+        sums[: len(rule.weights)] += _summed(asked, rest, at, rule.weights)
         found.values[rest], sums = sums[0], sums[1:]
         found.gap[rest] = np.abs(_sums(found.values[rest]) - found.change[rest])
         found.steps[rest] = rule.points
@@ -158,11 +175,11 @@ def _whole(case: Case, rest: Array, path: tuple[Rule, ...], found: Path, allowed
     return rest
 
 
-def _halved(case: Case, rows: Array, found: Path, allowed: Array, most: int) -> None:
+def _halved(asked: Asked, rows: Array, found: Path, allowed: Array, most: int) -> None:
     """Halve paths where they miss their change until each row adds up, or is done for."""
     if not len(rows):
         return
-    ends = scores(case, case.starts[rows], rows)
+    ends = scores(asked.case, asked.case.starts[rows], rows)
     zero, sure = np.zeros(len(rows)), np.zeros(len(rows), dtype=bool)
     all_ = Pieces(
         row=np.arange(len(rows)),
@@ -179,19 +196,19 @@ def _halved(case: Case, rows: Array, found: Path, allowed: Array, most: int) -> 
         worst = np.zeros(count)
         np.maximum.at(worst, all_.row, np.abs(missing))
         chosen = (np.abs(missing) >= 0.5 * worst[all_.row]) & (all_.high - all_.low > 2.0**-DEEPEST)
-        asked = np.bincount(all_.row[chosen], 2 * _of_half(all_.points[chosen]), minlength=count).astype(int)
-        going = ~(sure & (np.abs(total) <= allowed[rows])) & (asked > 0) & (found.steps[rows] + asked <= most)
+        more = np.bincount(all_.row[chosen], 2 * _of_half(all_.points[chosen]), minlength=count).astype(int)
+        going = ~(sure & (np.abs(total) <= allowed[rows])) & (more > 0) & (found.steps[rows] + more <= most)
         chosen &= going[all_.row]
         if not chosen.any():
             break
         sure[:] = True
         old = all_.of(chosen)
-        found.steps[rows] += np.where(going, asked, 0)
+        found.steps[rows] += np.where(going, more, 0)
         new = [
-            _two(case, rows, old.of(_of_half(old.points) == n), n) for n in np.unique(_of_half(old.points))
+            _two(asked, rows, old.of(_of_half(old.points) == n), n) for n in np.unique(_of_half(old.points))
         ]
         all_ = Pieces(*(np.concatenate(c) for c in zip(all_.of(~chosen), *new, strict=True)))
-    values = np.zeros((len(rows), *case.x.shape[1:]))
+    values = np.zeros((len(rows), *asked.shape))
     np.add.at(values, all_.row, all_.values)
     found.values[rows] = values
     found.gap[rows] = np.abs(_sums(values) - found.change[rows])
@@ -202,18 +219,18 @@ def _of_half(points: Array) -> Array:
     return np.maximum((points + 1) // 2, 3)
 
 
-def _two(case: Case, rows: Array, old: Pieces, points: int) -> Pieces:
+def _two(asked: Asked, rows: Array, old: Pieces, points: int) -> Pieces:
     """Both halves of stretches, with so many points each."""
     rule = _gauss(points)
-    cut, here = (old.low + old.high) / 2, rows[old.row]
+    case, cut, here = asked.case, (old.low + old.high) / 2, rows[old.row]
     there = _points(case.x[here], case.starts[here], cut[:, None])[:, 0]
     between = scores(case, there, here)
     ends = ((old.low, cut, old.left, between), (cut, old.high, between, old.right))
     low, high, left, right = (np.concatenate(pair) for pair in zip(*ends, strict=True))
     row, many = np.concatenate([old.row, old.row]), np.full(len(low), points)
     at = low[:, None] + (high - low)[:, None] * rule.new
-    wide = (high - low).reshape(-1, *[1] * (case.x.ndim - 1))
-    values = wide * _summed(case, rows[row], at, rule.weights)[0]
+    wide = (high - low).reshape(-1, *[1] * len(asked.shape))
+    values = wide * _summed(asked, rows[row], at, rule.weights)[0]
     return Pieces(row, low, high, left, right, many, values)
 
 
@@ -267,8 +284,8 @@ def _weights(level: int, at: Array) -> Array:
     return found
 
 
-def _summed(case: Case, rows: Array, at: Array, weights: Array) -> Array:
-    """Weighted gradients at points of each row's way, times the way ``(rules, k, *shape)``.
+def _summed(asked: Asked, rows: Array, at: Array, weights: Array) -> Array:
+    """Weighted gradients at points of each row's way, times the way ``(rules, k, *shape)``, or of features.
 
     Args:
         rows: whose ways ``(k,)``; a row may come several times.
@@ -277,9 +294,10 @@ def _summed(case: Case, rows: Array, at: Array, weights: Array) -> Array:
     """
     import torch
 
-    forward, (_, steps), starts = forward_of(case), at.shape, case.starts
+    case, (_, steps) = asked.case, at.shape
+    forward, starts = forward_of(case), case.starts
     by = torch.from_numpy(weights.astype(np.float32))
-    out = np.empty((len(by), len(rows), *case.x.shape[1:]), dtype=np.float32)
+    out = np.empty((len(by), len(rows), *asked.shape), dtype=np.float32)
     many, few = max(1, case.batch // steps), min(steps, case.batch)
     for i in range(0, len(rows), many):
         here = rows[i : i + many]
@@ -287,10 +305,11 @@ def _summed(case: Case, rows: Array, at: Array, weights: Array) -> Array:
         mean = torch.zeros(len(by), len(here), case.x[0].size)
         for j in range(0, steps, few):
             points = _points(x, start, at[i : i + many, j : j + few])
-            asked = torch.from_numpy(points.reshape(-1, *case.x.shape[1:]))
-            found = gradient(forward, asked, numbers.repeat_interleave(points.shape[1]))
+            entered = torch.from_numpy(points.reshape(-1, *case.x.shape[1:]))
+            found = gradient(forward, entered, numbers.repeat_interleave(points.shape[1]))
             mean += torch.einsum("rm,kme->rke", by[:, j : j + few], found.reshape(*points.shape[:2], -1))
-        out[:, i : i + many] = mean.reshape(len(by), *x.shape).numpy() * (x - start)
+        shares = mean.reshape(len(by), *x.shape).numpy() * (x - start)
+        out[:, i : i + many] = [by_part(case, of) for of in shares] if asked.features else shares
     return out
 
 

@@ -79,7 +79,7 @@ def _names(cohort: Cohort) -> list[str]:
 def _codes(cohort: Cohort, name: str) -> tuple[Array, tuple[str, ...]]:
     """The codes of a column's canonical names: those that a table knows already."""
     if isinstance(cohort, Table):
-        return cohort.codes(name)
+        return cohort.coded(name)
     names, codes = np.unique(canonical(cohort.arrays(name)[name]).astype(str), return_inverse=True)
     return codes, tuple(names.tolist())
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from msgspec import UNSET
 
 from rai_bigmodel import accounting
 from rai_bigmodel.errors import InputError, TrainingDiverged
@@ -70,10 +71,12 @@ def mitigate(
         on_candidate: called with a name, how many are done and how many there are.
 
     Raises:
-        InputError: the run is private, was trained on other rows, or the attribute or constraint is not there.
+        InputError: the run is private, descends from another one (``from:``, ``distil:``), was trained on other
+            rows, or the attribute or constraint is not there.
         MissingExtra: `rounds` are asked for, and Fairlearn is not installed.
     """
     rates_of(constraint)
+    _refuse_descended(run)
     rounds_played = rounds_of(rounds)
     if not 0 <= accuracy_cost <= 1:
         msg = f"accuracy_cost must lie from 0 to 1, got {accuracy_cost}"
@@ -173,6 +176,17 @@ def _rows_of(run: Run, splits: Splits) -> tuple[Table, Table, Table]:
             what = f"{train.name}: feature of {run.name}"
             raise InputError.unknown(what, feature, train.roles["feature"])
     return train, calibrate, held_out
+
+
+def _refuse_descended(run: Run) -> None:
+    """A run that began with another one cannot be trained again from its own rows alone."""
+    for key, asked in (("from", run.card.recipe.start), ("distil", run.card.recipe.distil)):
+        if asked is not UNSET:
+            msg = (
+                f"{run.name}: descends from {asked.run} ({key}:), which carries what it learned from its own rows into "
+                f"whatever is made of it; mitigate {asked.run}, and train this recipe again from the result"
+            )
+            raise InputError(msg)
 
 
 def _refuse_private(run: Run, trainings: int) -> None:

@@ -209,23 +209,28 @@ def _settles(ruling: Ruling) -> str:
     return spoken(text[at : end + 6] if end > 0 else text[at:])
 
 
+def _open(
+    anchor: str, title: str, *, word: str, means: str, sure: str, settles: str, tries: str = ""
+) -> Finding:
+    """A finding that no rule is about; it decides nothing."""
+    return Finding(anchor, "inconclusive", MARKS["inconclusive"], word, title, means, sure, settles, tries)
+
+
 def _look_alike(dossier: Dossier) -> Iterable[Finding]:
     for attribute, same in lookalikes.of_dossier(dossier):
         # Two names that look the same are written out, or nobody could tell them apart here either.
         names = apart([f"{named(name)} ({' '.join(f'U+{ord(c):04X}' for c in name[:12])})" for name in same])
         what = say("Names of {attribute} look alike: {names}", attribute=named(attribute), names=names)
-        yield Finding(
-            anchor="audit-fairness" if attribute else "contents",
-            outcome="inconclusive",
-            mark=MARKS["inconclusive"],
+        yield _open(
+            "audit-fairness" if attribute else "contents",
+            what if attribute else say("Names of columns look alike: {names}", names=names),
             word=_("not judged"),
-            title=what if attribute else say("Names of columns look alike: {names}", names=names),
             means=_(
                 "They are counted apart, as their texts differ; if one was meant, its numbers are torn in two."
             ),
             sure=_("Certain that the texts differ; not what was meant."),
             settles=_("Whoever made the data."),
-            try_first=_("Write them the same before the audit, if one was meant."),
+            tries=_("Write them the same before the audit, if one was meant."),
         )
 
 
@@ -234,27 +239,22 @@ def _beside(dossier: Dossier) -> Iterable[Finding]:
     for evidence in dossier.evidence:
         role = "" if evidence.subject.role == "primary" else f" ({named(evidence.subject.role)})"
         if evidence.failure:
-            yield Finding(
-                anchor=f"audit-{evidence.audit}",
-                outcome="inconclusive",
-                mark=MARKS["inconclusive"],
+            yield _open(
+                f"audit-{evidence.audit}",
+                say("The audit {name} broke", name=prose(evidence.audit)) + role,
                 word=_("broke"),
-                title=say("The audit {name} broke", name=prose(evidence.audit)) + role,
                 means=_("What it asks was not answered; no rule about it can pass."),
                 sure=closed(spoken(prose(evidence.failure))),
                 settles=_("Running it again once the cause is mended."),
-                try_first="",
             )
         for m in evidence.measurements:
             if m.metric == "explainability.faithful" and m.value == 0 and not role:
-                yield Finding(
-                    anchor="audit-explainability",
-                    outcome="inconclusive",
-                    mark=MARKS["inconclusive"],
+                yield _open(
+                    "audit-explainability",
+                    _("The explanation failed its tests"),
                     word=_("not judged"),
-                    title=_("The explanation failed its tests"),
                     means=_(_EXPLAINED.means),
                     sure=_("As sure as the battery of tests, whose outcomes stand with it."),
                     settles=_("An explanation that passes."),
-                    try_first=_(_EXPLAINED.try_first),
+                    tries=_(_EXPLAINED.try_first),
                 )

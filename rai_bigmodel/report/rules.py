@@ -196,7 +196,7 @@ def sentences(verdict: Verdict, dossier: Dossier) -> list[str]:
     out = [failing(r, verdict.policy, dossier) for r in told]
     told += open_[: 1 if fails else 2]
     out += [
-        say("Undecided: {title}. {words}", title=rule_title(r.rule), words=spoken(prose(r.words)))
+        say("Undecided: {title}. {words}", title=rule_title(r.rule), words=closed(spoken(prose(r.words))))
         for r in told[len(out) :]
     ]
     if told:

@@ -45,6 +45,7 @@ def columns_of(
     odd: bool,
     rows: int = 0,
     typed: Callable[[Collection[str]], str] | None = None,
+    glance: str = "",
 ) -> tuple[dict[str, Array], dict[str, Dictionary]]:
     """Columns as a table keeps them: float64 with NaN for missing, or objects with None for missing.
 
@@ -57,6 +58,7 @@ def columns_of(
         kept: of those, the ones whose text stays text whatever it looks like.
         odd: whether the source may hold ``_`` or ``+-``, which DuckDB reads as parts of numbers.
         rows: about how many there are.
+        glance: the same source for a look at its first rows; `source` itself where there is no quicker one.
         typed: of a csv, columns → the same source with these read as numbers at once; an error where one is not.
 
     Returns:
@@ -65,7 +67,7 @@ def columns_of(
     text = {c: _as_text(c, types[c], named=c in named) for c in types}
     words = [c for c in types if text[c] is not None]
     # Of everything that is not a number already: does it look like numbers, or which values does it have?
-    numbers, values, holes = _look(engine, source, {c: str(text[c]) for c in words}, named=named)
+    numbers, values, holes = _look(engine, glance or source, {c: str(text[c]) for c in words}, named=named)
     asked = {}
     for c, expression in text.items():
         if expression is None:
@@ -96,8 +98,9 @@ def columns_of(
         if c in texts:
             columns[c] = _array(texts[c], named=c in named, kept=c in kept)
         elif c in values:
-            codes, gone = found[c].values.astype(np.int32), found[c].gone
+            codes, gone = found[c]
             if gone is not None:
+                codes = codes.astype(np.int32)
                 codes[gone] = len(values[c])
             levels = _array([*values[c], *([] if gone is None else [None])], named=c in named, kept=c in kept)
             columns[c] = levels[codes]

@@ -30,7 +30,7 @@ class Crossing:
     Args:
         columns: what they are made of; of none there is one cell, which holds all rows.
         names: of each column's codes.
-        codes: the cell of each row ``(rows,)``.
+        codes: the cell of each row ``(rows,)``, in a small unsigned type where there are few.
         parts: each column's code in each cell ``(columns, cells)``.
     """
 
@@ -55,15 +55,20 @@ class Crossing:
             return cls((), (), np.zeros(rows, dtype=np.int64), np.zeros((0, 1), dtype=np.int64))
         if len(coded) == 1:
             return cls(tuple(columns), names, coded[0][0], np.arange(sizes[0])[None])
-        found = _joint(coded, sizes, rows)
-        if combinations(names) <= MOST_COMBINATIONS:
-            occurs = np.bincount(found) > 0
+        whole = combinations(names)
+        if whole <= MOST_COMBINATIONS:
+            found, occurs = np.empty(rows, dtype=np.min_scalar_type(whole - 1)), np.zeros(whole, dtype=bool)
+            for start in range(0, rows, AT_ONCE):
+                joint = _joint(coded, sizes, slice(start, start + AT_ONCE))
+                occurs |= np.bincount(joint, minlength=whole) > 0
+                found[start : start + AT_ONCE] = joint
             cells = np.flatnonzero(occurs)
-            if len(cells) < len(occurs):
+            if len(cells) < whole:
                 replace(found, np.cumsum(occurs) - 1)
         else:
-            cells = distinct(found)
-            found = np.searchsorted(cells, found)
+            joint = _joint(coded, sizes, slice(None))
+            cells = distinct(joint)
+            found = np.searchsorted(cells, joint)
         return cls(tuple(columns), names, found, np.stack(np.unravel_index(cells, sizes)))
 
     @property
@@ -96,16 +101,12 @@ class Crossing:
         return out, names
 
 
-def _joint(coded: Sequence[tuple[Array, tuple[str, ...]]], sizes: Sequence[int], rows: int) -> Array:
-    """The combination of each row: some rows at a time, so that only the result takes memory."""
-    joint = np.empty(rows, dtype=np.int64)
-    for start in range(0, rows, AT_ONCE):
-        part = slice(start, start + AT_ONCE)
-        out = joint[part]
-        out[:] = coded[0][0][part]
-        for (codes, _), size in zip(coded[1:], sizes[1:], strict=True):
-            out *= size
-            out += codes[part]
+def _joint(coded: Sequence[tuple[Array, tuple[str, ...]]], sizes: Sequence[int], rows: slice) -> Array:
+    """The combination of each of some rows, int64."""
+    joint = coded[0][0][rows].astype(np.int64)
+    for (codes, _), size in zip(coded[1:], sizes[1:], strict=True):
+        joint *= size
+        joint += codes[rows]
     return joint
 
 

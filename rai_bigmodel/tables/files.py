@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 5_000
 IN_MEMORY = 256 << 20
 """Bytes of a csv, or of the columns that are read from parquet, up to which a file is read into memory."""
+GLANCED_BYTES = 1 << 22
+"""Of a csv whose first rows are looked at, so much is read at once; a line must fit in."""
 _ENDINGS = {".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 
 
@@ -67,6 +69,7 @@ def read_table(
                 odd=odd,
                 rows=rows,
                 typed=(lambda numbers: _source(path, numbers)) if _kind(path) == "csv" else None,
+                glance=_source(path, buffer=GLANCED_BYTES) if _kind(path) == "csv" else "",
             )
         except duckdb.Error as error:
             raise _unreadable(path, error) from None
@@ -160,11 +163,14 @@ def _described(
     import duckdb
 
     engine.execute("SET enable_progress_bar = false")
-    try:
-        described = engine.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - quoted
-    except duckdb.Error as error:
-        raise _unreadable(path, error) from None
-    types = {row[0]: str(row[1]) for row in described}
+    if _kind(path) == "csv":
+        types = dict.fromkeys(_header(path)[0], "VARCHAR")  # as `_source` declares them
+    else:
+        try:
+            described = engine.sql(f"DESCRIBE SELECT * FROM {source}").fetchall()  # noqa: S608 - quoted
+        except duckdb.Error as error:
+            raise _unreadable(path, error) from None
+        types = {row[0]: str(row[1]) for row in described}
     if len(types) > MAX_COLUMNS:
         msg = f"{path}: has {len(types):,} columns, at most {MAX_COLUMNS:,} are read"
         raise InputError(msg)
@@ -192,8 +198,12 @@ def _kind(path: Path) -> str:
     return "a folder of parquet" if path.is_dir() else _ENDINGS.get(path.suffix.lower(), path.suffix)
 
 
-def _source(path: Path, numbers: Collection[str] = ()) -> str:
-    """The file as SQL reads from it; of a csv everything is text but `numbers`."""
+def _source(path: Path, numbers: Collection[str] = (), *, buffer: int = 0) -> str:
+    """The file as SQL reads from it; of a csv everything is text but `numbers`.
+
+    Args:
+        buffer: bytes of a csv that are read at once; 0 for as many as DuckDB takes.
+    """
     if not path.exists():
         msg = f"{path}: no such file"
         raise InputError(msg)
@@ -214,11 +224,12 @@ def _source(path: Path, numbers: Collection[str] = ()) -> str:
     header, separator = _header(path)
     kinds = {name: "DOUBLE" if name in numbers else "VARCHAR" for name in header}
     names = ", ".join(f"{quoted(name)}: '{kind}'" for name, kind in kinds.items())
+    at_once = f", buffer_size = {buffer}" if buffer else ""
     # Everything as text first: what is a number is settled column by column, so "NA" is never lost. And nothing
     # guessed: a sniffer that meets a short row takes the file for one of a single column.
     return (
         f"read_csv({quoted(str(path))}, auto_detect = false, columns = {{{names}}}, header = true, "
-        f"delim = {quoted(separator)}, quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false)"
+        f"delim = {quoted(separator)}, quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false{at_once})"
     )
 
 

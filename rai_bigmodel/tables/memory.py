@@ -136,11 +136,18 @@ class Table:
         return {}
 
     def codes(self, column: str) -> tuple[Array, tuple[str, ...]]:
-        """Codes ``(rows,)`` of a column and what they stand for: its canonical names, sorted. Worked out once.
+        """Codes ``(rows,)`` of a column, int64, and what they stand for: its canonical names, sorted. Worked out once.
 
         Raises:
             InputError: the column is not there, or holds pictures or series, which have no names.
         """
+        key = ("codes", column)
+        if key not in self._kept:
+            self._kept[key] = self.coded(column)[0].astype(np.int64)
+        return self._kept[key], self.coded(column)[1]
+
+    def coded(self, column: str) -> tuple[Array, tuple[str, ...]]:
+        """As `codes`, in the smallest unsigned type that holds them: to look up and compare, not to reckon with."""
         if column not in self._encoded:
             values = self.arrays(column)[column]
             if values.ndim > 1:
@@ -154,7 +161,7 @@ class Table:
 
     def labels(self, column: str) -> tuple[str, ...]:
         """The canonical labels that a column has, sorted; without ``(missing)``."""
-        return tuple(name for name in self.codes(column)[1] if name != MISSING)
+        return tuple(name for name in self.coded(column)[1] if name != MISSING)
 
     def groups(self, by: Sequence[str]) -> tuple[Array, tuple[str, ...]]:
         """Codes ``(rows,)`` and canonical names of the groups of one attribute or an intersection.
@@ -167,22 +174,25 @@ class Table:
             return self.codes(by[0])
         crossing = self._crossing(tuple(by))
         check_crossed(self.name, by, crossing.cells)
-        return crossing.codes, crossing.along(by)[1]
+        key = ("groups", *by)
+        if key not in self._kept:
+            self._kept[key] = crossing.codes.astype(np.int64)
+        return self._kept[key], crossing.along(by)[1]
 
     def _check(self, by: Sequence[str]) -> None:
         for column in by:
-            check_groups(self.name, column, self.codes(column)[1], self.rows)
+            check_groups(self.name, column, self.coded(column)[1], self.rows)
 
     def _crossing(self, columns: tuple[str, ...]) -> Crossing:
         if columns not in self._crossed:
-            self._crossed[columns] = Crossing.of(columns, [self.codes(c) for c in columns], rows=self.rows)
+            self._crossed[columns] = Crossing.of(columns, [self.coded(c) for c in columns], rows=self.rows)
         return self._crossed[columns]
 
     def _around(self, by: Sequence[str]) -> Crossing:
         """What groups are added up from: the cells of all sensitive columns, if these are among them and few enough."""
         whole = self.roles.get("sensitive", ())
         plain = set(by) <= set(whole) and all(self.columns[c].ndim == 1 for c in whole)
-        if plain and combinations([self.codes(c)[1] for c in whole]) <= MOST_COMBINATIONS:
+        if plain and combinations([self.coded(c)[1] for c in whole]) <= MOST_COMBINATIONS:
             crossing = self._crossing(whole)
             if crossing.cells <= MOST_TOGETHER:
                 return crossing
@@ -279,13 +289,15 @@ class Table:
                 "scores must be numbers from 0 to 1"
             )
             raise InputError(msg)
+        # The smallest of values that are not all numbers is none.
+        if not len(values) or (values.min() >= 0 and values.max() <= 1):
+            return values
         if bad := int((~np.isfinite(values)).sum()):
             msg = f"{self.name}: {column!r} is missing or not finite in {bad:,} of {self.rows:,} rows"
             raise InputError(msg)
-        if bad := int(((values < 0) | (values > 1)).sum()):
-            msg = f"{self.name}: {column!r} lies outside 0 to 1 in {bad:,} of {self.rows:,} rows"
-            raise InputError(msg)
-        return values
+        bad = int(((values < 0) | (values > 1)).sum())
+        msg = f"{self.name}: {column!r} lies outside 0 to 1 in {bad:,} of {self.rows:,} rows"
+        raise InputError(msg)
 
     def histogram(
         self, by: tuple[str, ...] | list[str], *, score: str, truth: str | Array, bins: int = 4096
@@ -319,7 +331,7 @@ class Table:
         """
         if column in self._flagged:
             return self._flagged[column]
-        codes, names = self.codes(column)
+        codes, names = self.coded(column)
         gone = int((codes == names.index(MISSING)).sum()) if MISSING in names else 0
         positive = positive_label(
             self.name,
@@ -345,7 +357,8 @@ def _named(codes: Array, values: Sequence[object]) -> tuple[Array, tuple[str, ..
     names = [name_of(v) for v in values]
     ordered = sorted(set(names))
     place = {name: i for i, name in enumerate(ordered)}
-    return np.array([place[name] for name in names] or [0], dtype=np.int64)[codes], tuple(ordered)
+    smallest = np.min_scalar_type(max(len(ordered) - 1, 0))
+    return np.array([place[name] for name in names] or [0], dtype=smallest)[codes], tuple(ordered)
 
 
 def _distinct(values: Array) -> tuple[Array, list[object]]:

@@ -12,6 +12,7 @@ the noise of the first makes the sum private: the mechanism, and so its ε, is t
 from __future__ import annotations
 
 import contextlib
+import math
 import secrets
 import warnings
 from collections.abc import Callable
@@ -290,9 +291,12 @@ def engine(
         world: the processes that share each step; for `fast` alone.
 
     Raises:
-        InputError: the module has parts that cannot be trained privately; all are named.
+        InputError: the module has parts that cannot be trained privately; all are named. Or the noise is negative.
         MissingExtra: Opacus or cryptography is not installed.
     """
+    if not 0 <= noise_multiplier < math.inf:
+        msg = f"privacy: noise_multiplier must not be negative, got {noise_multiplier}"
+        raise InputError(msg)
     seed = privacy.noise_seed
     key = world.said_by_first(secrets.token_bytes(32)) if seed is None else noises.key_of(seed, "sampling")
     sampling = noises.source(key)

@@ -23,7 +23,7 @@ from rai_bigmodel.subject import Splits, decisions_of, truth_of
 from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training import checkpoint, fit
-from rai_bigmodel.training.recipe import Recipe
+from rai_bigmodel.training.recipe import Distil, From, Recipe
 
 GAP = "fairness.demographic_parity_difference"
 
@@ -268,6 +268,18 @@ def test_a_private_run_is_refused_with_the_epsilon_that_it_would_spend() -> None
     whole = msgspec.structs.replace(run.card.ledger, steps=run.card.ledger.steps * (more + 1))
 
     assert f"ε = {epsilon_of(whole):g} in all" in str(refused.value)
+
+
+@pytest.mark.parametrize(("key", "asked"), [("start", From(run="base")), ("distil", Distil(run="base"))])
+def test_a_run_that_descends_from_another_is_refused(planted, key, asked) -> None:
+    """Its candidates would begin with what the other one learned; the line says which run to mitigate instead."""
+    splits, run, _ = planted
+    recipe = msgspec.structs.replace(run.card.recipe, **{key: asked})
+    descended = replace(run, card=msgspec.structs.replace(run.card, recipe=recipe))
+    with pytest.raises(
+        InputError, match=r"descends from base \((from|distil):\).* mitigate base, and train this recipe"
+    ):
+        mitigate(descended, splits, attribute="race")
 
 
 @pytest.mark.parametrize(
