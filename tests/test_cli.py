@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import subprocess
 import sys
+import xml.etree.ElementTree as ET
 from typing import ClassVar
 
 import numpy as np
@@ -418,3 +421,35 @@ def test_scores_of_several_labels_are_null_with_why_where_only_decisions_were_gi
     for name in ("roc_auc", "brier", "log_loss"):
         assert by_name[f"performance.{name}"].value is None
         assert "only decisions were given" in by_name[f"performance.{name}"].why
+
+
+def test_names_that_end_a_script_or_a_tag_reach_every_document_as_text(tmp_path, monkeypatch) -> None:
+    """A column, its groups and a policy that are markup, from a csv to the page, the overview and what others read."""
+    monkeypatch.chdir(tmp_path)
+    column, groups = "</script><script>alert(1)</script>", ['"><img src=x onerror=alert(1)>', "]]>", "=cmd|x"]
+    drawn = np.random.default_rng(3)
+    score = drawn.random(300).round(3)
+    with (tmp_path / "p.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow([column, "y", "p"])
+        out.writerows([groups[i % 3], int(drawn.random() < p), p] for i, p in enumerate(score))
+    (tmp_path / "policy.yaml").write_text(
+        "name: '</script><b>'\nrules:\n"
+        f"  - {{metric: fairness.demographic_parity_difference, where: {{attribute: '{column}'}}, at_most: 0.5,"
+        " because: ']]> </script>'}\n"
+    )
+    table = ["--predictions", "p.csv", "--truth", "y", "--score", "p", "--sensitive", column]
+    judged = ["out", "--policy", "policy.yaml"]
+
+    assert cli._run(["audit", *table, "--out", "out"]) == 0
+    assert cli._run(["gate", *judged, "--junit", "j.xml", "--sarif", "s.json", "--markdown", "m.md"]) == 0
+    assert cli._run(["report", *judged, "--card", "card.md"]) == 0
+    assert cli._run(["index", "."]) == 0
+    for page in (tmp_path / "out" / "report.html", tmp_path / "index.html"):
+        text = page.read_text(encoding="utf-8")
+        assert "&lt;/script&gt;" in text
+        assert not re.search(r"<script|<img|</script", text)
+    for document in (tmp_path / "m.md", tmp_path / "card.md"):
+        assert not re.search(r"(?<!\\)<(script|img|b>|/script)", document.read_text(encoding="utf-8"))
+    assert ET.parse(tmp_path / "j.xml").getroot().tag == "testsuites"  # noqa: S314 - our own markup
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["version"] == "2.1.0"

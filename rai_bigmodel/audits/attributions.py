@@ -7,12 +7,13 @@ Captum's DeepLift, GradientShap, Occlusion and Grad-CAM are used as they are, in
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rai_bigmodel.audits.paths import forward_of, gradient, integrated_gradients
-from rai_bigmodel.errors import MissingExtra
+from rai_bigmodel.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,9 +48,10 @@ def unreached(case: Case) -> tuple[str, ...]:
 
     rows = np.arange(min(64, len(case.x)))
     some = case.some(rows)
-    path = np.abs(integrated_gradients(some, steps=8).values).reshape(len(rows), -1)
     still = np.ones(len(case.names), dtype=bool)
-    still[np.unique(case.parts.ravel()[path.any(axis=0)])] = False
+    # Where not one is reached that is refused; answers that are no numbers are refused below too.
+    with suppress(InputError):
+        still &= ~integrated_gradients(some, steps=8, features=True).values.any(axis=0)
     if not still.any():
         return ()
     moves = (np.abs(ablation(some)) > 1e-6).any(axis=0)

@@ -67,6 +67,9 @@ class Case:
                 f"{self.x.shape}, one a row; got {self.start.shape}"
             )
             raise InputError(msg)
+        if not np.isfinite(self.start).all():
+            msg = "the baseline holds values that are missing or not finite; fill them first"
+            raise InputError(msg)
         if bad := int((~np.isfinite(self.x)).any(axis=tuple(range(1, self.x.ndim))).sum()):
             msg = (
                 f"{bad:,} of {len(self.x):,} rows hold values that are missing or not finite; fill them first"

@@ -161,13 +161,7 @@ def smallest(
     best: Change | None = None
     beam: list[dict[str, Any]] = [{}]
     for _ in range(min(MOST, len(mutable))):
-        tried = [
-            {**held, f: to}
-            for held in beam
-            for f, allowed in mutable.items()
-            if f not in held
-            for to in _candidates(row[f], allowed, whole=scale[f].whole)
-        ]
+        tried = _one_more(beam, row, mutable, scale, _candidates)
         if not tried:
             return best
         decided = decide(_changed(row, tried))
@@ -180,14 +174,25 @@ def smallest(
         if best is not None:
             return best
         # One feature is not enough: at an end of its range it leaves the least to the next.
-        beam = [
-            {**held, f: to}
-            for held in beam
-            for f, allowed in mutable.items()
-            if f not in held
-            for to in _ends(row[f], allowed, whole=scale[f].whole)
-        ][:BEAM]
+        beam = _one_more(beam, row, mutable, scale, _ends)[:BEAM]
     return best
+
+
+def _one_more(
+    beam: Sequence[Mapping[str, Any]],
+    row: Mapping[str, Array],
+    mutable: Mapping[str, Range],
+    scale: Mapping[str, Scale],
+    choices: Callable[..., list[Any]],
+) -> list[dict[str, Any]]:
+    """Every change of the beam with each further feature at each of its choices."""
+    return [
+        {**held, f: to}
+        for held in beam
+        for f, allowed in mutable.items()
+        if f not in held
+        for to in choices(row[f], allowed, whole=scale[f].whole)
+    ]
 
 
 def _candidates(value: Array, allowed: Range, *, whole: bool) -> list[Any]:

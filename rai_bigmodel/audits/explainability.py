@@ -124,6 +124,7 @@ class Explainability(Record, omit_defaults=True):
         scene = scene_of(self, subject, cohort, rows_of(self, subject, cohort, rng))
         if isinstance(scene, str):
             return Findings(measurements=(null("faithful", scene, "exact"),))
+        _refuse_what_is_not_read(self, scene)
         (apart,) = rng.spawn(1)  # so that rows shown one by one change nothing about the numbers of all
         method, explain = chosen(self.method, scene.case, kind=scene.kind, steps=self.steps)
         values = explain(scene.case, rng)
@@ -156,13 +157,11 @@ class Explainability(Record, omit_defaults=True):
         """What needs the model alone and no attributions; only the choice of features rests on them."""
         out: list[Exhibit] = []
         if self.mutable:
-            _refuse_arrays("mutable", scene)
             called = [f"row {scene.rows[i] + 1:,}" for i in rows]
             out.append(
                 counterfactuals.table_of(scene, rows, self.mutable, subject, values=self.values, named=called)
             )
         if self.dependence:
-            _refuse_arrays("dependence", scene)
             names = [scene.case.names[i] for i in leading(scene, values, self.dependence)]
             output = None
             if task_of(subject) == "classes":
@@ -171,10 +170,15 @@ class Explainability(Record, omit_defaults=True):
         return out
 
 
-def _refuse_arrays(name: str, scene: Scene) -> None:
-    if scene.kind != "table":
-        msg = f"{name}: only columns of a table can be set to a value, and this model reads {scene.kind}"
+def _refuse_what_is_not_read(audit: Explainability, scene: Scene) -> None:
+    if scene.kind != "tokens" and audit.words:
+        reads = "columns" if scene.kind == "table" else scene.kind
+        msg = f"words: only texts have words, and this model reads {reads}"
         raise InputError(msg)
+    for name in ("together", "mutable", "dependence"):
+        if scene.kind != "table" and getattr(audit, name):
+            msg = f"{name} speaks of columns of a table, and this model reads {scene.kind}"
+            raise InputError(msg)
 
 
 def _measured(tested: Tested, steady: Test) -> list[Measurement]:

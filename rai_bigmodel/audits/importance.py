@@ -28,9 +28,45 @@ Shuffle = Callable[[Mapping[str, np.ndarray], np.random.Generator], Mapping[str,
 """Columns and a generator → the same with one feature's values handed to other rows."""
 
 
-def null(name: str, why: str, kind: Any = "estimate") -> Measurement:
+def null(
+    name: str,
+    why: str,
+    kind: Any = "estimate",
+    labels: Mapping[str, str] | None = None,
+    excluded: float = 0.0,
+) -> Measurement:
     """A measurement of ours that could not be had, and why."""
-    return Measurement(metric=f"explainability.{name}", kind=kind, value=None, why=why)
+    return Measurement(
+        metric=f"explainability.{name}",
+        kind=kind,
+        value=None,
+        why=why,
+        labels=dict(labels or {}),
+        excluded=excluded,
+    )
+
+
+def _estimate(
+    name: str,
+    value: float,
+    interval: Interval | None,
+    *,
+    n: int,
+    why: str = "",
+    excluded: float = 0.0,
+    **labels: str,
+) -> Measurement:
+    """A measurement of ours with the interval that is known of it."""
+    return Measurement(
+        metric=f"explainability.{name}",
+        kind="estimate",
+        value=value,
+        n=n,
+        labels=labels,
+        interval=interval,
+        why=why,
+        excluded=excluded,
+    )
 
 
 def importance(names: Sequence[str], values: Array, *, only: Sequence[str]) -> list[Measurement]:
@@ -41,13 +77,8 @@ def importance(names: Sequence[str], values: Array, *, only: Sequence[str]) -> l
     """
     size = np.abs(values)
     return [
-        Measurement(
-            metric="explainability.importance",
-            kind="estimate",
-            value=float(size[:, i].mean()),
-            n=len(size),
-            labels={"feature": name},
-            interval=intervals.mean(size[:, i]),
+        _estimate(
+            "importance", float(size[:, i].mean()), intervals.mean(size[:, i]), n=len(size), feature=name
         )
         for i, name in enumerate(names)
         if name in only
@@ -64,21 +95,11 @@ def share_of(size: Array, i: int) -> tuple[float, Interval | None]:
 def attribution_share(names: Sequence[str], values: Array, *, only: Sequence[str]) -> list[Measurement]:
     """The share of all absolute attribution that each feature in `only` carries."""
     size = np.abs(values)
-    out = []
-    for i, name in enumerate(names):
-        if name in only:
-            share, interval = share_of(size, i)
-            out.append(
-                Measurement(
-                    metric="explainability.attribution_share",
-                    kind="estimate",
-                    value=share,
-                    n=len(size),
-                    labels={"feature": name},
-                    interval=interval,
-                )
-            )
-    return out
+    return [
+        _estimate("attribution_share", *share_of(size, i), n=len(size), feature=name)
+        for i, name in enumerate(names)
+        if name in only
+    ]
 
 
 def sensitive_share(names: Sequence[str], values: Array, attributes: Sequence[str]) -> list[Measurement]:
@@ -86,7 +107,6 @@ def sensitive_share(names: Sequence[str], values: Array, attributes: Sequence[st
     size = np.abs(values)
     out = []
     for attribute in attributes:
-        labels = {"attribute": attribute}
         if attribute not in names:
             why = "the model does not read this column; what stands in for it is proxy strength"
             out.append(
@@ -95,22 +115,13 @@ def sensitive_share(names: Sequence[str], values: Array, attributes: Sequence[st
                     kind="exact",
                     value=0.0,
                     n=len(size),
-                    labels=labels,
+                    labels={"attribute": attribute},
                     why=why,
                 )
             )
             continue
-        share, interval = share_of(size, list(names).index(attribute))
-        out.append(
-            Measurement(
-                metric="explainability.sensitive_share",
-                kind="estimate",
-                value=share,
-                n=len(size),
-                labels=labels,
-                interval=interval,
-            )
-        )
+        found = share_of(size, list(names).index(attribute))
+        out.append(_estimate("sensitive_share", *found, n=len(size), attribute=attribute))
     return out
 
 
@@ -125,35 +136,16 @@ def words_share(words: Array, values: Array, named: Mapping[str, Sequence[str]])
     size = np.abs(values) * (words[:, : values.shape[1]] != "")
     out = []
     for attribute, mine in named.items():
-        labels = {"attribute": attribute}
         if not mine:
             why = f"nobody said which words tell {attribute}; the parameter 'words' would"
-            out.append(
-                Measurement(
-                    metric="explainability.sensitive_share",
-                    kind="estimate",
-                    value=None,
-                    labels=labels,
-                    why=why,
-                )
-            )
+            out.append(null("sensitive_share", why, labels={"attribute": attribute}))
             continue
         here = np.isin(words[:, : values.shape[1]].astype(str), sorted({w.lower() for w in mine} | set(mine)))
-        share, interval = share_of(
-            np.stack([(size * here).sum(axis=1), (size * ~here).sum(axis=1)], axis=1), 0
-        )
+        mine_or_not = np.stack([(size * here).sum(axis=1), (size * ~here).sum(axis=1)], axis=1)
         places = float((here & (words[:, : values.shape[1]] != "")).sum() / max((words != "").sum(), 1))
-        out.append(
-            Measurement(
-                metric="explainability.sensitive_share",
-                kind="estimate",
-                value=share,
-                n=len(size),
-                labels=labels,
-                why=f"these words fill {places:.1%} of the places; a share above that is more than their part",
-                interval=interval,
-            )
-        )
+        why = f"these words fill {places:.1%} of the places; a share above that is more than their part"
+        found = share_of(mine_or_not, 0)
+        out.append(_estimate("sensitive_share", *found, n=len(size), why=why, attribute=attribute))
     return out
 
 
@@ -176,25 +168,19 @@ def _difference(
     at = np.nonzero((moments.rows >= SMALLEST_ROWS) & known(called))[0]
     labels = {"feature": feature, "attribute": attribute}
     excluded = 1 - float(moments.rows[at].sum() / max(moments.rows.sum(), 1))
-    metric = "explainability.importance_difference"
+    name = "importance_difference"
     if len(at) < 2:
         why = f"only {len(at)} of {len(called)} groups has {SMALLEST_ROWS} rows and a known value"
-        return Measurement(
-            metric=metric, kind="estimate", value=None, labels=labels, why=why, excluded=excluded
-        )
+        return null(name, why, labels=labels, excluded=excluded)
     high, low = int(at[np.argmax(moments.means[at])]), int(at[np.argmin(moments.means[at])])
     if high == low:
         high, low = int(at[0]), int(at[1])
-    return Measurement(
-        metric=metric,
-        kind="estimate",
-        value=float(moments.means[high] - moments.means[low]),
-        n=int(moments.rows[high] + moments.rows[low]),
-        excluded=excluded,
-        labels={**labels, "high": called[high], "low": called[low]},
-        interval=widest_mean_gap(
-            moments.means[at], moments.variances[at], moments.rows[at].astype(float), compared=len(called)
-        ),
+    interval = widest_mean_gap(
+        moments.means[at], moments.variances[at], moments.rows[at].astype(float), compared=len(called)
+    )
+    n, gap = int(moments.rows[high] + moments.rows[low]), float(moments.means[high] - moments.means[low])
+    return _estimate(
+        name, gap, interval, n=n, excluded=excluded, **labels, high=called[high], low=called[low]
     )
 
 
@@ -219,13 +205,8 @@ def permutation_drop(
         after = np.mean([right(shuffled(columns, rng)) for _ in range(PERMUTATIONS)], axis=0)
         drop = before - after
         out.append(
-            Measurement(
-                metric="explainability.permutation_drop",
-                kind="estimate",
-                value=float(drop.mean()),
-                n=len(drop),
-                labels={"feature": feature},
-                interval=intervals.mean(drop),
+            _estimate(
+                "permutation_drop", float(drop.mean()), intervals.mean(drop), n=len(drop), feature=feature
             )
         )
     return out

@@ -59,7 +59,7 @@ def network_case(
     if training := [name or "the network" for name, m in module.named_modules() if m.training]:
         msg = f"{training[0]} is in training mode, so its answers may change; call module.eval() first"
         raise InputError(msg)
-    x, start = np.asarray(x, dtype=np.float32), np.asarray(start, dtype=np.float32)
+    x, start = (np.require(given, dtype=np.float32, requirements="W") for given in (x, start))
     shape = x.shape[1:]
     flat = np.arange(int(np.prod(shape))).reshape(shape) if parts is None else np.asarray(parts)
     if flat.shape != shape or len(names) != int(flat.max(initial=-1)) + 1:
@@ -69,6 +69,9 @@ def network_case(
         )
         raise InputError(msg)
     extra = tuple(torch.from_numpy(np.ascontiguousarray(b)) for b in beside)
+    if np.shape(target) not in {(), (len(x),)}:
+        msg = f"the target must be one output for all rows, or one a row ({len(x):,}); got shape {np.shape(target)}"
+        raise InputError(msg)
     chosen = torch.from_numpy(np.broadcast_to(np.asarray(target, dtype=np.int64), (len(x),)).copy())
 
     asked = call or _plainly

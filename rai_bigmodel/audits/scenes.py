@@ -246,15 +246,23 @@ def _network(audit: Explainability, subject: Subject, cohort: Cohort, rows: Arra
     else:
         if task_of(subject) == "reconstruction":
             module, what = readings.erring(module), "the error of rebuilding a row"
-        answers = _answers(module, read)
+        answers = _asked_first(module, read, subject.name)
         if answers.ndim != 2:
             return "the network gives more than one row of numbers for each row (words, steps, a picture)"
         target = _targets(subject, answers)
     found = made(module, read, target=target, budget=audit.budget, digest=subject.digest)
     if task_of(subject) == "reconstruction":
         found = readings.from_rebuilt(found, subject.module)
-    if audit.method == "auto" and not single and unreached(found.case):
-        return None
+    if not single and audit.method != "ablation" and (cut := unreached(found.case)):
+        if audit.method == "auto":
+            return None
+        some = ", ".join([*map(repr, cut[:5]), *(["…"] if cut[5:] else [])])
+        msg = (
+            f"no gradient reaches {len(cut)} of {len(found.case.names)} features ({some}): it is cut off on the way "
+            f"(rounded, looked up or detached), so method: {audit.method} says nothing of them; use a black-box "
+            "method: shapley or ablation"
+        )
+        raise InputError(msg)
     return Scene(
         case=found.case,
         elsewhere=found.elsewhere,
@@ -276,6 +284,20 @@ def _answers(module: Any, raw: Array, *, batch: int = 256) -> Array:
         parts = [module(torch.from_numpy(raw[i : i + batch])) for i in range(0, len(raw), batch)]
     answers: Array = torch.cat(parts).numpy()
     return answers
+
+
+def _asked_first(module: Any, raw: Array, name: str) -> Array:
+    """Answers, where the network can be asked at all.
+
+    Raises:
+        InputError: it cannot be asked about rows of this shape.
+    """
+    try:
+        return _answers(module, raw)
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        msg = f"{name}: the network cannot be asked about rows of shape {raw.shape[1:]}: {said}"
+        raise InputError(msg) from error
 
 
 def _targets(subject: Subject, answers: Array) -> int | Array:

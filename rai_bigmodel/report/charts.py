@@ -102,16 +102,19 @@ def _range(interval: tuple[float | None, float | None] | None) -> str:
 # --- one function for each kind of exhibit ----------------------------------------------------
 
 
-def dots(exhibit: Dots) -> str:
+def dots(exhibit: Dots, *, limit: float | None = None) -> str:
     """Values with intervals on one axis, the name above each line, the number and its n at the right.
 
     What has no value has no place in the picture; nothing is drawn where none has one.
+
+    Args:
+        limit: a value that all of them were held against, as a line behind them.
     """
     shown = with_values(exhibit)[:MOST_ROWS]
     if not shown:
         return ""
     ends = (0.0, 1.0) if exhibit.unit == "share" else (None, None)
-    every = [v for d in shown for v in (d.value, d.low, d.high)]
+    every = [limit, *(v for d in shown for v in (d.value, d.low, d.high))]
     low, high = rounded(*span(every, least=ends[0], most=ends[1], pad=0.04))
     scale = Scale(low, high, EDGE, WIDTH - EDGE)
     step, top = 44, 12
@@ -121,6 +124,8 @@ def dots(exhibit: Dots) -> str:
     shapes.append(
         grid([f"M{short(scale.start)} {top + step * i + 28}H{short(scale.stop)}" for i in range(len(shown))])
     )
+    if limit is not None:
+        shapes.append(segment(scale.at(limit), scale.at(limit), top, bottom, "bound"))
     counted_apart = same_rows(exhibit) is None
     for i, dot in enumerate(shown):
         y = top + step * i + 28

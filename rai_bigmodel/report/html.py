@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from rai_bigmodel.files import canonical_json, parse_json, visible
 from rai_bigmodel.report.index import Found, index
-from rai_bigmodel.report.language import SOURCE, _, current, speaking
+from rai_bigmodel.report.language import SOURCE, _, current, speaking, with_percent
 from rai_bigmodel.report.page import page
 from rai_bigmodel.report.patterns import Said, filled, parts_of
 from rai_bigmodel.report.phrases import is_place
@@ -121,15 +121,11 @@ def _finalized(value: object) -> object:
         return Markup("").join(english.format(_shown(p)) if left else _shown(p) for p, left in value.parts)
     if hasattr(value, "__html__") or not isinstance(value, str):
         return value
-    return _with_percent(visible(value))
+    return with_percent(visible(value))
 
 
 def _shown(text: str) -> Markup:
-    return escape(_with_percent(visible(text)))
-
-
-def _with_percent(text: str) -> str:
-    return text.replace(" %", f"{current().percent}%")
+    return escape(with_percent(visible(text)))
 
 
 def _source(environment: jinja2.Environment, name: str) -> str:

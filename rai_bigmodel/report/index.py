@@ -175,7 +175,7 @@ def _trends(runs: list[Run]) -> list[Trend]:
             values.append((label, value_words(m, limit_of(then))))
         if len(dots) > 1:
             title = prose(rule_title(ruling.rule))
-            picture = charts.dots(Dots(title=title, dots=tuple(dots)))
+            picture = charts.dots(Dots(title=title, dots=tuple(dots)), limit=limit_of(ruling).value)
             out.append(Trend(title, picture, tuple(values)))
     return out
 

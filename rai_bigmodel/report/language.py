@@ -192,6 +192,11 @@ def percent(share: float, *, beside: float | None = None) -> str:
     return figure(words.percent(share, beside=beside))
 
 
+def with_percent(text: str) -> str:
+    """A text in which a number stays with its per cent sign, as the language sets it."""
+    return text.replace(" %", f"{current().percent}%")
+
+
 def counted(count: int) -> str:
     """A whole number: ``1,234``."""
     return figure(f"{count:,}")

@@ -11,6 +11,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from rai_bigmodel.files import visible
+from rai_bigmodel.report.language import with_percent
 from rai_bigmodel.report.patterns import Said
 from rai_bigmodel.report.scales import tick_text, ticks
 
@@ -158,4 +159,4 @@ def short(value: float, places: int = 1) -> str:
 
 def escaped(text: str) -> str:
     """A text as it may stand in markup: hidden characters made visible, nothing in it a tag."""
-    return escape(visible(text), quote=True)
+    return escape(visible(with_percent(text)), quote=True)

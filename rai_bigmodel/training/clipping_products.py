@@ -12,6 +12,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ NARROW = 64
 def add_product(total_PD: Tensor, left_KP: Tensor, right_KD: Tensor) -> None:
     """Add leftᵀ · right to `total_PD`, in its own precision: both factors are of its type."""
     done = 0
-    if min(total_PD.shape) >= NARROW and (product := _quick(total_PD, left_KP, right_KD)) is not None:
+    if min(total_PD.shape) >= NARROW and (product := _quick(left_KP, right_KD)) is not None:
         # The narrower factor comes first, and what comes of it is turned once.
         turned = left_KP.shape[1] > right_KD.shape[1]
         one, other = (right_KD, left_KP) if turned else (left_KP, right_KD)
@@ -42,15 +43,16 @@ def add_product(total_PD: Tensor, left_KP: Tensor, right_KD: Tensor) -> None:
         total_PD.addmm_(left_KP[done:].T, right_KD[done:])
 
 
-def add_rows(total_KP: Tensor, x_KD: Tensor, weight_PD: Tensor) -> None:
-    """Add x · weightᵀ to `total_KP`, as above; where the weight is stored the other way round, give its transpose."""
-    done = 0
-    if min(weight_PD.shape) >= NARROW and (product := _quick(total_KP, x_KD)) is not None:
-        for s in _pieces(len(x_KD)):
-            total_KP[s].add_(product(x_KD[s], weight_PD, None, "none", [], ""))
-            done = s.stop
-    if done < len(x_KD):
-        total_KP[done:].addmm_(x_KD[done:], weight_PD.T)
+def rows_times(x_KD: Tensor, weight_PD: Tensor, bias_P: Tensor | None = None) -> Tensor:
+    """The product x · weightᵀ, and the bias if there is one, as ``F.linear`` gives it."""
+    pieces = _pieces(len(x_KD)) if min(weight_PD.shape) >= NARROW else ()
+    product = _quick(x_KD) if pieces else None
+    if product is None:
+        return F.linear(x_KD, weight_PD, bias_P)
+    parts = [product(x_KD[s], weight_PD, bias_P, "none", [], "") for s in pieces]
+    if (done := pieces[-1].stop) < len(x_KD):
+        parts.append(F.linear(x_KD[done:], weight_PD, bias_P))
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -66,12 +68,12 @@ def _pieces(rows: int) -> tuple[slice, ...]:
     return tuple(found)
 
 
-def _quick(total: Tensor, *factors: Tensor) -> Callable[..., Tensor] | None:
+def _quick(*tensors: Tensor) -> Callable[..., Tensor] | None:
     """The x · wᵀ of oneDNN, where it can be used."""
     if (
-        total.dtype == torch.float32
-        and total.device.type == "cpu"
-        and all(factor.is_contiguous() for factor in factors)
+        tensors[0].dtype == torch.float32
+        and tensors[0].device.type == "cpu"
+        and all(tensor.is_contiguous() for tensor in tensors)
         # Where less is asked for, oneDNN would round more than the lengths allow for.
         and torch.get_float32_matmul_precision() == "highest"
     ):

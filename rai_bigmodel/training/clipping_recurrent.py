@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows it by
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.training.clipping_products import add_rows
+from rai_bigmodel.training.clipping_products import rows_times
 from rai_bigmodel.training.clipping_rules import Watcher, constant
 from rai_bigmodel.training.clipping_shares import Memo, Outer, Share, Summed
 
@@ -183,12 +183,12 @@ def _steps(
     T, B, D = x_TBD.shape
     H = w_h.shape[1]
     read, gates = w_x.new_zeros((T + 1, B, D + H)), w_x.new_empty((T, B, 4 * H))
-    cells, raw = w_x.new_empty((T + 1, B, H)), w_x.new_empty((B, 4 * H))
+    cells = w_x.new_empty((T + 1, B, H))
     read[:-1, :, :D] = x_TBD
     read[0, :, D:], cells[0] = h0, c0
-    weight, bias = torch.cat([w_x, w_h], 1), sum(biases, w_x.new_zeros(()))
+    weight, bias = torch.cat([w_x, w_h], 1), biases[0] + biases[1] if biases else None
     for t in range(T):
-        add_rows(raw.copy_(bias), read[t], weight)
+        raw = rows_times(read[t], weight, bias)
         i, f, new, o = gates[t].view(B, 4, H).unbind(1)
         # Of all gates at once, and of the third again: fewer passes than over each of them.
         torch.sigmoid(raw, out=gates[t])
@@ -223,7 +223,7 @@ def _back(
         tanh_back(by_new, new, grad_input=new)
         sigmoid_back(by_f, f, grad_input=f)
         sigmoid_back(by_i, i, grad_input=i)
-        add_rows(d_h.zero_(), gates[t], w_h.T)
+        d_h = rows_times(gates[t], w_h.T)
     return gates, d_h, d_c
 
 

@@ -349,6 +349,11 @@ class _Noisy(nn.Module):
             lambda: network_case(nn.Linear(D, 1).train(), _rows(), np.zeros((1, D)), names=NAMES),
             "training mode",
         ),
+        (
+            lambda: _case(nn.Linear(D, 1), start=np.full((1, D), np.nan)),
+            "baseline holds values that are missing",
+        ),
+        (lambda: _case(nn.Linear(D, 3), target=np.zeros(4)), r"one a row \(30\); got shape \(4,\)"),
         (lambda: _case(_Noisy()), "asked twice"),
         (lambda: _case(nn.Linear(D, 1), _rows(0)), "no rows to explain"),
         (lambda: _case(nn.Linear(D, 1), np.full((2, D), np.nan, dtype=np.float32)), "missing or not finite"),
@@ -384,6 +389,7 @@ def test_columns_that_are_looked_up_are_named() -> None:
     case = _case(trained.seeded(Looked, 0), x)
 
     assert attributions.unreached(case) == ("f0",)
+    assert attributions.unreached(_case(_Rounded())) == tuple(NAMES)
 
 
 def test_kernel_shap_is_shaps() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ import trained
 from rai_bigmodel import plugins
 from rai_bigmodel.audits import explainability
 from rai_bigmodel.audits.explainability import Explainability
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import Splits, Subject
 from rai_bigmodel.tables import Table
@@ -167,6 +170,39 @@ def test_a_black_box_of_numbers_and_text_is_explained_by_its_answers() -> None:
     assert order[0] == "n0"
     assert set(order[-2:]) == {"n2", "n3"}
     assert any(seen_missing)
+
+
+def test_a_network_that_no_gradient_reaches_is_named_by_input_and_auto_asks_its_answers() -> None:
+    """One line says which columns are rounded and what to use in place of gradients; another width is one line too."""
+
+    class Rounded(torch.nn.Module):
+        def forward(self, x):
+            return x[:, :1] + 2 * x[:, 1:].round().sum(dim=1, keepdim=True)
+
+    r = np.random.default_rng(5)
+    names = tuple(f"f{i}" for i in range(6))
+    columns = {f: 2 * r.normal(size=200) for f in names}
+    table = Table(name="t", columns=columns, roles={"feature": names})
+
+    def asked(net, **how):
+        def predict(inputs):
+            rows = np.stack([inputs[f] for f in names], axis=1).astype(np.float32)
+            with torch.no_grad():
+                return torch.sigmoid(net(torch.from_numpy(rows))[:, 0] / 4).numpy()
+
+        subject = cohorts.subject(predict)
+        return Explainability(**how)(
+            replace(subject, module=net.eval()), Splits(held_out=table), cohorts.rng()
+        )
+
+    with pytest.raises(
+        InputError,
+        match=r"5 of 6 features \('f1', 'f2', 'f3', 'f4', 'f5'\): it is cut off.*shapley or ablation",
+    ):
+        asked(Rounded(), method="integrated_gradients")
+    with pytest.raises(InputError, match=r"cannot be asked about rows of shape \(6,\)"):
+        asked(torch.nn.Linear(5, 1))
+    assert asked(Rounded()).notes[0].startswith("Shapley values")
 
 
 def test_a_table_of_predictions_and_too_few_features_are_null_with_why() -> None:

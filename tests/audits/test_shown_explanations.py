@@ -18,6 +18,7 @@ import trained
 from rai_bigmodel.audits import battery as tests_of
 from rai_bigmodel.audits import claims, pictures, readings
 from rai_bigmodel.audits.explainability import Explainability
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Bars, Decision, Heatmap, Picture, Table
 from rai_bigmodel.report.exhibits import shown_exhibit
 from rai_bigmodel.subject import Splits, Subject
@@ -106,6 +107,21 @@ def test_a_png_is_what_was_drawn() -> None:
 
     assert (decoded(pictures.png(rgb)) == rgb).all()
     assert pictures.png(rgb) == pictures.png(rgb)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"together": {"a": ("b",)}}, "together speaks of columns of a table, and this model reads pixels"),
+        ({"words": {"a": ("b",)}}, "words: only texts have words, and this model reads pixels"),
+        ({"dependence": 1}, "dependence speaks of columns"),
+        ({"mutable": {"a": (0, 1)}, "hardest": 1}, "mutable speaks of columns"),
+    ],
+)
+def test_what_pictures_do_not_have_is_refused_in_one_line(cnn, how, said) -> None:
+    """A parameter that says nothing of a picture is not passed over in silence."""
+    with pytest.raises(InputError, match=said):
+        _found(_subject(cnn[0]), Rows("image", *cnn[1:]), **how)
 
 
 def test_the_heat_is_where_the_attribution_is_and_has_its_sign() -> None:

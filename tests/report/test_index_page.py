@@ -58,6 +58,7 @@ def test_each_rule_of_the_newest_policy_is_followed_through_the_runs(runs: Path)
 
     assert [value for _, value in trend.values] == ["0.01", "0.3", "0.1"]
     assert trend.picture.count("<circle") == 3
+    assert trend.picture.count('class="bound"') == 1
 
 
 def test_a_verdict_about_evidence_that_was_since_replaced_is_not_shown(tmp_path: Path) -> None:

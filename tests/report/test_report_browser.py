@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import report_dossier as made
 
+from rai_bigmodel import api
 from rai_bigmodel.report import html
+from rai_bigmodel.report.index import found
 from rai_bigmodel.statements import Statements
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ VIEWS += [
     ("chinese", 390, "dark"),
     ("chinese", 768, "light"),
     ("chinese", 1280, "light"),
+    ("overview", 390, "dark"),
+    ("overview", 1280, "light"),
 ]
 RULES = {
     "runOnly": {
@@ -77,6 +81,11 @@ def addresses(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     pages["chinese"] = html.render(
         dossier, made.verdict(dossier), statements=Statements(frameworks=("gdpr",)), lang="zh"
     )
+    for day in (1, 2):
+        whole = made.dossier(day=f"day {day}")
+        api.save(whole, folder / "runs" / f"run-{day}")
+        api.save_verdict(whole, made.verdict(whole), folder / "runs" / f"run-{day}")
+    pages["overview"] = html.render_index(found(folder / "runs"), lang="zh")
     for name, content in pages.items():
         (folder / f"{name}.html").write_bytes(content)
     return {name: (folder / f"{name}.html").as_uri() for name in pages}
@@ -124,6 +133,7 @@ def _looked_at(name: str, width: int, scheme: str) -> object:
         ("hostile", 390, "light"),
         ("governed", 390, "light"),
         ("chinese", 390, "dark"),
+        ("overview", 390, "dark"),
     }
     return pytest.param(name, width, scheme, marks=() if often else pytest.mark.zoo)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rai_bigmodel.training import clipping_products
-from rai_bigmodel.training.clipping_products import add_product, add_rows
+from rai_bigmodel.training.clipping_products import add_product, rows_times
 
 SHAPES = [
     (256, 128, 784),
@@ -35,11 +35,15 @@ def test_a_product_is_added_to_what_was_there(
 
     assert float((total - exact).norm() / exact.norm()) < 1e-6
 
-    weight, given = torch.randn((p, d), generator=chance), left.clone()
-    exact = given.double() + right.double() @ weight.double().T
-    add_rows(given, right, weight)
+    weight, bias = torch.randn((p, d), generator=chance), torch.randn(p, generator=chance)
+    for added in (None, bias):
+        exact = torch.nn.functional.linear(
+            right.double(), weight.double(), None if added is None else added.double()
+        )
+        found = rows_times(right, weight, added)
 
-    assert float((given - exact).norm()) <= 1e-6 * float(exact.norm())
+        assert found.shape == exact.shape
+        assert float((found - exact).norm()) <= 1e-6 * float(exact.norm())
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.float32])
@@ -52,10 +56,7 @@ def test_factors_of_other_types_and_layouts_are_multiplied_too(kind: torch.dtype
 
         torch.testing.assert_close(total, left.T @ right)
 
-        given = torch.zeros(len(left), left.shape[1], dtype=kind)
-        add_rows(given, right, total)
-
-        torch.testing.assert_close(given, right @ total.T)
+        torch.testing.assert_close(rows_times(right, total), right @ total.T)
 
 
 def test_less_precision_for_products_elsewhere_is_none_for_a_guarantee(
