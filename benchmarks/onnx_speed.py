@@ -3,7 +3,7 @@
 Each net of the recipes is trained for one epoch (speed does not ask how well) and exported in single precision, half
 and 8 bits. All take turns, one thread each, by processor time: what else the machine does costs no side anything.
 
-    OMP_NUM_THREADS=1 python benchmarks/onnx_speed.py [--only NET] [--compiled]
+    OMP_NUM_THREADS=1 python benchmarks/onnx_speed.py [--only NET] [--compiled] [--pieces]
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ PLAIN = "plain CNN, 28 × 28"
 """Convolutions and ReLU alone, on pictures of the size that most examples have."""
 NETS = (PLAIN, "digits_mlp", "digits_cnn", "digits_lstm", "toxicity_transformer", "digits_autoencoder")
 BATCHES = (1, 256)
+PIECES = (256, 64, 32, 16, 8)
 SECONDS = 6.0
 FEWEST = 25
 MILLION = 1_000_000
@@ -105,6 +106,43 @@ def of_net(name: str, *, compiled: bool) -> None:
     print("| " + " | ".join(shown) + " |", flush=True)
 
 
+GIVEN = """
+import sys, time
+import numpy as np, onnxruntime
+model, rows, arena, size = sys.argv[1], dict(np.load(sys.argv[2])), sys.argv[3] == "with", int(sys.argv[4])
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = options.inter_op_num_threads = 1
+options.enable_cpu_mem_arena = arena
+runtime = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+took, ends = [], time.perf_counter() + 2
+while time.perf_counter() < ends or len(took) < 5:
+    started = time.process_time()
+    for i in range(0, 256, size):
+        runtime.run(None, {k: x[i : i + size] for k, x in rows.items()})
+    took.append((time.process_time() - started) * 1000)
+print(float(np.median(took)))
+"""
+
+
+def pieces(name: str) -> None:
+    """Milliseconds of 256 rows by how many are given at once, with onnxruntime's arena and without.
+
+    Each in a process of its own: what a process did before decides how dear fresh memory is.
+    """
+    run, splits = trained(name)
+    content = to_onnx.to_onnx(run)
+    rows = np.arange(256) % splits.held_out.rows
+    whole = inputs_of(splits.held_out)
+    some = {c: v[rows] for c, v in whole.items()} if isinstance(whole, dict) else whole[rows]
+    with tempfile.TemporaryDirectory() as folder:
+        model, given = Path(folder) / "m.onnx", Path(folder) / "rows.npz"
+        model.write_bytes(content)
+        np.savez(given, **open_session(content, where=name).inputs(some))
+        for arena in ("with", "without"):
+            found = [seconds(GIVEN, str(model), str(given), arena, str(size)) for size in PIECES]
+            print(f"| {name}, {arena} the arena | {' | '.join(f'{ms:.2f}' for ms in found)} |", flush=True)
+
+
 def bare() -> None:
     """A million rows through a small net: columns to scores, beside onnxruntime on rows that are laid out already."""
     r = np.random.default_rng(0)
@@ -150,7 +188,7 @@ main(sys.argv[1:])
 
 
 def seconds(code: str, *asked: str) -> float:
-    """Processor seconds of a fresh interpreter."""
+    """What a fresh interpreter prints last: its processor seconds, as a rule."""
     done = subprocess.run(  # noqa: S603 - our own interpreter and a constant program
         [sys.executable, "-c", code, *asked], capture_output=True, text=True, check=True
     )
@@ -180,8 +218,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only")
     parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--pieces", action="store_true", help="time batches of several sizes instead")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.pieces:
+        print("| net, ms for 256 rows in pieces of | " + " | ".join(map(str, PIECES)) + " |")
+        for name in (*NETS, "text_lm") if asked.only is None else (asked.only,):
+            pieces(name)
+        return
     head = ["torch ms", *(["compile ×"] if asked.compiled else []), "fp32 ×", "fp16 ×", "int8 ×"]
     print("| " + " | ".join(["net", "KB", *(f"{h} @{b}" for b in BATCHES for h in head)]) + " |")
     print("|" + "---|" * (2 + len(BATCHES) * len(head)))

@@ -34,13 +34,13 @@ BATCH = 4096
 """Rows of a table scored at once: between 1,024 and 4,096 a small net is quickest, because what flows through it stays
 in the processor's cache (``benchmarks/onnx_speed.py``). A constant, not what the clock says at the time: sums in
 another order round otherwise, and the same run must give the same bytes."""
-PIECE = 32
+PIECE = 64
 """Pictures, texts or series scored at once, by the same measurement."""
 PIECE_OF_LANGUAGE = 8
 """Texts scored at once where every place has an answer for every word."""
-NUMBERS = 131_072
+NUMBERS = 25_088
 FEWEST = 4
-"""Large pictures come in fewer at a time: some `NUMBERS` numbers, though never fewer pictures than these."""
+"""Pictures come in fewer at a time: with `NUMBERS` numbers, 32 pictures of 28 × 28, but never fewer than these."""
 
 
 class About(Record, omit_defaults=True):

@@ -10,6 +10,7 @@ import numpy as np
 from rai_bigmodel import files
 from rai_bigmodel.deploy import beside
 from rai_bigmodel.deploy.session import digest_of, piece_of, runtime_of
+from rai_bigmodel.deploy.weigh import weigh
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.subject import Subject
 from rai_bigmodel.subjects.of_callable import answered, decided
@@ -90,15 +91,17 @@ def of_foreign_onnx(
         named = ("0", "1")
     decision = decided(named, positive=positive, threshold=threshold, name=name)
 
-    def ask(columns: Inputs) -> Array:
+    def given(columns: Inputs) -> tuple[dict[str, Array], int]:
+        """What the graph is fed with, and how many rows at once."""
         if whole_array:
-            whole = {whole_array.name: _pictures(columns, whole_array, where=name)}
-            batch = piece_of(next(iter(whole.values()))[0].size)
-        else:
-            whole = {
-                i: _matrix(columns, wanted, kind, flat=flat, where=name) for i, wanted, kind, flat in fed
-            }
-            batch = BATCH
+            x = _pictures(columns, whole_array, where=name)
+            return {whole_array.name: x}, piece_of(x[0].size)
+        return {
+            i: _matrix(columns, wanted, kind, flat=flat, where=name) for i, wanted, kind, flat in fed
+        }, BATCH
+
+    def ask(columns: Inputs) -> Array:
+        whole, batch = given(columns)
         rows = len(next(iter(whole.values())))
         parts = []
         for at in range(0, rows, batch):
@@ -114,12 +117,17 @@ def of_foreign_onnx(
     def predict(columns: Inputs) -> Array:
         return answered(lambda: ask(columns), name=name, inputs=columns, labels=len(named))
 
+    def weighed(columns: Inputs) -> Mapping[str, float] | None:
+        whole, batch = given(columns)
+        return weigh(there.content, whole, piece=batch)
+
     return Subject(
         name=name,
         kind="onnx",
         digest=digest_of(there.content, there.beside),
         decision=decision,
         predict=predict,
+        weigh=None if there.beside else weighed,
         card={
             "features": list(features) if whole_array else [c for _, wanted, *_ in fed for c in wanted],
             "size_bytes": there.size,

@@ -12,6 +12,9 @@ from rai_bigmodel.subject import Subject
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
+
+    from rai_bigmodel.subject import Inputs
 
 __all__ = ["NotOurs", "of_onnx"]
 
@@ -35,13 +38,18 @@ def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: i
     where = "ONNX model" if isinstance(model, bytes) else Path(model).name
     there = beside.read(model, where=where)
     session = open_session(there.content, where=where, threads=threads, beside=there.beside)
+
+    def weighed(rows: Inputs) -> Mapping[str, float] | None:
+        inputs = session.inputs(rows)
+        return weigh(there.content, inputs, piece=session.piece(inputs))
+
     return Subject(
         name=name or session.name,
         kind="onnx",
         digest=session.digest,
         decision=session.decision,
         predict=session.score,
-        weigh=None if there.beside else (lambda rows: weigh(there.content, session, rows)),
+        weigh=None if there.beside else weighed,
         card={
             "exported_from": session.trained,
             "features": list(session.features),

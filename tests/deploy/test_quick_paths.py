@@ -105,6 +105,6 @@ def test_pictures_in_pieces_are_answered_as_at_once() -> None:
         wanted = torch.sigmoid(module(torch.from_numpy(pictures)))[:, 0].numpy()
 
     assert session.score(pictures) == pytest.approx(wanted, abs=1e-6)
-    assert opened.piece_of(28 * 28) == opened.PIECE
-    assert opened.piece_of(3 * 64 * 64) == 10
+    assert opened.piece_of(64) == opened.PIECE
+    assert opened.piece_of(28 * 28) == 32
     assert opened.piece_of(3 * 224 * 224) == opened.FEWEST

@@ -80,6 +80,7 @@ def test_a_boosters_file_is_safe_and_audited_whole(tmp_path: Path, zipmap: bool)
     asked = ["audit", "--model", str(model), *rows, "--feature", "a", "--feature", "b"]
 
     assert scan(model).safe
+    assert subject.weigh({"a": a, "b": b})["load_ms"] > 0  # type: ignore[misc, index]
     assert subject.predict({"a": a, "b": b}) == pytest.approx(wanted, abs=1e-6)
     assert cli._run([*asked, "--out", str(tmp_path / "out"), "--quiet"]) == 0
     found = {m.metric: m.value for e in api.load(tmp_path / "out").evidence for m in e.measurements}
@@ -116,6 +117,7 @@ def test_pictures_are_read_with_channels_last_or_first(tmp_path: Path) -> None:
     assert subject.predict(last) == pytest.approx(wanted, abs=1e-6)
     assert subject.predict(np.moveaxis(last, -1, 1)) == pytest.approx(wanted, abs=1e-6)
     assert subject.predict({"image": last[:3]}) == pytest.approx(wanted[:3], abs=1e-6)
+    assert subject.weigh(last)["load_ms"] > 0  # type: ignore[misc, index]
 
 
 @pytest.mark.parametrize(
