@@ -219,7 +219,7 @@ def gradients(name: str, case: Case, forward: Callable[..., torch.Tensor] | None
     )
 
     def explain(one: Case, _: np.random.Generator) -> Array:
-        return by_part(one, integrated_gradients(one).values)
+        return integrated_gradients(one, features=True).values
 
     values = by_part(case, path.values)
     whole = seconds(lambda: battery(case, values, explain, np.random.default_rng(0), adds_up=True))

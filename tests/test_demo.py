@@ -197,3 +197,10 @@ def test_the_committed_sample_is_judged_as_its_page_says() -> None:
     verdict = rai.judge(rai.load(sample), LENDING)
 
     assert verdict.outcome == told
+
+
+def test_the_committed_sample_is_what_this_code_makes_of_its_evidence() -> None:
+    """Digests, verdict and page, byte for byte: a page that has changed is rendered anew (`rai report`)."""
+    checked = api.verify(ROOT / "reports" / "samples" / "demo")
+
+    assert checked.holds, [check for check in checked.checks if not check.holds]

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REPEATS = ("data.duplicate_rate", "data.train_test_overlap")
 NO_FEATURES = "there are no feature columns, so rows that agree need not be copies"
 NO_TRAINING = "no training rows were given"
-TOO_MANY_ROWS = "the rows stay in their engine, and to compare them all would take it memory for each of them"
+TOO_MANY_ROWS = "the rows stay in their engine, and there are too many of them to be compared there"
 NO_COLUMNS = "no feature holds one value a row"
 NEEDS_TWO = "this is measured where the outcome is a yes or no"
 

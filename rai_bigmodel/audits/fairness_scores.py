@@ -49,10 +49,11 @@ def of_scores(
         rows: for the subgroup, BPSN and BNSP AUCs: groups, scores ``(rows,)`` and outcomes ``(rows,)``.
     """
     found: list[Measurement] = []
-    spans, errors = ranking.auc_intervals(cells), _calibrations(cells)
+    areas = [ranking.auc_of_cells(of) for of in cells]
+    spans, errors = ranking.auc_intervals(cells, areas), _calibrations(cells)
     for i, group in enumerate(names):
         labels = {"attribute": attribute, "group": group}
-        found.append(_auc("roc_auc", labels, cells[i], spans[i]))
+        found.append(_auc("roc_auc", labels, cells[i].n, areas[i], spans[i]))
         found.append(_calibration(labels, cells[i], errors[i]))
         if rows is not None:
             (codes, _), scores, truth = rows
@@ -123,16 +124,17 @@ def _scoring_rates(labels: dict[str, str], names: tuple[str, ...], cells: list[C
     ]
 
 
-def _auc(name: str, labels: dict[str, str], cells: Cells, interval: Interval | None) -> Measurement:
-    area = ranking.auc_of_cells(cells)
+def _auc(
+    name: str, labels: dict[str, str], n: int, area: ranking.Area, interval: Interval | None
+) -> Measurement:
     if area.value is None:
         why = "one of the two outcomes does not occur among these rows"
-        return measurement(name, labels, None, n=cells.n, why=why)
+        return measurement(name, labels, None, n=n, why=why)
     return measurement(
         name,
         labels,
         area.value,
-        n=cells.n,
+        n=n,
         interval=interval,
         why=binned_by(area.error),
     )
@@ -174,8 +176,9 @@ def _borkan(labels: dict[str, str], inside: Array, scores: Array, truth: Array) 
         "bnsp_auc": inside == truth,
     }
     cells = [of_rows(scores[chosen], truth[chosen]) for chosen in rows.values()]
-    spans = ranking.auc_intervals(cells)
-    return [_auc(name, labels, of, span) for name, of, span in zip(rows, cells, spans, strict=True)]
+    areas = [ranking.auc_of_cells(of) for of in cells]
+    each = zip(rows, cells, areas, ranking.auc_intervals(cells, areas), strict=True)
+    return [_auc(name, labels, of.n, area, span) for name, of, area, span in each]
 
 
 def _curves(

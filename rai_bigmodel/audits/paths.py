@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from rai_bigmodel.audits.cases import by_part, change, scores
+from rai_bigmodel.audits.cases import by_part, scores
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -128,18 +128,21 @@ def integrated_gradients(
     Raises:
         InputError: no gradient reaches the rows.
     """
-    moved, asked = change(case), Asked(case, features)
+    every, asked = np.arange(len(case.x)), Asked(case, features)
+    end, begin = scores(case, case.x, every), scores(case, case.starts.copy(), every)
+    moved = end - begin
     found = Path(
         np.empty((len(case.x), *asked.shape)),
         np.empty(len(moved)),
         moved,
         np.empty(len(moved), dtype=np.int64),
     )
-    every = np.arange(len(moved))
     if steps is not None or most < nested()[0].points:
         _whole(asked, every, (_gauss(steps or most),), found, np.zeros(len(moved)))
         return found
-    allowed = tolerance * np.maximum(np.abs(moved), 0.1 * float(np.abs(moved).mean()))
+    # Below what single precision can tell of two scores no gap can be closed.
+    told = 4 * np.finfo(np.float32).eps * np.maximum(np.abs(end), np.abs(begin))
+    allowed = np.maximum(tolerance * np.maximum(np.abs(moved), 0.1 * float(np.abs(moved).mean())), told)
     first, each = tuple(rule for rule in nested() if rule.points <= most), 4 * int(np.prod(asked.shape))
     rest = np.concatenate([
         _whole(asked, part, first, found, allowed) for part in _turns(every, len(first) * each)

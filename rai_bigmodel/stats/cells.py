@@ -105,12 +105,16 @@ def of_ranks(codes: Array, levels: Array, rank: Array, truth: Array, *, groups: 
 
 
 def tabled(codes: Array, rank: Array, truth: Array, *, groups: int, levels: int) -> Array | None:
-    """Rows by group, score and outcome ``(groups, levels, 2)``; ``None`` where that would be too large a table."""
+    """Rows by group, outcome and score ``(groups, 2, levels)``; ``None`` where that would be too large a table."""
     size = max(levels, 1)
     if 2 * groups * size > MOST_CELLS:
         return None
-    counts = np.bincount(_keys(codes, rank, truth, size), minlength=2 * groups * size)
-    return counts.reshape(groups, size, 2)
+    keys = codes.astype(np.int64)
+    keys *= 2
+    keys += truth
+    keys *= size
+    keys += rank
+    return np.bincount(keys, minlength=2 * groups * size).reshape(groups, 2, size)
 
 
 def _keys(codes: Array, rank: Array, truth: Array, size: int) -> Array:
@@ -126,7 +130,7 @@ def _keys(codes: Array, rank: Array, truth: Array, size: int) -> Array:
 def of_table(levels: Array, table: Array) -> list[Cells]:
     """The cells of each group of a table as `tabled` gives it."""
     found = []
-    for negatives, positives in zip(table[:, :, 0], table[:, :, 1], strict=True):
+    for negatives, positives in table:
         there = np.flatnonzero(negatives + positives)
         found.append(Cells(levels[there], negatives[there], positives[there]))
     return found

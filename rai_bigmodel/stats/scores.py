@@ -216,13 +216,16 @@ def auc_interval_of_cells(cells: Cells) -> Interval | None:
     return auc_intervals([cells])[0]
 
 
-def auc_intervals(groups: Sequence[Cells]) -> list[Interval | None]:
+def auc_intervals(groups: Sequence[Cells], areas: Sequence[Area] = ()) -> list[Interval | None]:
     """The wider of two intervals of each group's AUC, at every rung, and wider still by the error of a histogram.
 
     DeLong, DeLong and Clarke-Pearson 1988 on the logit scale follows the data; Newcombe 2006 (part 2,
     method 5) keeps its width where DeLong's variance vanishes, near 0 and 1. ``None`` without both outcomes.
+
+    Args:
+        areas: of the groups, where they are known.
     """
-    areas = [auc_of_cells(cells) for cells in groups]
+    areas = areas or [auc_of_cells(cells) for cells in groups]
     both = [i for i, area in enumerate(areas) if area.value is not None]
     found: list[Interval | None] = [None] * len(groups)
     if not both:

@@ -22,6 +22,8 @@ RANGED = 1_024
 """Ranges of equal width, by whose edges a column of more values than are counted is cut into quarters."""
 MOST_COMPARED = 100_000_000
 """Values, rows times columns, up to which an engine is asked for its different rows."""
+AT_ONCE = 10_000_000
+"""So many values DuckDB compares at once."""
 _FINITE = 1.7e308
 _NUMBER = r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*"
 
@@ -174,10 +176,13 @@ def _code(told: Told, *, floats: bool) -> Any:
 
 
 def different_rows(frame: Frame, columns: Sequence[str]) -> int | None:
-    """How many different rows there are in some columns; ``None`` where that would take the engine too much memory.
+    """How many different rows there are in some columns; ``None`` where that would take the engine too much.
+
+    DuckDB compares a part of the rows at a time, so that its memory does not grow with them.
 
     Numbers of a csv are compared as numbers; what is missing is alike.
     """
+    import duckdb
     import narwhals as nw
 
     if frame.rows * len(columns) > MOST_COMPARED:
@@ -189,6 +194,15 @@ def different_rows(frame: Frame, columns: Sequence[str]) -> int | None:
         nw.when(~nw.col(c).is_nan()).then(nw.col(c) + 0.0).alias(c) if kinds[c].is_float() else nw.col(c)
         for c in columns
     ]
-    n = unused("n", columns)
-    told = rows.select(*alike).group_by(*columns).agg(nw.len().alias(n)).select(nw.len().alias(n))
-    return int(fetch(told, name=frame.name, untyped=frame.untyped)[0][0])
+    rows, n = rows.select(*alike), unused("n", columns)
+    native = rows.to_native()
+    parts = [rows]
+    if (
+        isinstance(native, duckdb.DuckDBPyRelation)
+        and (times := -(-frame.rows * len(columns) // AT_ONCE)) > 1
+    ):
+        # Equal rows have equal hashes: a part at a time, for the memory of one part.
+        place = f"hash({', '.join(map(quoted_name, columns))}) % {times}"
+        parts = [nw.from_native(native.filter(f"{place} = {i}")) for i in range(times)]
+    told = (part.group_by(*columns).agg(nw.len().alias(n)).select(nw.len().alias(n)) for part in parts)
+    return sum(int(fetch(one, name=frame.name, untyped=frame.untyped)[0][0]) for one in told)

@@ -181,6 +181,16 @@ def test_a_kink_is_found_by_halving_and_a_jump_is_given_up() -> None:
     np.testing.assert_allclose(stepped.gap, np.floor(whole[:, 0]), atol=1e-3)
 
 
+def test_what_single_precision_cannot_tell_is_not_looked_for() -> None:
+    """Beside a score of a million a change of a hundredth is rounding: no row takes points to close that gap."""
+
+    class Far(nn.Module):
+        def forward(self, x):
+            return 1e6 + 1e-3 * x.sum(dim=1, keepdim=True)
+
+    assert set(paths.integrated_gradients(_case(Far())).steps) <= {3, 7}
+
+
 def test_rows_taken_in_turns_give_what_all_at_once_give(monkeypatch) -> None:
     """How much may wait changes nothing but the memory."""
     case, _ = trained.mlp_cases(1, rows=50)

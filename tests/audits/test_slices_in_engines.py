@@ -176,9 +176,13 @@ def test_a_column_of_too_many_values_is_cut_at_edges_near_its_quarters(
     assert _values(_slices(there), "slices.count_significant")[0] is not None
 
 
+@pytest.mark.parametrize("at_once", [coded.AT_ONCE, 300])
 @pytest.mark.parametrize("name", [*ENGINES, "csv"])
-def test_copies_are_counted_where_rows_stay(name: str, tmp_path: Path) -> None:
-    """As in memory: missing values, NaN and both zeros alike, numbers of a csv as numbers."""
+def test_copies_are_counted_where_rows_stay(
+    name: str, at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in memory: missing values, NaN and both zeros alike, numbers of a csv as numbers; at once and in parts."""
+    monkeypatch.setattr(coded, "AT_ONCE", at_once)
     rows = (
         _rows(300, 6)
         .drop("p")
@@ -200,11 +204,11 @@ def test_copies_are_counted_where_rows_stay(name: str, tmp_path: Path) -> None:
 
 
 def test_rows_too_many_to_compare_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The engine would need memory for each of them; the reason is said."""
+    """The engine would take too long, or memory for each of them; the reason is said."""
     monkeypatch.setattr(coded, "MOST_COMPARED", 100)
     there = _there(_rows(300, 7).lazy())
     found = Data()(of_table(there), Splits(held_out=there), rng())
     one = next(m for m in found.measurements if m.metric == "data.duplicate_rate")
 
     assert one.value is None
-    assert "memory for each of them" in one.why
+    assert "too many of them to be compared" in one.why

@@ -81,11 +81,16 @@ def test_canaries_refute_a_fault(claimed, fault: str) -> None:
 @pytest.mark.parametrize("clipping", zoo.WAYS)
 @pytest.mark.parametrize("net", zoo.NETS)
 def test_the_long_way_of_canaries(net: str, clipping: str, fault: str) -> None:
-    """Twenty seeds at ε = 4: every fault in every run, and at most three honest engines refuted."""
-    run = zoo.claim(net, clipping)
-    hits = sum(zoo.refuted(run, zoo.FAULTS[fault][0], seed) for seed in range(SEEDS))
+    """Twenty seeds at ε = 4: every fault in every run that can tell, and at most three honest engines refuted.
 
-    assert hits <= ALARMS if fault == "none" else hits == SEEDS
+    Two of twenty that cannot tell, because their scores look as normal ones do once in five hundred times, would be
+    seen in one cell of a thousand.
+    """
+    run = zoo.claim(net, clipping)
+    told = [zoo.refuted(run, zoo.FAULTS[fault][0], seed) for seed in range(SEEDS)]
+
+    assert told.count(None) <= 1
+    assert told.count(True) <= ALARMS if fault == "none" else told.count(False) == 0
 
 
 # --- the ledger ----------------------------------------------------------------------------------
