@@ -188,9 +188,9 @@ def places_of(base: Base) -> Array:
 
 def places_in(tokenizer: Any) -> Array:
     """`places` of a tokenizer, as its vocabulary names padding and the unknown piece."""
-    known = tokenizer.get_vocab(with_added_tokens=True)
 
-    def first(*names: str) -> int | None:
-        return next((known[name] for name in names if name in known), None)
+    def first(*names: str) -> int | None:  # one by one: the whole vocabulary takes longer than a text
+        known = (tokenizer.token_to_id(name) for name in names)
+        return next((at for at in known if at is not None), None)
 
     return places(tokenizer, pad=first("[PAD]", "<pad>"), unknown=first("[UNK]", "<unk>"))
