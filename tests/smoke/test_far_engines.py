@@ -12,7 +12,10 @@ import polars as pl
 import pytest
 
 from rai_bigmodel import api, tables
-from rai_bigmodel.subject import AtLeast
+from rai_bigmodel.audits.slices import Slices
+from rai_bigmodel.subject import AtLeast, Splits
+from rai_bigmodel.subjects.of_table import of_table
+from rai_bigmodel.tables.coded import different_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +27,7 @@ pytestmark = [
 ]
 
 ROLES = {"truth": ("y",), "sensitive": ("g", "h", "b"), "prediction": ("d",), "score": ("s",)}
+ROLES |= {"feature": ("x",)}
 
 
 def rows(n: int = 3_000) -> pl.DataFrame:
@@ -38,6 +42,7 @@ def rows(n: int = 3_000) -> pl.DataFrame:
             "y": rng.integers(0, 2, n),
             "d": (score >= 0.5).astype(int),
             "s": score,
+            "x": [None if i % 9 == 0 else v for i, v in enumerate(np.round(rng.normal(size=n), 2).tolist())],
         }
     )
 
@@ -114,7 +119,11 @@ def same(native: object) -> None:
     assert (counted == known).all()
     assert there.missing(("g", "h", "s"))["s"] == 0
     assert there.missing(("g", "h", "s"))["h"] == rows()["h"].null_count()
-    assert there.digest == tables.of(rows().lazy(), roles=ROLES).digest
+    lazy = tables.of(rows().lazy(), roles=ROLES)
+    assert there.digest == lazy.digest
+    slices = [Slices()(of_table(c), Splits(held_out=c), np.random.default_rng(0)) for c in (there, lazy)]
+    assert slices[0] == slices[1]
+    assert different_rows(there, ("g", "h", "b", "y", "x")) == rows()["g", "h", "b", "y", "x"].n_unique()
 
 
 def test_a_local_spark_counts_as_memory_does(spark, tmp_path) -> None:
