@@ -1,7 +1,7 @@
 """How many threads does torch compute with? One for small networks, however many cores the machine has.
 
-Threads that wait for one another gain nothing on a small network, and on a busy machine they cost everything: an audit
-of 4 s took 217 s on two cores beside other processes. Sums over several threads also round differently, so that the
+Threads that wait for one another gain nothing on a small network, and on a busy machine they cost much: an audit of
+7 s took 18 s on two cores beside other processes. Sums over several threads also round differently, so that the
 same audit would have another digest on another machine.
 """
 
