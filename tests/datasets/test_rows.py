@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +53,34 @@ def test_a_recipe_reads_the_files_that_an_audit_reads(folder) -> None:
     assert auc.value is not None
     assert auc.value > 0.7
     assert dossier.evidence[0].data.rows == 300
+
+
+@pytest.mark.parametrize("predictions", [False, True])
+def test_a_quiet_audit_says_nothing_at_all(folder, predictions) -> None:
+    """No library's leaks at the end of the process, no warnings on the way."""
+    if predictions:
+        lines = (folder / "held.csv").read_text().splitlines()
+        scored = [f"{line},{'p' if i == 0 else i % 97 / 97}" for i, line in enumerate(lines)]
+        (folder / "scored.csv").write_text("\n".join(scored) + "\n")
+        asked = [
+            "--predictions",
+            str(folder / "scored.csv"),
+            "--truth",
+            "late",
+            "--positive",
+            "late",
+            "--score",
+            "p",
+        ]
+        asked += ["--sensitive", "sex", "--baseline", str(folder / "scored.csv")]
+    else:
+        api.train_recipe(folder / "recipe.yaml", out=folder / "run")
+        (folder / "audit.yaml").write_text(AUDIT.replace("fairness: {}", "explainability: {}"))
+        asked = [str(folder / "audit.yaml")]
+    command = [sys.executable, "-m", "rai_bigmodel", "audit", *asked, "--quiet", "--out", str(folder / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_recipe_of_files_is_written_and_read_again(folder) -> None:
