@@ -16,7 +16,9 @@ import numpy as np
 from rai_bigmodel import dossier
 from rai_bigmodel import evidence as ev
 from rai_bigmodel.policy import Policy, Rule, judge
-from rai_bigmodel.stats.intervals import Limits, newcombe, simultaneous_z, wilson, z_two_sided
+from rai_bigmodel.stats.among_groups import simultaneous_z
+from rai_bigmodel.stats.intervals import Limits, newcombe, wilson
+from rai_bigmodel.stats.ladder import z_two_sided
 
 LIMIT = 0.10
 TODAY = dt.date(2026, 1, 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Interval, Measurement, Rung
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import ladder
 from rai_bigmodel.stats.special import bdtr
 from rai_bigmodel.subject import inputs_of
 from rai_bigmodel.threads import torch_threads
@@ -151,15 +151,15 @@ def _speedup(first: Array, second: Array, name: str, batch: int) -> Measurement:
         value=round(float(np.median(first) / np.median(second)), 4),
         n=len(second),
         labels={"variant": name, "batch": str(batch)},
-        interval=intervals.climb(ends, method="order statistics, bonferroni"),
+        interval=ladder.climb(ends, method="order statistics, bonferroni"),
     )
 
 
 def order_statistics(times: Array, q: float) -> Interval:
     """Distribution-free limits of a quantile: two of the sorted times (David and Nagaraja 2003, 7.1)."""
     rungs: list[Rung] = [(a, *_ends(times, q, a), *_ends(times, q, 2 * a)) for a in LADDER]
-    low, high = _ends(times, q, 1 - intervals.LEVEL)
-    return Interval(low=low, high=high, level=intervals.LEVEL, method="order statistics", ladder=tuple(rungs))
+    low, high = _ends(times, q, 1 - ladder.LEVEL)
+    return Interval(low=low, high=high, level=ladder.LEVEL, method="order statistics", ladder=tuple(rungs))
 
 
 def _ends(times: Array, q: float, alpha: float) -> tuple[float | None, float | None]:

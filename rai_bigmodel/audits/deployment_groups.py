@@ -10,7 +10,7 @@ import numpy as np
 from rai_bigmodel.audits.deployment_answers import NO_DECISION
 from rai_bigmodel.audits.fairness_groups import groups_of
 from rai_bigmodel.evidence import Dot, Dots, Measurement
-from rai_bigmodel.stats import intervals, moves
+from rai_bigmodel.stats import among_groups, intervals, ladder, moves
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class _About:
             n=int(n[high] + n[low]),
             excluded=self.excluded,
             labels={**self.labels, "high": self.names[high], "low": self.names[low]},
-            interval=intervals.widest_gap(flips, n, compared=len(self.groups)),
+            interval=among_groups.widest_gap(flips, n, compared=len(self.groups)),
         )
 
     def moved(self) -> Measurement:
@@ -143,7 +143,7 @@ def _alike_means(values: list[Array]) -> Array:
 def _flips(flips: Array, rows: Array, names: tuple[str, ...], variant: str, attribute: str) -> Dots:
     dots = []
     for group, x, n in zip(names, flips.tolist(), rows.tolist(), strict=True):
-        low, high = intervals.clopper_pearson(x, n, 1 - intervals.LEVEL)
+        low, high = intervals.clopper_pearson(x, n, 1 - ladder.LEVEL)
         dots.append(Dot(label=group, value=x / n, low=low, high=high, n=n))
     return Dots(
         title=f"Decisions that differ in {variant}, by {attribute}",

@@ -10,7 +10,7 @@ from rai_bigmodel.audits.answers import NOT_PROBABLE
 from rai_bigmodel.evidence import Measurement
 from rai_bigmodel.stats import resampling
 from rai_bigmodel.stats.calibration import how_many_bins
-from rai_bigmodel.stats.intervals import climb
+from rai_bigmodel.stats.ladder import climb
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.deployment_answers import Pair

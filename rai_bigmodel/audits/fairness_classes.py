@@ -22,9 +22,11 @@ from rai_bigmodel.audits.fairness_rates import (
 )
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Measurement, Table
+from rai_bigmodel.stats.among_groups import simultaneous_z
 from rai_bigmodel.stats.counts import GroupCounts
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
-from rai_bigmodel.stats.intervals import Limits, average_of, climb, newcombe, simultaneous_z, z_two_sided
+from rai_bigmodel.stats.intervals import Limits, average_of, newcombe
+from rai_bigmodel.stats.ladder import climb, z_two_sided
 from rai_bigmodel.stats.weighted import WeightedCounts
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_bigmodel.evidence import Dot, Dots, Findings, Measurement, Table
+from rai_bigmodel.stats import among_groups, intervals, ladder, tests
 from rai_bigmodel.stats import counts as c
-from rai_bigmodel.stats import intervals, tests
 from rai_bigmodel.stats.disparity import (
     SMALLEST_EXPECTED,
     SMALLEST_ROWS,
@@ -121,7 +121,7 @@ def _impact_ratios(about: dict[str, str], rate: Rate) -> list[Measurement]:
         elif i == best:
             out.append(measurement("impact_ratio", labels, 1.0, n=int(rows[i]), kind="exact"))
         else:
-            interval = intervals.ratio_to_best(x, n, bx, bn, compared=len(rate.groups))
+            interval = among_groups.ratio_to_best(x, n, bx, bn, compared=len(rate.groups))
             value, both = (x / n) / (bx / bn), int(rows[i] + rows[best])
             out.append(measurement("impact_ratio", labels, value, n=both, interval=interval))
     return out
@@ -150,7 +150,7 @@ def gap(name: str, groups: Compared, labels: dict[str, str]) -> Measurement:
         float(groups.values[high] - groups.values[low]),
         n=int(groups.rows[high] + groups.rows[low]),
         excluded=groups.excluded,
-        interval=intervals.widest_gap(groups.successes, groups.trials, compared=groups.compared),
+        interval=among_groups.widest_gap(groups.successes, groups.trials, compared=groups.compared),
     )
 
 
@@ -171,7 +171,7 @@ def _ratio(groups: Compared, labels: dict[str, str]) -> Measurement:
         float(groups.values[low] / groups.values[high]),
         n=int(groups.rows[high] + groups.rows[low]),
         excluded=groups.excluded,
-        interval=intervals.smallest_ratio(groups.successes, groups.trials, compared=groups.compared),
+        interval=among_groups.smallest_ratio(groups.successes, groups.trials, compared=groups.compared),
     )
 
 
@@ -192,7 +192,7 @@ def _odds(of: dict[str, Compared], labels: dict[str, str]) -> Measurement:
         widest.value,
         n=widest.n,
         excluded=excluded,
-        interval=intervals.widest_of([(f.successes, f.trials, f.compared) for f in families]),
+        interval=among_groups.widest_of([(f.successes, f.trials, f.compared) for f in families]),
     )
 
 
@@ -240,11 +240,11 @@ def _any_disparity(labels: dict[str, str], rate: Rate, rng: np.random.Generator)
     return measurement(name, labels, p, kind="p_value", n=n, excluded=left_out)
 
 
-def rate_dots(title: str, axis: str, rate: Rate, *, level: float = intervals.LEVEL) -> Dots:
+def rate_dots(title: str, axis: str, rate: Rate, *, level: float = ladder.LEVEL) -> Dots:
     """Rates with Wilson intervals that hold for all groups at once (Šidák), the largest group first."""
     keep = sized(rate).keep
     k, rows = len(rate.groups), rate.counted
-    low, high = intervals.wilson(rate.successes, rate.trials, intervals.z_two_sided(1 - level ** (1 / k)))
+    low, high = intervals.wilson(rate.successes, rate.trials, ladder.z_two_sided(1 - level ** (1 / k)))
     order = sorted(range(k), key=lambda i: (not keep[i], -int(rows[i]), rate.groups[i]))
     dots = tuple(
         Dot(

@@ -19,7 +19,7 @@ from rai_bigmodel.stats import scores as ranking
 from rai_bigmodel.stats.cells import Cells, of_rows
 from rai_bigmodel.stats.counts import Rate, distinct
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
-from rai_bigmodel.stats.intervals import widened
+from rai_bigmodel.stats.ladder import widened
 from rai_bigmodel.stats.thresholds import ThresholdCounts
 
 if TYPE_CHECKING:

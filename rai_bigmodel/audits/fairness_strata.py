@@ -13,7 +13,8 @@ import numpy as np
 from rai_bigmodel.audits.fairness_rates import SCOPES, measurement, too_few
 from rai_bigmodel.evidence import Findings, Measurement, Table
 from rai_bigmodel.stats.counts import MISSING, Rate
-from rai_bigmodel.stats.intervals import Limits, newcombe, z_two_sided
+from rai_bigmodel.stats.intervals import Limits, newcombe
+from rai_bigmodel.stats.ladder import z_two_sided
 from rai_bigmodel.stats.strata import Pooled, Within, mantel_haenszel, pooled_ends, widest_conditional_gap
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rai_bigmodel.evidence import Table
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import among_groups
 from rai_bigmodel.stats.disparity import known
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _ratios(rate: Rate, counted: Array) -> tuple[list[float | None], list[str]]:
         ratios[i] = _four(values[i] / values[best])
         if i != best:
             x, n = int(rate.successes[i]), int(rate.trials[i])
-            span = intervals.ratio_to_best(x, n, bx, bn, compared=int(counted.sum()))
+            span = among_groups.ratio_to_best(x, n, bx, bn, compared=int(counted.sum()))
             high = "unbounded" if span.high is None else f"{span.high:.3f}"
             spans[i] = f"{span.low:.3f} to {high}"
     return ratios, spans

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Measurement
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import ladder
 from rai_bigmodel.stats.dp_audit import NOT_NORMAL, gaussian_fit
 from rai_bigmodel.stats.guessing import Bonferroni, lower_bound
 from rai_bigmodel.stats.one_run import largest_refutable_epsilon
@@ -158,7 +158,7 @@ def _bound(
         why=why,
         interval=None
         if bound is None
-        else intervals.climb(
+        else ladder.climb(
             lambda alpha: (bound(alpha), None), lambda alpha: (bound(alpha), None), method=method
         ),
     )

@@ -11,7 +11,7 @@ from rai_bigmodel.audits.slice_conditions import conditions_of, worst_leaf
 from rai_bigmodel.audits.slices_in_engine import halves_of
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings, Interval, Measurement, Record, Rung, Table
-from rai_bigmodel.stats import intervals, slices
+from rai_bigmodel.stats import intervals, ladder, slices
 from rai_bigmodel.subject import in_memory, task_of
 from rai_bigmodel.tables import Frame
 from rai_bigmodel.words import percent, plural
@@ -251,7 +251,7 @@ def _table(there: list[_Seen], significant: list[bool], tree: _Seen | None) -> T
 def _row(one: _Seen, significant: str) -> tuple[str | int | float | None, ...]:
     if one.accuracy is None or one.drop is None:
         return (one.words, 0, None, "", None, significant)
-    low, high = intervals.clopper_pearson(one.rows - one.wrong, one.rows, 1 - intervals.LEVEL)
+    low, high = intervals.clopper_pearson(one.rows - one.wrong, one.rows, 1 - ladder.LEVEL)
     return (
         one.words,
         one.rows,

@@ -15,8 +15,8 @@ import numpy as np
 from rai_bigmodel.evidence import DataId, Measurement, Record, SubjectId
 from rai_bigmodel.mitigate.gap import Pair, only, rates_of, widest
 from rai_bigmodel.mitigate.proxies import Proxy
+from rai_bigmodel.stats import among_groups, intervals
 from rai_bigmodel.stats import counts as c
-from rai_bigmodel.stats import intervals
 from rai_bigmodel.stats.paired import change, change_of_difference
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ def levels(
     if len(families) > 1:
         labels["rate"] = gap.pair.rate
         k = len(counts.groups)
-        interval = intervals.widest_of([(rate.successes, rate.trials, k) for rate in families])
+        interval = among_groups.widest_of([(rate.successes, rate.trials, k) for rate in families])
     else:
-        interval = intervals.widest_gap(
+        interval = among_groups.widest_gap(
             families[0].successes, families[0].trials, compared=len(counts.groups)
         )
     of = families[rates_of(constraint).index(gap.pair.rate)]

@@ -15,7 +15,7 @@ import numpy as np
 from rai_bigmodel.stats import special
 from rai_bigmodel.stats.cells import Cells, of_histogram, of_rows
 from rai_bigmodel.stats.counts import distinct
-from rai_bigmodel.stats.intervals import of_settled, settled, widened
+from rai_bigmodel.stats.ladder import of_settled, settled, widened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import numpy as np
 
 from rai_bigmodel.stats import special
 from rai_bigmodel.stats.counts import MISSING
-from rai_bigmodel.stats.intervals import climb
+from rai_bigmodel.stats.ladder import climb
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import numpy as np
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats import special
 from rai_bigmodel.stats.disparity import widest_by_pairs
-from rai_bigmodel.stats.intervals import climb
+from rai_bigmodel.stats.ladder import climb
 from rai_bigmodel.stats.weighted import checked_weights, kish
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ import numpy as np
 
 from rai_bigmodel.evidence import LADDER
 from rai_bigmodel.stats import special
-from rai_bigmodel.stats.intervals import Limits, climb_at_once, newcombe, z_two_sided
+from rai_bigmodel.stats.intervals import Limits, newcombe
+from rai_bigmodel.stats.ladder import climb_at_once, z_two_sided
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Interval
-from rai_bigmodel.stats import intervals, special
+from rai_bigmodel.stats import among_groups, intervals, ladder, special
 from rai_bigmodel.stats.scores import placements
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def change_of_widest(families: Sequence[tuple[Rates, int]]) -> tuple[float, Inte
         return np.maximum(np.min(lows, axis=0), -1.0), np.minimum(np.max(highs, axis=0), 1.0)
 
     both, one = sided(alphas / 2), sided(alphas)
-    interval = intervals.climb_at_once(
+    interval = ladder.climb_at_once(
         lambda _: both, lambda _: one, method="tango, mover, of the pairs that may be widest"
     )
     return value, interval
@@ -194,7 +194,7 @@ def _may_be_widest(families: Sequence[tuple[Rates, int]], alphas: Array, *, now:
     """Of each family, which ordered pairs may be the widest of all ``(alphas, groups, groups)``."""
     limits = []
     for f, looked_at in families:
-        z = np.array([intervals.simultaneous_z(a, looked_at) for a in (alphas / len(families)).tolist()])
+        z = np.array([among_groups.simultaneous_z(a, looked_at) for a in (alphas / len(families)).tolist()])
         low, high = intervals.newcombe(intervals.Limits.wilson(f.after if now else f.before, f.trials, z))
         own = np.eye(len(f.trials), dtype=bool)
         limits.append((np.where(own, -np.inf, low), np.where(own, -np.inf, high)))
@@ -225,7 +225,7 @@ def auc_change(before: Array, after: Array, truth: Array) -> tuple[float, Interv
         reach = error * special.stdtrit(min(m, n) - 1, 1 - alphas / 2)
         return np.maximum(value - reach, -1.0), np.minimum(value + reach, 1.0)
 
-    return value, intervals.climb_at_once(ends, method="paired delong")
+    return value, ladder.climb_at_once(ends, method="paired delong")
 
 
 def _placed(scores: Array, truth: Array) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rai_bigmodel.stats import special
-from rai_bigmodel.stats.intervals import climb
+from rai_bigmodel.stats.ladder import climb
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval

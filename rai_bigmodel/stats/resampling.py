@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Interval, Rung
-from rai_bigmodel.stats.intervals import LEVEL
+from rai_bigmodel.stats.ladder import LEVEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.cells import Cells, of_rows
-from rai_bigmodel.stats.intervals import mean_of_sums, of_settled, widened, z_settled
+from rai_bigmodel.stats.intervals import mean_of_sums
+from rai_bigmodel.stats.ladder import of_settled, widened, z_settled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from rai_bigmodel.stats.disparity import widest_by_pairs
-from rai_bigmodel.stats.intervals import z_two_sided
+from rai_bigmodel.stats.ladder import z_two_sided
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval

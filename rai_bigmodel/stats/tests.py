@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_bigmodel.stats import special
-from rai_bigmodel.stats.intervals import simultaneous_z
+from rai_bigmodel.stats.among_groups import simultaneous_z
 
 if TYPE_CHECKING:
     Array = np.ndarray

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rai_bigmodel.evidence import LADDER
+from rai_bigmodel.stats import among_groups, ladder, scores, tests
 from rai_bigmodel.stats import intervals as iv
-from rai_bigmodel.stats import scores, tests
 
 
 @given(st.integers(1, 400), st.floats(0, 1), st.sampled_from(LADDER))
@@ -21,7 +21,7 @@ def test_wilson_and_clopper_pearson_are_those_of_scipy(n, share, alpha) -> None:
     x = round(n * share)
     theirs = binomtest(x, n)
     wilson = theirs.proportion_ci(1 - alpha, "wilson")
-    low, high = iv.wilson(np.array(x), np.array(n), iv.z_two_sided(alpha))
+    low, high = iv.wilson(np.array(x), np.array(n), ladder.z_two_sided(alpha))
 
     assert (float(low), float(high)) == pytest.approx((wilson.low, wilson.high), abs=1e-9)
     exact = theirs.proportion_ci(1 - alpha, "exact")
@@ -42,7 +42,7 @@ def test_wilson_is_exactly_zero_and_one_at_its_ends(n) -> None:
 )
 def test_the_simultaneous_quantile_has_its_published_values(k, expected) -> None:
     """c_k = q_{.95; k, ∞} / √2."""
-    assert iv.simultaneous_z(0.05, k) == pytest.approx(expected, abs=6e-4)
+    assert among_groups.simultaneous_z(0.05, k) == pytest.approx(expected, abs=6e-4)
 
 
 @pytest.mark.parametrize("k", [2, 4, 15, 60])
@@ -51,7 +51,7 @@ def test_the_simultaneous_quantile_is_that_of_scipy(k, alpha) -> None:
     """SciPy's studentized range with infinite degrees of freedom, far into the tail."""
     from scipy.stats import studentized_range
 
-    assert iv.simultaneous_z(alpha, k) * np.sqrt(2) == pytest.approx(
+    assert among_groups.simultaneous_z(alpha, k) * np.sqrt(2) == pytest.approx(
         studentized_range.isf(alpha, k, np.inf), rel=1e-6
     )
 
@@ -78,17 +78,19 @@ def test_the_widest_gap_is_that_of_a_naive_loop_over_pairs(groups) -> None:
     """Failing is simultaneous, passing takes each pair on its own, and everything is nested."""
     n = np.array([g[0] for g in groups])
     x = np.array([round(g[0] * g[1]) for g in groups])
-    interval = iv.widest_gap(x, n)
+    interval = among_groups.widest_gap(x, n)
 
     for alpha, low, high, keep_low, keep_high in interval.ladder:
-        assert (low, high) == pytest.approx(_naive_gap(x, n, iv.simultaneous_z(alpha, len(n))), abs=1e-9)
-        assert keep_high == pytest.approx(_naive_gap(x, n, iv.z_two_sided(2 * alpha))[1], abs=1e-9)
+        assert (low, high) == pytest.approx(
+            _naive_gap(x, n, among_groups.simultaneous_z(alpha, len(n))), abs=1e-9
+        )
+        assert keep_high == pytest.approx(_naive_gap(x, n, ladder.z_two_sided(2 * alpha))[1], abs=1e-9)
         assert keep_low == low
 
 
 def test_two_groups_have_the_interval_of_the_page_we_started_from() -> None:
     """601 of 673 against 55 of 79: the widest gap of three groups by Tukey–Newcombe."""
-    interval = iv.widest_gap(np.array([601, 35, 55]), np.array([673, 44, 79]))
+    interval = among_groups.widest_gap(np.array([601, 35, 55]), np.array([673, 44, 79]))
 
     assert interval.low == pytest.approx(0.087, abs=5e-4)
     assert interval.high == pytest.approx(0.330, abs=5e-4)
@@ -96,7 +98,7 @@ def test_two_groups_have_the_interval_of_the_page_we_started_from() -> None:
 
 def test_the_contracts_example_ladder_is_what_comes_out() -> None:
     """The rung at α = 0.2 as the contract prints it."""
-    interval = iv.widest_gap(np.array([601, 35, 55]), np.array([673, 44, 79]))
+    interval = among_groups.widest_gap(np.array([601, 35, 55]), np.array([673, 44, 79]))
     rung = interval.rung(0.2)
 
     assert rung is not None
@@ -144,13 +146,13 @@ def test_both_ends_of_tangos_interval_solve_its_score_equation(b, c, n) -> None:
         big, middle, last = 2 * n, -b - c + (2 * n - b + c) * end, -c * end * (1 - end)
         q = (np.sqrt(middle**2 - 4 * big * last) - middle) / (2 * big)
         z = (b - c - n * end) / np.sqrt(n * (2 * q + end * (1 - end)))
-        assert z == pytest.approx(sign * iv.z_two_sided(0.05), abs=1e-6)
+        assert z == pytest.approx(sign * ladder.z_two_sided(0.05), abs=1e-6)
 
 
 def test_tangos_interval_keeps_a_width_where_nothing_is_discordant() -> None:
     """With no discordant pair of 796 the ends are ± z² / (n + z²), known on paper."""
     interval = iv.paired_difference(0, 0, 796)
-    z2 = iv.z_two_sided(0.05) ** 2
+    z2 = ladder.z_two_sided(0.05) ** 2
 
     assert interval is not None
     assert (interval.low, interval.high) == pytest.approx((-z2 / (796 + z2), z2 / (796 + z2)), abs=1e-9)
@@ -224,9 +226,9 @@ def test_the_widest_gap_covers_the_truth_and_seldom_fails_at_its_bound(rates, n)
     draws = 1500
     x = rng.binomial(n, rates, size=(draws, len(rates)))
     trials = np.full(len(rates), n)
-    z, one = iv.simultaneous_z(0.05, len(rates)), iv.z_two_sided(0.1)
-    ends = np.array([iv._gap_ends(row, trials, z) for row in x])
-    keeps = np.array([iv._gap_ends(row, trials, one)[1] for row in x])
+    z, one = among_groups.simultaneous_z(0.05, len(rates)), ladder.z_two_sided(0.1)
+    ends = np.array([among_groups._gap_ends(row, trials, z) for row in x])
+    keeps = np.array([among_groups._gap_ends(row, trials, one)[1] for row in x])
     error = 2.6 * np.sqrt(0.05 * 0.95 / draws)
 
     assert ((ends[:, 0] <= 0.1) & (ends[:, 1] >= 0.1)).mean() >= 0.945 - error
@@ -239,8 +241,8 @@ def test_equal_groups_are_seldom_accused(k, n, p) -> None:
     """True gap 0: beyond 0.1 in at most 0.01 of draws, beyond 0 in at most 0.10."""
     rng = np.random.default_rng(2)
     x = rng.binomial(n, p, size=(800, k))
-    z = iv.simultaneous_z(0.05, k)
-    low = np.array([iv._gap_ends(row, np.full(k, n), z)[0] for row in x])
+    z = among_groups.simultaneous_z(0.05, k)
+    low = np.array([among_groups._gap_ends(row, np.full(k, n), z)[0] for row in x])
 
     assert (low > 0.1).mean() <= 0.01
     assert (low > 0).mean() <= 0.10
@@ -251,7 +253,10 @@ def test_the_four_fifths_ratio_seldom_fails_where_it_holds() -> None:
     rng = np.random.default_rng(3)
     x = rng.binomial(50, 0.05, size=(1500, 2))
     x = x[x.sum(axis=1) > 0]
-    fails = [(iv.smallest_ratio(row, np.array([50, 50])).rung(0.05) or (0, 0, 1))[2] < 0.8 for row in x[:600]]
+    fails = [
+        (among_groups.smallest_ratio(row, np.array([50, 50])).rung(0.05) or (0, 0, 1))[2] < 0.8
+        for row in x[:600]
+    ]
 
     assert np.mean(fails) <= 0.03
 
@@ -311,7 +316,7 @@ def test_the_rows_needed_give_the_power_they_promise() -> None:
     n = tests.rows_needed(0.5, 0.4, compared=2)
     rng = np.random.default_rng(6)
     x = rng.binomial(n, (0.5, 0.4), size=(600, 2))
-    z = iv.simultaneous_z(0.05, 2)
-    power = np.mean([iv._gap_ends(row, np.array([n, n]), z)[0] > 0 for row in x])
+    z = among_groups.simultaneous_z(0.05, 2)
+    power = np.mean([among_groups._gap_ends(row, np.array([n, n]), z)[0] > 0 for row in x])
 
     assert power == pytest.approx(0.8, abs=0.06)

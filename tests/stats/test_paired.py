@@ -7,7 +7,9 @@ import pytest
 from scipy import stats
 
 from rai_bigmodel.evidence import LADDER
-from rai_bigmodel.stats.intervals import group_rate, simultaneous_z, tango, wilson, z_two_sided
+from rai_bigmodel.stats.among_groups import simultaneous_z
+from rai_bigmodel.stats.intervals import group_rate, tango, wilson
+from rai_bigmodel.stats.ladder import z_two_sided
 from rai_bigmodel.stats.paired import (
     Rates,
     auc_change,

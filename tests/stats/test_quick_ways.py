@@ -10,7 +10,17 @@ import pytest
 from scipy import stats
 
 from rai_bigmodel.audits import fairness_scores
-from rai_bigmodel.stats import cells, copies, counts, resampling, slices, special, studentized
+from rai_bigmodel.stats import (
+    among_groups,
+    cells,
+    copies,
+    counts,
+    ladder,
+    resampling,
+    slices,
+    special,
+    studentized,
+)
 from rai_bigmodel.stats import intervals as iv
 
 
@@ -34,11 +44,11 @@ def test_rungs_at_once_are_rungs_one_by_one() -> None:
     x, n = np.array([0, 3, 50, 7, 0]), np.array([40, 40, 50, 1000, 0])
 
     def ends(x: int, n: int, alpha: float) -> tuple[float, float]:
-        low, high = iv.wilson(np.array(x), np.array(n), iv.z_two_sided(alpha))
+        low, high = iv.wilson(np.array(x), np.array(n), ladder.z_two_sided(alpha))
         return float(low), float(high)
 
     one_by_one = [
-        iv.climb(lambda a, x=x, n=n: ends(x, n, a), method="wilson") if n else None
+        ladder.climb(lambda a, x=x, n=n: ends(x, n, a), method="wilson") if n else None
         for x, n in zip(x.tolist(), n.tolist(), strict=True)
     ]
 
@@ -65,11 +75,11 @@ def test_the_table_of_the_studentized_range_is_what_solving_gives() -> None:
     """Every number of it; a few of them beside SciPy."""
     for k, row in studentized.table().items():
         for alpha, z in row.items():
-            assert iv.solved_z(alpha, k) == pytest.approx(z, rel=1e-12)
+            assert among_groups.solved_z(alpha, k) == pytest.approx(z, rel=1e-12)
     assert sorted(studentized.table()) == list(range(3, 21))
     for alpha, k in ((0.05, 3), (0.05, 20), (0.001, 7), (0.00005, 12)):
         q = stats.studentized_range.isf(alpha, k, np.inf)
-        assert iv.simultaneous_z(alpha, k) * np.sqrt(2) == pytest.approx(q, rel=1e-5)
+        assert among_groups.simultaneous_z(alpha, k) * np.sqrt(2) == pytest.approx(q, rel=1e-5)
 
 
 @pytest.mark.parametrize(

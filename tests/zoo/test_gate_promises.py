@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from rai_bigmodel.evidence import LADDER
-from rai_bigmodel.stats.intervals import widest_gap
+from rai_bigmodel.stats.among_groups import widest_gap
 
 # By its path: a library may bring a package that is called `benchmarks` as well.
 _SPEC = importlib.util.spec_from_file_location(
