@@ -1,7 +1,8 @@
 # make demo    train, audit, export and judge on real mortgage data; the page is reports/demo/report.html
 # make test    the tests            make check   style, types
 # make zoo     the planted faults, the long way, and what make smoke runs
-# make smoke   a real Spark, a real Dask cluster and Ibis give the same counts (needs Java 17 or later)
+# make smoke   a real Spark, a real Dask cluster and Ibis give the same counts (needs Java 17 or later), shap the same
+#              values, and model-signing accepts our signature of a model
 # make messages  what the code can say, into the catalogues of report/locales; empty ones are then to be filled
 # make bench   what is measured beside what a user would pick instead: counts, nets, private steps, files that ship, the gate
 
@@ -30,7 +31,7 @@ zoo: $(VENV)/.smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "zoo or smoke"
 
 smoke: $(VENV)/.smoke
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m smoke tests/smoke
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m smoke tests/smoke tests/audits/test_attributions.py tests/test_verify.py
 
 bench: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/fairness_counts.py

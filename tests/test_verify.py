@@ -315,12 +315,11 @@ def a_run_of_a_file(tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "demo", tmp_path / "demo" / "model.onnx"
 
 
+@pytest.mark.smoke
 def test_a_model_is_signed_with_the_key_of_its_run(
     shipped: tuple[Path, Path], keys: tuple[Path, Path], tmp_path: Path
 ) -> None:
     """What we write is checked by model-signing itself; one byte more and it is not that model."""
-    reason = "model-signing and pyOpenSSL are not installed (extra sign-model)"
-    pytest.importorskip("model_signing", reason=reason, exc_type=ImportError)
     from model_signing.verifying import Config
 
     folder, model = shipped

@@ -402,11 +402,11 @@ def test_columns_that_are_looked_up_are_named() -> None:
     assert attributions.unreached(_case(_Rounded())) == tuple(NAMES)
 
 
+@pytest.mark.smoke
 def test_kernel_shap_is_shaps() -> None:
     """All coalitions of six features give the same values; of twelve, sampled, both come as near to the exact ones."""
-    shap = pytest.importorskip(
-        "shap", reason="shap brings 210 MB of a compiler (numba) and is no dependency; make smoke installs it"
-    )
+    import shap
+
     for d, samples, near in ((6, 62, 1e-5), (12, 600, 0.05)):
         net, x = _tanh_net(8, d).eval(), _rows(10, d)
         case = network_case(net, x, np.zeros((1, d)), names=[f"f{i}" for i in range(d)])
