@@ -403,6 +403,7 @@ def test_columns_that_are_looked_up_are_named() -> None:
 
 
 @pytest.mark.smoke
+@pytest.mark.filterwarnings("ignore")  # what shap imports warns about the next versions of itself
 def test_kernel_shap_is_shaps() -> None:
     """All coalitions of six features give the same values; of twelve, sampled, both come as near to the exact ones."""
     import shap
