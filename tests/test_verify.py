@@ -175,6 +175,32 @@ def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) ->
     assert path.name in found.stdout
 
 
+def test_a_rerun_of_some_audits_only_holds_and_says_which_were_left_out(tmp_path: Path) -> None:
+    """What the manifest says was not run is told; what it hides is found."""
+    rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
+    (tmp_path / "p.csv").write_text("y,d,g\n" + rows)
+    asked = tmp_path / "audit.yaml"
+    asked.write_text(
+        "subject: {table: p.csv, prediction: d}\n"
+        "data: {file: p.csv, truth: y, sensitive: [g]}\n"
+        "audits: {performance: {}, fairness: {}}\n"
+    )
+    some, whole = tmp_path / "some", tmp_path / "whole"
+    assert call("audit", asked, "--only", "performance", "--out", some).return_value == 0
+    assert call("audit", asked, "--out", whole).return_value == 0
+    honest = verify(str(some), "--rerun", "--audit", str(asked))
+    manifest = json.loads((whole / "manifest.json").read_text())
+    del manifest["evidence"]["files"]["fairness.json"]
+    (whole / "evidence" / "fairness.json").unlink()
+    (whole / "manifest.json").write_bytes(files.canonical_json(manifest))
+    hidden = verify(str(whole), "--rerun", "--audit", str(asked))
+
+    assert honest.return_value == 0
+    assert "asks for fairness too, which this evidence says was not run" in honest.stdout
+    assert hidden.return_value == 1
+    assert "1 of 2 came out otherwise: fairness.json" in hidden.stdout
+
+
 def test_a_rerun_is_told_where_the_file_lies_and_takes_no_other(tmp_path: Path) -> None:
     """Evidence written elsewhere: --audit names the file, by any name, and its digest must be the manifest's."""
     rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
