@@ -305,10 +305,22 @@ def _prv(noise: float, rate: float, steps: int, delta: float) -> float:
         return float(accountant.get_epsilon(delta))
 
 
-def _tellable(noise: float, rate: float, steps: int, delta: float) -> None:
+def tellable(ledger: Ledger) -> bool:
+    """Whether there is enough noise for an accountant to tell its ε: RDP's, which is an upper bound, is at most 500.
+
+    Raises:
+        MissingExtra: Opacus is not installed.
+    """
+    return _most(ledger.noise_multiplier, ledger.sample_rate, ledger.steps, ledger.delta) <= _MAX_EPSILON
+
+
+def _most(noise: float, rate: float, steps: int, delta: float) -> float:
     # So little noise that its square is no number any more would overflow in RDP, too.
-    most = _rdp(noise, rate, steps, delta) if noise > 1e-3 else math.inf
-    if not most <= _MAX_EPSILON:
+    return _rdp(noise, rate, steps, delta) if noise > 1e-3 else math.inf
+
+
+def _tellable(noise: float, rate: float, steps: int, delta: float) -> None:
+    if not _most(noise, rate, steps, delta) <= _MAX_EPSILON:
         msg = (
             f"privacy: a noise_multiplier of {noise:.4g} in {steps:,} steps at a sample rate of {rate:g} promises "
             f"nothing (RDP's ε is above {_MAX_EPSILON:g}); use more noise, fewer steps or a lower rate"

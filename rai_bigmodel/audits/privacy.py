@@ -154,7 +154,7 @@ def _promised(ledger: Ledger | None, claim: Claim | None) -> Claim:
     if ledger is None:
         msg = "privacy: coin needs a δ: from the card's ledger, or claimed_epsilon and claimed_delta"
         raise InputError(msg)
-    lasting = not ledger.noise_seeded and ledger.noise_multiplier > 0
+    lasting = not ledger.noise_seeded and accounting.tellable(ledger)
     return Claim(accounting.epsilon_of(ledger) if lasting else None, ledger.delta)
 
 

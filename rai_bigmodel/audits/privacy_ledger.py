@@ -119,6 +119,9 @@ def epsilons(ledger: accounting.Ledger | None, claim: Claim | None = None) -> li
             _claimed(ledger, measured),
             measured("epsilon_spent", None, "no noise was added, so no ε holds"),
         ]
+    if not accounting.tellable(ledger):
+        why = "there is so little noise that no accountant tells its ε: RDP's is above 500"
+        return [_claimed(ledger, measured), measured("epsilon_spent", None, why)]
     spent, at = accounting.epsilon_of(ledger), f"at δ = {ledger.delta:g}"
     looser, exact = accounting.rdp_epsilon_of(ledger), accounting.exact_epsilon_of(ledger)
     beside = f"RDP {number(looser)}" + ("" if exact is None else f", exact {number(exact)}")

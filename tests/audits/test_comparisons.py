@@ -46,6 +46,8 @@ def test_epsilon_is_recomputed_from_the_ledger_and_not_copied() -> None:
     [
         ({}, "no privacy ledger"),
         ({"ledger": LEDGER | {"noise_seeded": True}}, "seed"),
+        ({"ledger": LEDGER | {"noise_multiplier": 0.01}}, "so little noise that no accountant tells its ε"),
+        ({"ledger": LEDGER | {"noise_multiplier": 1e-9}}, "so little noise that no accountant tells its ε"),
         ({"ledger": LEDGER | {"noise_multiplier": 0.0}}, "no noise"),
     ],
 )
