@@ -135,15 +135,7 @@ def repeated(checked: Checked, again: Dossier) -> Checked:
     """
     assert checked.dossier is not None
     before, after = checked.dossier.manifest.evidence.files, again.manifest.evidence.files
-    # The manifest says of each audit that was not run why; of those, the file may ask for some (`rai audit --only`).
-    aside = {
-        name
-        for name in after.keys() - before.keys()
-        if _audit_of(name) in checked.dossier.manifest.evidence.not_run
-    }
-    other = sorted(
-        name for name in before.keys() | after.keys() - aside if before.get(name) != after.get(name)
-    )
+    other = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     made, now = checked.dossier.manifest.evidence.threads, again.manifest.evidence.threads
     if other and made != now:
         msg = (
@@ -155,21 +147,16 @@ def repeated(checked: Checked, again: Dossier) -> Checked:
     if other:
         hint = "; other versions made them, which may be why" if versions else ""
         words = f"{len(other)} of {len(before | after)} came out otherwise: {', '.join(other[:6])}{hint}"
+        if left := len(after.keys() - before.keys()):
+            words += (
+                f"; of {left} there is no evidence, though the audit file asks for it: it was made with --only, or "
+                "somebody left it out"
+            )
     else:
         words = f"all {len(before)} pieces of evidence came out the same, byte for byte"
-        if aside:
-            words += (
-                f"; the audit file asks for {', '.join(sorted({_audit_of(name) for name in aside}))} too, which this "
-                "evidence says was not run: with --only, or left out by somebody"
-            )
     found = Check("audits repeated", holds=not other, words=words)
     against = "" if other else "and its audits give the same evidence when repeated"
     return replace(checked, checks=(*checked.checks, found), against=against)
-
-
-def _audit_of(name: str) -> str:
-    """The audit that a file of evidence is of: ``fairness@plain-age.json`` → ``fairness``."""
-    return name.removesuffix(".json").partition("@")[0].partition("-")[0]
 
 
 def _verdict(folder: Path, dossier: Dossier) -> tuple[Verdict | None, Check]:

@@ -144,17 +144,24 @@ def test_what_cannot_be_verified_is_one_line(run: Path, call: tuple[str, ...], s
     assert says in str(result.exception)
 
 
-def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) -> None:
-    """Forged and rehashed evidence of a table of predictions: only repeating the audits tells."""
+def asking(folder: Path, *audits: str) -> Path:
+    """400 decisions in a table, and beside it an ``audit.yaml`` that asks about them."""
+    folder.mkdir(exist_ok=True)
     rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
-    folder = tmp_path / "run"
-    folder.mkdir()
     (folder / "p.csv").write_text("y,d,g\n" + rows)
-    (folder / "audit.yaml").write_text(
+    asked = folder / "audit.yaml"
+    asked.write_text(
         "subject: {table: p.csv, prediction: d}\n"
         "data: {file: p.csv, truth: y, sensitive: [g]}\n"
-        "audits: {performance: {}, fairness: {}}\n"
+        f"audits: {{{', '.join(f'{audit}: {{}}' for audit in audits)}}}\n"
     )
+    return asked
+
+
+def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) -> None:
+    """Forged and rehashed evidence of a table of predictions: only repeating the audits tells."""
+    folder = tmp_path / "run"
+    asking(folder, "performance", "fairness")
     api.save(api.audit_file(folder / "audit.yaml"), folder)
     honest = verify(str(folder), "--rerun")
     sealed = api.load(folder)
@@ -175,42 +182,27 @@ def test_a_rerun_repeats_the_audits_and_finds_forged_evidence(tmp_path: Path) ->
     assert path.name in found.stdout
 
 
-def test_a_rerun_of_some_audits_only_holds_and_says_which_were_left_out(tmp_path: Path) -> None:
-    """What the manifest says was not run is told; what it hides is found."""
-    rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
-    (tmp_path / "p.csv").write_text("y,d,g\n" + rows)
-    asked = tmp_path / "audit.yaml"
-    asked.write_text(
-        "subject: {table: p.csv, prediction: d}\n"
-        "data: {file: p.csv, truth: y, sensitive: [g]}\n"
-        "audits: {performance: {}, fairness: {}}\n"
-    )
-    some, whole = tmp_path / "some", tmp_path / "whole"
+def test_a_rerun_finds_audits_that_were_left_out_and_says_so(tmp_path: Path) -> None:
+    """By --only, or by somebody who takes a piece out of the folder, out of the manifest, and says it was not asked."""
+    asked, some, whole = asking(tmp_path, "performance", "fairness"), tmp_path / "some", tmp_path / "whole"
     assert call("audit", asked, "--only", "performance", "--out", some).return_value == 0
     assert call("audit", asked, "--out", whole).return_value == 0
-    honest = verify(str(some), "--rerun", "--audit", str(asked))
     manifest = json.loads((whole / "manifest.json").read_text())
     del manifest["evidence"]["files"]["fairness.json"]
+    manifest["evidence"]["not_run"]["fairness"] = "it was not asked for"
     (whole / "evidence" / "fairness.json").unlink()
     (whole / "manifest.json").write_bytes(files.canonical_json(manifest))
-    hidden = verify(str(whole), "--rerun", "--audit", str(asked))
 
-    assert honest.return_value == 0
-    assert "asks for fairness too, which this evidence says was not run" in honest.stdout
-    assert hidden.return_value == 1
-    assert "1 of 2 came out otherwise: fairness.json" in hidden.stdout
+    for folder in (some, whole):
+        assert verify(str(folder)).return_value == 0
+        found = verify(str(folder), "--rerun", "--audit", str(asked))
+        assert found.return_value == 1
+        assert "1 of 2 came out otherwise: fairness.json; of 1 there is no evidence" in found.stdout
 
 
 def test_a_rerun_is_told_where_the_file_lies_and_takes_no_other(tmp_path: Path) -> None:
     """Evidence written elsewhere: --audit names the file, by any name, and its digest must be the manifest's."""
-    rows = "".join(f"{i % 2},{i % 3 % 2},{'ab'[i % 2]}\n" for i in range(400))
-    (tmp_path / "p.csv").write_text("y,d,g\n" + rows)
-    asked = tmp_path / "asked.yaml"
-    asked.write_text(
-        "subject: {table: p.csv, prediction: d}\n"
-        "data: {file: p.csv, truth: y, sensitive: [g]}\n"
-        "audits: {performance: {}}\n"
-    )
+    asked = asking(tmp_path, "performance").rename(tmp_path / "asked.yaml")
     assert call("audit", asked, "--out", tmp_path / "out").return_value == 0
     folder = str(tmp_path / "out")
     nowhere, honest = verify(folder, "--rerun"), verify(folder, "--rerun", "--audit", str(asked))
