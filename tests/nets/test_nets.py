@@ -299,13 +299,12 @@ def test_labels_are_embedded_and_unknown_ones_are_the_missing_one() -> None:
     )
     net = MLP(hidden=(4,), missing=True).build(reads, generator=generator())
     rows = torch.tensor([[1.0, 0.0], [1.0, 9.0], [1.0, -3.0], [1.0, math.nan], [1.0, 2.0]])
-    logits = net(rows)[:, 0]
+    # One by one: on some processors the last bit of a product hangs on the row's place in the batch.
+    logits = torch.cat([net(row)[:, 0] for row in rows.split(1)])
     hole = net(torch.tensor([[math.nan, 1.0]])), net(torch.tensor([[5.0, 1.0]]))
 
-    # The same numbers go in; on some processors the last bit of a product hangs on the row's place in the batch.
-    assert torch.equal(net.scaling(rows)[:4], net.scaling(rows)[:1].expand(4, -1))
-    torch.testing.assert_close(logits[:4], logits[:1].expand(4), rtol=1e-6, atol=1e-7)
-    assert not torch.isclose(logits[4], logits[0], rtol=1e-3)
+    assert torch.equal(logits[:4], logits[:1].expand(4))
+    assert logits[4] != logits[0]
     assert torch.equal(
         net.scaling(torch.tensor([[math.nan, 1.0]]))[0, :2],
         net.scaling(torch.tensor([[5.0, 1.0]]))[0, :2] + torch.tensor([0.0, 1.0]),

@@ -81,16 +81,18 @@ def test_canaries_refute_a_fault(claimed, fault: str) -> None:
 @pytest.mark.parametrize("clipping", zoo.WAYS)
 @pytest.mark.parametrize("net", zoo.NETS)
 def test_the_long_way_of_canaries(net: str, clipping: str, fault: str) -> None:
-    """Twenty seeds at ε = 4: every fault in every run that can tell, and at most three honest engines refuted.
+    """Twenty seeds at ε = 4: every fault in every run, and at most three honest engines refuted.
 
-    Two of twenty that cannot tell, because their scores look as normal ones do once in five hundred times, would be
-    seen in one cell of a thousand.
+    Scores of one run in some five hundred do not look normal; such a run cannot tell, and the next one is asked.
     """
     run = zoo.claim(net, clipping)
-    told = [zoo.refuted(run, zoo.FAULTS[fault][0], seed) for seed in range(SEEDS)]
 
-    assert told.count(None) <= 1
-    assert told.count(True) <= ALARMS if fault == "none" else told.count(False) == 0
+    def told(seed: int) -> bool | None:
+        return zoo.refuted(run, zoo.FAULTS[fault][0], seed)
+
+    hits = sum(bool(told(seed + SEEDS) if (first := told(seed)) is None else first) for seed in range(SEEDS))
+
+    assert hits <= ALARMS if fault == "none" else hits == SEEDS
 
 
 # --- the ledger ----------------------------------------------------------------------------------
