@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -216,15 +217,19 @@ class Lookup:
 
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
-        B, T = self.ids.shape
-        if T == 1:
+        if self.ids.shape[1] == 1:
             return length(self.g), self
-        squares, ids = [], self.ids.int()
-        given = memo.of(self.g, products) if B * T * T <= CHUNK else None
-        for s in pieces(B, T * T):
-            same = ids[s, :, None] == ids[s, None, :]
-            squares.append(((products(self.g[s]) if given is None else given[s]) * same).sum((1, 2)))
-        return joined(squares, self.g).clamp_(min=0).sqrt_(), self
+        squares_BT = memo.of(self.g, squared)
+        if (found := repeats(self.ids)) is not None:
+            # Places that read the same line are one: their gradients are added before they are squared.
+            where, first, group = found
+            g_NP = floats(self.g).flatten(0, 1)
+            sums = g_NP.new_zeros((int(group[-1]) + 1, g_NP.shape[1])).index_add_(0, group, g_NP[where])
+            squares_BT = squares_BT.clone()
+            squares_N = squares_BT.view(-1)
+            squares_N[where] = 0
+            squares_N[where[first]] = squared(sums)
+        return squares_BT.sum(1).sqrt_(), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -299,6 +304,39 @@ def length(g: Tensor) -> Tensor:
     """The length of each row, ``(B,)``, in float32 at least."""
     g = floats(g)
     return torch.linalg.vector_norm(g if g.dim() == 2 else g.flatten(1), dim=1)
+
+
+def squared(g: Tensor) -> Tensor:
+    """The square of each place's length: ``(..., P)`` → ``(...)``."""
+    return torch.linalg.vector_norm(floats(g), dim=-1).square_()
+
+
+def repeats(ids: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+    """Places that read a line which another place of their row reads, too; None if there are no such.
+
+    Args:
+        ids: which lines, ``(B, T)``.
+
+    Returns:
+        The K places, b · T + t, those of one line side by side; whether each is the first of its line, ``(K,)``; and
+        which of the lines it is, from 0 on, ``(K,)``.
+    """
+    # NumPy's calls cost a third of torch's, and most of these arrays are small.
+    B, T = ids.shape
+    keys_BT = ids.cpu().numpy() * T + np.arange(T)
+    keys_BT.sort(axis=1)
+    lines_BT = keys_BT // T
+    same_BT = np.zeros((B, T), bool)
+    np.equal(lines_BT[:, 1:], lines_BT[:, :-1], out=same_BT[:, 1:])
+    if not same_BT.any():
+        return None
+    some_BT = same_BT.copy()
+    some_BT[:, :-1] |= same_BT[:, 1:]
+    at_K = np.flatnonzero(some_BT)
+    first_K = ~same_BT.ravel()[at_K]
+    where_K = at_K // T * T + keys_BT.ravel()[at_K] % T
+    where, first, group = map(torch.from_numpy, (where_K, first_K, first_K.cumsum() - 1))
+    return where.to(ids.device), first.to(ids.device), group.to(ids.device)
 
 
 def summed(g: Tensor) -> Tensor:
