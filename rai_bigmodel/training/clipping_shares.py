@@ -11,7 +11,7 @@ Shapes: B rows, T places in a row (words, steps, pixels), D numbers read and P n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -222,14 +222,15 @@ class Lookup:
         squares_BT = memo.of(self.g, squared)
         if (found := repeats(self.ids)) is not None:
             # Places that read the same line are one: their gradients are added before they are squared.
-            where, first, group = found
-            g_NP = floats(self.g).flatten(0, 1)
-            sums = g_NP.new_zeros((int(group[-1]) + 1, g_NP.shape[1])).index_add_(0, group, g_NP[where])
-            squares_BT = squares_BT.clone()
-            squares_N = squares_BT.view(-1)
-            squares_N[where] = 0
-            squares_N[where[first]] = squared(sums)
-        return squares_BT.sum(1).sqrt_(), self
+            where_K, first_K = found
+            g_KP = floats(self.g).flatten(0, 1)[torch.from_numpy(where_K).to(self.g.device)]
+            line_K = torch.from_numpy(first_K.cumsum() - 1).to(self.g.device)
+            sums_NP = g_KP.new_zeros((int(first_K.sum()), g_KP.shape[1])).index_add_(0, line_K, g_KP)
+            squares_BT = squares_BT.cpu().clone()
+            squares = squares_BT.numpy().reshape(-1)
+            squares[where_K] = 0
+            squares[where_K[first_K]] = squared(sums_NP).cpu().numpy()
+        return squares_BT.sum(1).sqrt_().to(self.g.device), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -311,32 +312,30 @@ def squared(g: Tensor) -> Tensor:
     return torch.linalg.vector_norm(floats(g), dim=-1).square_()
 
 
-def repeats(ids: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
+def repeats(ids: Tensor) -> tuple[Any, Any] | None:
     """Places that read a line which another place of their row reads, too; None if there are no such.
 
     Args:
         ids: which lines, ``(B, T)``.
 
     Returns:
-        The K places, b · T + t, those of one line side by side; whether each is the first of its line, ``(K,)``; and
-        which of the lines it is, from 0 on, ``(K,)``.
+        The K places, b · T + t, those of one line side by side, ``(K,)``; and whether each is the first of its line.
     """
-    # NumPy's calls cost a third of torch's, and most of these arrays are small.
+    # Arrays so small cost a third in NumPy of what they cost in torch.
     B, T = ids.shape
-    keys_BT = ids.cpu().numpy() * T + np.arange(T)
+    bits = (T - 1).bit_length()
+    keys_BT = ids.cpu().numpy() << bits | np.arange(T)
     keys_BT.sort(axis=1)
-    lines_BT = keys_BT // T
+    lines_BT = keys_BT >> bits
     same_BT = np.zeros((B, T), bool)
     np.equal(lines_BT[:, 1:], lines_BT[:, :-1], out=same_BT[:, 1:])
-    if not same_BT.any():
-        return None
     some_BT = same_BT.copy()
     some_BT[:, :-1] |= same_BT[:, 1:]
     at_K = np.flatnonzero(some_BT)
-    first_K = ~same_BT.ravel()[at_K]
-    where_K = at_K // T * T + keys_BT.ravel()[at_K] % T
-    where, first, group = map(torch.from_numpy, (where_K, first_K, first_K.cumsum() - 1))
-    return where.to(ids.device), first.to(ids.device), group.to(ids.device)
+    if not len(at_K):
+        return None
+    places_K = at_K // T * T + (keys_BT.reshape(-1)[at_K] & ((1 << bits) - 1))
+    return places_K, ~same_BT.reshape(-1)[at_K]
 
 
 def summed(g: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 PAIRS = 1 << 16
 """Pairs of numbers made at once, so that they stay in the processor's cache."""
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 """Bytes encrypted at once."""
 
 
