@@ -80,6 +80,7 @@ class Privacy(Record, omit_defaults=True):
     question: ClassVar[str] = "What does training give away about the people in the data?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
     primary_only: ClassVar[bool] = True
+    reads_training: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
