@@ -1,18 +1,19 @@
 """What does one private step cost beside the same step without privacy: in time, and in memory?
 
-    python benchmarks/private_step.py [NET …]          # the table; NET: mlp cnn lstm transformer text
-    python benchmarks/private_step.py --one NET WAY    # peak memory of one way, in a process of its own
+    python benchmarks/private_step.py              # the table
+    python benchmarks/private_step.py mlp text     # of some nets: mlp cnn lstm transformer text
 
 *Noise* is the plain step with our noise on its gradients and nothing clipped: what is left to clipping is above it.
 A step is forward, backward, clipping, noise and SGD. All ways of a net take turns in one process, so that a busy
 machine troubles them alike; what is compared are medians of processor time, one thread. Memory is the rise of the
-process' largest resident size over the built net after ten steps, in fresh processes. *Tuned* are Opacus' hooks as
-a careful user would run them: the C library keeps freed memory (MALLOC_MMAP_THRESHOLD_, MALLOC_TRIM_THRESHOLD_),
-and the batch is cut into physical batches of 64 rows where that is faster.
+process' largest resident size over the built net after ten steps, the median of five fresh processes. *Tuned* are
+Opacus' hooks as a careful user would run them: the C library keeps freed memory (MALLOC_MMAP_THRESHOLD_,
+MALLOC_TRIM_THRESHOLD_), and the batch is cut into physical batches of 64 rows where that is faster.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import resource
 import statistics
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLIP, SIGMA, LR = 1.0, 1.0, 0.01
+NETS = ("mlp", "cnn", "lstm", "transformer", "text")
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": "4294967295", "MALLOC_TRIM_THRESHOLD_": "4294967295"}
 
 
@@ -212,13 +214,13 @@ def times(name: str, ways: tuple[str, ...], *, seconds: float = 2.0) -> dict[str
     return {way: statistics.median(t) for way, t in found.items()}
 
 
-def one(name: str, way: str) -> None:
-    """Print by how many MB the process grew over ten steps."""
+def grown(name: str, way: str) -> float:
+    """By how many MB this process grows over ten steps."""
     step = stepper(name, way)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for _ in range(10):
         step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
 def elsewhere(*arguments: str, **environment: str) -> str:
@@ -228,39 +230,47 @@ def elsewhere(*arguments: str, **environment: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout  # noqa: S603
 
 
+def memory(name: str, way: str) -> float:
+    """By how many MB a fresh process grows, the median of five: where freed blocks come to lie differs."""
+    return statistics.median(float(elsewhere(name, "--memory", way)) for _ in range(5))
+
+
+def row(name: str) -> list[str]:
+    """The cells of one net."""
+    plain, *rest = map(float, elsewhere(name, "--times", "plain/noise/ours/hooks/ghost").split())
+    kept, *tuned = map(float, elsewhere(name, "--times", "plain/hooks/hooks, cut", **KEEPING).split())
+    noisy, ours, hooks, ghost = (f"{t / plain:.2f}" for t in rest)
+    sizes = {way: memory(name, way) for way in ("plain", "ours", "hooks", "ghost")}
+    risen = [f"{size:.0f} MB ({size / sizes['plain']:.2f})" for size in sizes.values()]
+    return [name, f"{plain * 1e3:.2f} ms", noisy, ours, hooks, f"{min(tuned) / kept:.2f}", ghost, *risen]
+
+
 def main() -> None:
-    """Print the tables."""
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "nets", nargs="*", metavar="NET", help=f"of {', '.join(NETS)}; all when none is named"
+    )
+    parser.add_argument("--memory", metavar="WAY", help="MB by which this process grows with one way")
+    parser.add_argument("--times", metavar="WAY/WAY", help="seconds of a step by these ways, taking turns")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.nets if name not in NETS]:
+        parser.error(f"{', '.join(unknown)}: no such net; there are {', '.join(NETS)}")
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore")
-    if sys.argv[1:2] == ["--one"]:
-        one(*sys.argv[2:4])
+    if asked.memory:
+        print(grown(asked.nets[0], asked.memory))
         return
-    if sys.argv[1:2] == ["--times"]:
-        print(*times(sys.argv[2], tuple(sys.argv[3].split("/"))).values())
+    if asked.times:
+        print(*times(asked.nets[0], tuple(asked.times.split("/"))).values())
         return
     print(f"load {os.getloadavg()[0]:.1f}; torch {torch.__version__}")
-    head = (
-        "net",
-        "plain",
-        "noise",
-        "ours",
-        "hooks",
-        "hooks, tuned",
-        "ghost",
-        "memory: plain",
-        "ours",
-        "hooks",
-        "ghost",
-    )
-    print(f"| {' | '.join(head)} |\n{'|---' * len(head)}|", flush=True)
-    for name in sys.argv[1:] or ("mlp", "cnn", "lstm", "transformer", "text"):
-        plain, *rest = map(float, elsewhere("--times", name, "plain/noise/ours/hooks/ghost").split())
-        kept, *tuned = map(float, elsewhere("--times", name, "plain/hooks/hooks, cut", **KEEPING).split())
-        noisy, ours, hooks, ghost = (f"{t / plain:.2f}" for t in rest)
-        memory = {way: float(elsewhere("--one", name, way)) for way in ("plain", "ours", "hooks", "ghost")}
-        sizes = [f"{m:.0f} MB ({m / memory['plain']:.2f})" for m in memory.values()]
-        cells = [name, f"{plain * 1e3:.2f} ms", noisy, ours, hooks, f"{min(tuned) / kept:.2f}", ghost, *sizes]
-        print(f"| {' | '.join(cells)} |", flush=True)
+    head = "net | plain | noise | ours | hooks | hooks, tuned | ghost | memory: plain | ours | hooks | ghost"
+    print(f"| {head} |\n{'|---' * (head.count('|') + 1)}|", flush=True)
+    for name in asked.nets or NETS:
+        print(f"| {' | '.join(row(name))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ import numpy as np
 from rai_bigmodel import dossier, files, plugins, stability, threads, unfinished
 from rai_bigmodel import evidence as ev
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.small_cells import hidden_cells, suppressed
+from rai_bigmodel.small_cells import hidden_cells
 from rai_bigmodel.subject import data_id
+from rai_bigmodel.suited import of_training, refuse_unsuited
+from rai_bigmodel.withheld import suppressed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,7 +64,7 @@ def collect(
 
     An audit that breaks leaves evidence with `failure`; one whose needs are not met leaves a null with why.
     Each audit has its own random numbers, so what else is run changes nothing. Numbers about a handful of people are
-    left out here, and nowhere else (`small_cells`).
+    left out here, and nowhere else (`small_cells`, `withheld`).
 
     Args:
         on: roles; audits that say ``primary_only`` run on the primary alone. A relative ``recipe`` with members is
@@ -88,6 +90,7 @@ def collect(
     if seeds is not None and seeds.members:
         stability.refuse_other_recipe(subject, seeds)
         on = tuple(dict.fromkeys((*on, "recipe")))
+    refuse_unsuited(by_role, splits, on=on)
     work = [(a, role) for a in asked for role in on if _asks(a.audit, role, by_role[role])]
     _refuse_same_file(work)
     subjects = tuple(by_role[r].identity(r) for r in ("primary", *sorted(subject.relatives)))
@@ -203,6 +206,8 @@ def _run(
         failure = files.visible(f"{type(error).__name__}: {error}")[:400]
         findings = ev.Findings(measurements=())
     notes = (*findings.notes, *_unweighted(one.audit, splits))
+    if getattr(one.audit, "reads_training", False):
+        notes = (*notes, *of_training(subject, splits))
     timed = tuple(m for m in findings.measurements if m.kind == "clock")
     kept = tuple(m for m in findings.measurements if m.kind != "clock")
 

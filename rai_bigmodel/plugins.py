@@ -35,7 +35,8 @@ class Audit(Protocol):
     """One question that can be put to a subject on some rows.
 
     An audit that compares the subject with its relatives, or looks at the rows alone, says so with the class
-    attribute ``primary_only = True``: it is then not repeated for each relative.
+    attribute ``primary_only = True``: it is then not repeated for each relative. One that looks at training rows says
+    ``reads_training = True``: its evidence then tells where nobody knows whether they are the subject's own.
     """
 
     question: ClassVar[str]

@@ -18,32 +18,33 @@ measurements, changes, gaps that name it, and exhibits. What is hidden must not 
 The numerator of a share is no cell: that 2 of 100 were selected is shown. Nothing here depends on what was found, only
 on how many rows there are.
 
-It stands at the one door where findings become evidence (`collect`), so that the page, the terminal and every reader of
-the evidence see the same.
+Of several labels each is such an outcome, against all others. Where a group has few rows of one, or few without it,
+all that looks at this label is hidden of the group, and its averages over labels; its accuracy too where that would
+tell the label's cell, which is the one that is missing among them.
+
+What follows is left out at the one door where findings become evidence (`withheld`), so that the page, the terminal and
+every reader of the evidence see the same.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.evidence import Bars, Curve, Dot, Dots, Findings, Table, is_about
 from rai_bigmodel.stats.counts import MISSING
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS
-from rai_bigmodel.subject import attributes_of, decision_in
+from rai_bigmodel.subject import attributes_of, decision_in, task_of
 from rai_bigmodel.tables import Table as Rows
 from rai_bigmodel.tables.bins import binned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from rai_bigmodel.evidence import Exhibit, Measurement
     from rai_bigmodel.plugins import Audit
     from rai_bigmodel.stats.counts import GroupCounts
-    from rai_bigmodel.subject import Cohort, Subject
+    from rai_bigmodel.subject import Array, Cohort, Subject
 
     Cells = Mapping[tuple[str, ...], int]
 
@@ -57,10 +58,6 @@ PAIR = (
     "one of the two groups is hidden, because it or another one has fewer than 5 rows; group these rows together with "
     "others to have the gap measured"
 )
-DECIDED = ("selection_rate", "scoring_rate", "impact_ratio", "group_share", "mean_prediction")
-"""What tells of a group without looking at outcomes."""
-_OUTCOME_COLUMN = "positive outcomes"
-_RATIOS = ("impact ratio", "ratio to the highest")
 
 
 class Hidden(NamedTuple):
@@ -68,7 +65,9 @@ class Hidden(NamedTuple):
 
     Args:
         groups: attribute → group → why, of groups that are hidden as a whole.
-        outcomes: attribute → the groups of which nothing is shown that looks at outcomes.
+        outcomes: attribute → the groups of which nothing is shown that looks at outcomes; of several labels, at all of
+            them together.
+        labels: attribute → label → the groups of which nothing is shown that looks at this one of several labels.
         compared: attributes of which a hidden group is large enough to be compared: what is worked out from all
             groups compared tells of it.
     """
@@ -76,11 +75,12 @@ class Hidden(NamedTuple):
     groups: dict[str, dict[str, str]]
     outcomes: dict[str, set[str]]
     compared: set[str]
+    labels: dict[str, dict[str, set[str]]]
 
 
 def hidden_cells(cohort: Cohort, subject: Subject, audits: Iterable[Audit]) -> Hidden:
     """The cells to hide, of every attribute and intersection that these audits compare groups by."""
-    found = Hidden({}, {}, set())
+    found = Hidden({}, {}, set(), {})
     for rows, attributes in _asked(cohort, audits):
         counted = {}
         for attribute in sorted(attributes, key=lambda a: a.count("*")):
@@ -89,13 +89,25 @@ def hidden_cells(cohort: Cohort, subject: Subject, audits: Iterable[Audit]) -> H
             except InputError:
                 continue  # an audit that asks for it says so
         _hide(counted, found)
-    groups = {a: of for a, of in found.groups.items() if of}
-    return Hidden(groups, {a: of for a, of in found.outcomes.items() if of}, found.compared)
+    return Hidden(
+        {a: of for a, of in found.groups.items() if of},
+        {a: of for a, of in found.outcomes.items() if of},
+        found.compared,
+        {a: of for a, of in found.labels.items() if of},
+    )
 
 
-def _hide(counted: Mapping[str, tuple[Cells, Cells | None]], found: Hidden) -> None:
+class _Counted(NamedTuple):
+    """Rows of each group, and how many have the positive outcome; or of several labels, how many have each."""
+
+    n: Cells
+    positives: Cells | None
+    labels: dict[str, Cells]
+
+
+def _hide(counted: Mapping[str, _Counted], found: Hidden) -> None:
     """Add to what is hidden what these attributes ask for."""
-    n = {a: cells for a, (cells, _) in counted.items()}
+    n = {a: one.n for a, one in counted.items()}
     small = {a: {c for c, k in cells.items() if 0 < k < FEWEST} for a, cells in n.items()}
     if not any(small.values()):
         closed: dict[str, set[tuple[str, ...]]] = {a: set() for a in n}
@@ -105,19 +117,33 @@ def _hide(counted: Mapping[str, tuple[Cells, Cells | None]], found: Hidden) -> N
             known = {b: {_name(c) for c in of} for b, of in closed.items()}
             closed[a] = _closed(cells, small[a], a, known)
         _close_together(n, small, closed)
-    for a, (cells, positives) in counted.items():
+    for a, (cells, positives, labels) in counted.items():
         own = found.groups.setdefault(a, {})
         own |= {_name(c): FEW if c in small[a] else BESIDE for c in closed[a]}
         if any(cells[c] >= SMALLEST_ROWS for c in closed[a]):
             found.compared.add(a)
-        if positives is None:
-            continue
-        few = set()
-        for of in (positives, {c: k - positives[c] for c, k in cells.items()}):
-            tiny = {c for c, k in of.items() if 0 < k < FEWEST} - closed[a]
-            if tiny:
-                few |= _closed(of, tiny, a, {}, largest=SMALLEST_ROWS, beside=closed[a])
-        found.outcomes.setdefault(a, set()).update(_name(c) for c in few - closed[a])
+        outcomes = found.outcomes.setdefault(a, set())
+        if positives is not None:
+            outcomes |= {_name(c) for c in _few(cells, positives, a, closed[a])}
+        told: dict[tuple[str, ...], list[int]] = {}
+        for label, of in labels.items():
+            few = _few(cells, of, a, closed[a])
+            if few:
+                found.labels.setdefault(a, {}).setdefault(label, set()).update(map(_name, few))
+            for c in few:
+                told.setdefault(c, []).append(of[c])
+        # What is right over all labels, less what is right of each shown, is what is right of those that are not.
+        outcomes |= {_name(c) for c, rows in told.items() if len(rows) < 2 or sum(rows) < FEWEST}
+
+
+def _few(cells: Cells, having: Cells, attribute: str, closed: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
+    """The groups of which few rows have an outcome, or few have not, and those hidden with them."""
+    few: set[tuple[str, ...]] = set()
+    for of in (having, {c: k - having[c] for c, k in cells.items()}):
+        tiny = {c for c, k in of.items() if 0 < k < FEWEST} - closed
+        if tiny:
+            few |= _closed(of, tiny, attribute, {}, largest=SMALLEST_ROWS, beside=closed)
+    return few - closed
 
 
 def _asked(cohort: Cohort, audits: Iterable[Audit]) -> Iterable[tuple[Cohort, tuple[str, ...]]]:
@@ -139,21 +165,37 @@ def _all_of(cohort: Cohort) -> tuple[str, ...]:
     return attributes_of(cohort, intersections=True) if cohort.roles.get("sensitive") else ()
 
 
-def _counted(
-    cohort: Cohort, subject: Subject, by: list[str]
-) -> tuple[dict[tuple[str, ...], int], dict[tuple[str, ...], int] | None]:
-    """Rows of each group, and those with the positive outcome where outcomes are a yes or no."""
+def _counted(cohort: Cohort, subject: Subject, by: list[str]) -> _Counted:
+    """Rows of each group, and those with the positive outcome, or with each of several labels."""
     truth = next(iter(cohort.roles.get("truth", ())), "")
-    found = _both(cohort, subject, by, truth)
+    found, labels = _both(cohort, subject, by, truth), {}
     if found is not None:
-        names, n, positives = found.groups, found.n.tolist(), found.positives.tolist()
+        names, n, positives = found.groups, found.n, found.positives
     else:
         assert isinstance(cohort, Rows)
         codes, names = cohort.groups(by)
-        n, positives = np.bincount(codes, minlength=len(names)).tolist(), None
+        n, positives = np.bincount(codes, minlength=len(names)), None
+        if truth and task_of(subject) == "classes":
+            labels = _by_label(cohort, truth, codes, len(names))
     parts = [tuple(name.split("*")) if len(by) > 1 else (name,) for name in names]
-    cells = dict(zip(parts, map(int, n), strict=True))
-    return cells, None if positives is None else dict(zip(parts, map(int, positives), strict=True))
+
+    def cells(rows: Array) -> Cells:
+        return dict(zip(parts, map(int, rows.tolist()), strict=True))
+
+    return _Counted(
+        cells(n),
+        None if positives is None else cells(positives),
+        {label: cells(rows) for label, rows in labels.items()},
+    )
+
+
+def _by_label(cohort: Rows, truth: str, codes: Array, groups: int) -> dict[str, Array]:
+    """How many rows of each group ``(groups,)`` have each label."""
+    said, names = cohort.coded(truth)
+    counted = np.bincount(codes.astype(np.int64) * len(names) + said, minlength=groups * len(names)).reshape(
+        groups, len(names)
+    )
+    return {name: counted[:, i] for i, name in enumerate(names)}
 
 
 def _both(cohort: Cohort, subject: Subject, by: list[str], truth: str) -> GroupCounts | None:
@@ -273,122 +315,3 @@ def _deduced(
     free = directions[int((values > 1e-9).sum()) :]
     moves = np.abs(free).max(axis=0, initial=0.0)
     return [u for u, most in zip(unknown, moves, strict=True) if most < 1e-9]
-
-
-# --- at the door ----------------------------------------------------------------------------------
-
-
-def suppressed(findings: Findings, hidden: Hidden) -> Findings:
-    """The findings without the numbers that are hidden; what names of groups and attributes there are stays."""
-    if not hidden.groups and not hidden.outcomes:
-        return findings
-    return Findings(
-        measurements=tuple(_shown(m, hidden) for m in findings.measurements),
-        exhibits=tuple(_drawn(e, hidden) for e in findings.exhibits),
-        notes=findings.notes,
-    )
-
-
-def _shown(m: Measurement, hidden: Hidden) -> Measurement:
-    attribute = m.labels.get("attribute", "")
-    groups, outcomes = hidden.groups.get(attribute, {}), hidden.outcomes.get(attribute, set())
-    own = m.labels.get("group", "")
-    pair = {m.labels[k] for k in ("high", "low", "to") if k in m.labels}
-    looks = m.metric.rpartition(".")[2] not in DECIDED
-    if own in groups:
-        why = groups[own]
-    elif own and own in outcomes and looks:
-        why = OUTCOMES
-    elif own and m.n is not None and 0 < m.n < FEWEST:
-        why = FEW
-    elif not own and attribute and _rests_on_hidden(m, hidden):
-        why = PAIR
-    elif pair & groups.keys():
-        why = BESIDE
-    else:
-        return m
-    return msgspec.structs.replace(m, value=None, interval=None, n=None, excluded=0.0, why=why)
-
-
-def _rests_on_hidden(m: Measurement, hidden: Hidden) -> bool:
-    """Whether a number about a whole attribute was worked out from a group that is hidden.
-
-    Over all groups, every gap is; over groups compared, where one of them is hidden. A p-value of all groups tells too
-    little of any.
-    """
-    attribute, scope = m.labels["attribute"], m.labels.get("scope", "")
-    looks = "demographic" not in m.metric and "conditional" not in m.metric and scope != ""
-    groups = hidden.groups.get(attribute, {})
-    if m.kind == "p_value" or not ("fairness" in m.metric or m.metric.endswith("_difference")):
-        return False
-    if attribute in hidden.compared or (scope == "all" and groups):
-        return True
-    outcomes = hidden.outcomes.get(attribute, set()) if looks else set()
-    return bool(outcomes) and (scope == "all" or bool(outcomes & {*m.labels.values()}))
-
-
-def _drawn(exhibit: Exhibit, hidden: Hidden) -> Exhibit:
-    """An exhibit whose lines about hidden groups are empty but for the name."""
-    about = [a for a in {*hidden.groups, *hidden.outcomes} if is_about(exhibit.title, a)]
-    groups = {g for a in about for g in hidden.groups.get(a, {})}
-    outcomes = {g for a in about for g in hidden.outcomes.get(a, set())}
-    if isinstance(exhibit, Dots | Bars):
-        decided = "positive decision, by" in exhibit.title and "outcome" not in exhibit.title
-        gone = groups if decided else groups | outcomes
-        points = exhibit.dots if isinstance(exhibit, Dots) else exhibit.bars
-        kept = tuple(Dot(label=d.label, value=None) if _names(d.label) & gone else d for d in points)
-        name = "dots" if isinstance(exhibit, Dots) else "bars"
-        return msgspec.structs.replace(exhibit, **{name: kept})
-    if isinstance(exhibit, Table) and " within " in exhibit.title:
-        return _strata(exhibit, groups)
-    compared = any(a in hidden.compared for a in about)
-    if isinstance(exhibit, Table):
-        return _table(exhibit, groups, outcomes, compared=compared)
-    if isinstance(exhibit, Curve) and compared:
-        return msgspec.structs.replace(exhibit, lines=tuple(x for x in exhibit.lines if "gap" not in x.label))
-    return exhibit
-
-
-def _table(exhibit: Table, groups: set[str], outcomes: set[str], *, compared: bool) -> Table:
-    """Rows of hidden groups hold their name; where the highest rate is hidden, no ratio to it is kept."""
-    ratios = [
-        i for i, c in enumerate(exhibit.columns) if c in _RATIOS or c.startswith("95 % interval of the ratio")
-    ]
-    best = next((row for row in exhibit.rows if ratios and row[ratios[0]] == 1.0), None)
-    lost = set(ratios) if best is not None and _names(str(best[0])) & groups else set()
-    few = {i for i, c in enumerate(exhibit.columns) if c == _OUTCOME_COLUMN}
-    rows = []
-    for row in exhibit.rows:
-        names = _names(str(row[0]))
-        gone = set(range(1, len(row))) if names & groups else lost | (few if names & outcomes else set())
-        rows.append(tuple(_blank(v) if i in gone else v for i, v in enumerate(row)))
-    caption = "" if compared or lost else exhibit.caption
-    return msgspec.structs.replace(exhibit, rows=tuple(rows), caption=caption)
-
-
-def _strata(exhibit: Table, groups: set[str]) -> Table:
-    """A group with few rows in one stratum is left out of all, and with it the rows of each stratum."""
-    gone = {
-        i
-        for i, name in enumerate(exhibit.columns)
-        if i > 1 and (name in groups or any(0 < _of(str(row[i])) < FEWEST for row in exhibit.rows))
-    }
-    gone |= {1} if gone else set()
-    rows = tuple(tuple(_blank(v) if i in gone else v for i, v in enumerate(row)) for row in exhibit.rows)
-    return msgspec.structs.replace(exhibit, rows=rows)
-
-
-def _of(cell: str) -> int:
-    """The rows behind a cell that reads ``0.412 of 1,203``."""
-    rows = cell.rpartition(" of ")[2].replace(",", "")
-    return int(rows) if rows.isdecimal() else 0
-
-
-def _blank(value: str | float | None) -> str | None:
-    return "" if isinstance(value, str) else None
-
-
-def _names(label: str) -> set[str]:
-    """The group that a line is about, as it may be written: with the mark of small ones, or as a law joins parts."""
-    plain = label.removesuffix(" †")
-    return {plain, "*".join(plain.split(", "))}

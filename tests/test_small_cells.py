@@ -18,10 +18,12 @@ from rai_bigmodel.audits.fairness import Fairness
 from rai_bigmodel.collect import Asked, collect
 from rai_bigmodel.small_cells import hidden_cells
 from rai_bigmodel.subject import Splits
+from rai_bigmodel.subjects.of_table import of_table
 from rai_bigmodel.tables import Table
 
 if TYPE_CHECKING:
     from rai_bigmodel.dossier import Dossier
+    from rai_bigmodel.subject import Subject
 
 
 def _rows(races: dict[str, int], *, sexes: tuple[str | None, ...] = ("f", "m")) -> Table:
@@ -233,3 +235,72 @@ def test_what_is_hidden_is_hidden_in_the_tables_of_laws(attribute: str) -> None:
 
     assert about
     assert all(set(row[1:]) <= {None, ""} for row in about)
+
+
+def _species(*, rare: tuple[int, int, int] = (4, 16, 20)) -> tuple[Table, Subject]:
+    """Three labels, 400 rows of a and of b, and of c so many as said; answers that are right three times in four."""
+    r = np.random.default_rng(8)
+    sizes = {"a": (130, 130, 140), "b": (140, 130, 130), "c": rare}
+    names = np.array(["cat", "dog", "owl"], dtype=object)
+    group = np.concatenate([np.full(sum(of), g, dtype=object) for g, of in sizes.items()])
+    truth = np.concatenate([np.repeat(names, of) for of in sizes.values()])
+    said = np.where(r.random(len(truth)) < 0.75, truth, r.choice(names, len(truth)))
+    rows = Table(
+        name="species",
+        columns={"g": group, "y": truth, "d": said},
+        roles={"truth": ("y",), "prediction": ("d",), "sensitive": ("g",)},
+    )
+    return rows, of_table(rows)
+
+
+def test_of_several_labels_each_is_an_outcome_whose_few_rows_are_hidden() -> None:
+    """Four cats among the 40 of c: whatever looks at cats goes, and what would tell their rate by subtraction."""
+    rows, box = _species()
+    found = collect(box, Splits(held_out=rows), [Asked("fairness", Fairness())]).evidence[0].measurements
+    of_c = {
+        (m.metric.rpartition(".")[2], m.labels.get("class", "")): m for m in found if "c" in m.labels.values()
+    }
+
+    for name in ("true_positive_rate", "false_positive_rate", "false_negative_rate", "precision", "accuracy"):
+        assert of_c[name, "cat"].value is None
+        assert of_c[name, "cat"].n is None
+        assert of_c[name, "dog"].value is not None
+    assert of_c["selection_rate", "cat"].value is not None
+    # Right over all labels, less right of dogs and owls, is right of cats; and so it is of the mean.
+    assert of_c["accuracy", ""].value is None
+    assert of_c["true_positive_rate", "macro"].value is None
+    told = [m for m in found if m.value is not None and m.labels.get("class") in {"cat", "macro", None}]
+    looks = [
+        m
+        for m in told
+        if "demographic" not in m.metric and {m.labels.get("high"), m.labels.get("low")} & {"c"}
+    ]
+
+    assert not looks
+
+
+def test_with_enough_rows_of_each_label_nothing_is_hidden() -> None:
+    """Five of each do, and two labels with few rows that are five together leave the accuracy of all."""
+    rows, box = _species(rare=(5, 16, 20))
+    found = collect(box, Splits(held_out=rows), [Asked("fairness", Fairness())]).evidence[0].measurements
+    assert all(m.value is not None for m in found if m.labels.get("group") == "c")
+
+    rows, box = _species(rare=(3, 4, 40))
+    hidden = hidden_cells(rows, box, [Fairness()])
+
+    assert hidden.labels["g"].keys() == {"cat", "dog"}
+    assert not hidden.outcomes.get("g")
+
+
+def test_where_a_compared_group_is_hidden_no_table_tells_its_gaps() -> None:
+    """Two rows of a fourth group hide the next smallest; the table of gaps by label names none then."""
+    rows, box = _species(rare=(14, 16, 20))
+    group = rows.columns["g"].copy()
+    group[[0, 150]] = "tiny"
+    rows = replace(rows, columns={**rows.columns, "g": group})
+    evidence = collect(of_table(rows), Splits(held_out=rows), [Asked("fairness", Fairness())]).evidence[0]
+    told = next(e for e in evidence.exhibits if e.title.startswith("Widest gaps by g"))
+
+    assert box.kind == "table"
+    assert [row[0] for row in told.rows] == ["cat", "dog", "owl", "macro"]
+    assert {cell for row in told.rows for cell in row[1:]} == {""}

@@ -31,12 +31,14 @@ class Data(Record, omit_defaults=True):
 
     A feature that alone ranks the outcome with an AUC of 0.98 tells it. One that does not may still hold a
     value that only one outcome ever has: `leak_purity` is the 99.9 % Clopper–Pearson bound of the purest
-    value or interval with 5 % of the rows. Both are looked for in all rows at hand, training rows included.
+    value or interval with 5 % of the rows; null where an outcome is so rare that all rows are as pure. Both are looked
+    for in all rows at hand, training rows included.
     """
 
     question: ClassVar[str] = "Do the data give the answer away, repeat themselves, or leave groups out?"
     needs: ClassVar[tuple[str, ...]] = ()
     primary_only: ClassVar[bool] = True
+    reads_training: ClassVar[bool] = True
 
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:  # noqa: ARG002
         """Measure on all splits; shares and label rates on ``data.held_out``."""

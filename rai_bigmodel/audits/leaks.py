@@ -27,26 +27,36 @@ PURE_SHARE = 0.05
 PURE_ALPHA = 0.001
 PURER_THAN_BASE = 3.0
 MOST_LEVELS = 200
+ONE_VALUE = "the feature or the outcome has one value"
+NO_LARGE_PART = f"no value or interval has {percent(PURE_SHARE)} of the rows"
+AS_RARE_ANYWHERE = (
+    "almost all rows have one outcome, and no part of this feature has it three times as surely as they do"
+)
+
+
+class _Pure(NamedTuple):
+    """The purest part of a feature; of one that tells nothing `bound` may be null, and `where` says why."""
+
+    bound: float | None
+    where: str
+    suspicious: bool
 
 
 class Leak(NamedTuple):
-    """How much one feature tells about the outcome by itself."""
+    """How much one feature tells about the outcome by itself; `why` there is no AUC."""
 
     feature: str
     auc: float | None
-    purity: float | None
-    where: str
-    suspicious: bool
+    pure: _Pure
     n: int
-    why: str = ""
+    why: str = ONE_VALUE
 
     @property
     def measurements(self) -> list[Measurement]:
         """Its AUC alone, and its purest value or interval."""
         labels = {"feature": self.feature}
-        why = "" if self.auc is not None else self.why or "the feature or the outcome has one value"
-        few = f"no value or interval has {percent(PURE_SHARE)} of the rows"
-        pure = "" if self.purity is not None else self.why or few
+        why = "" if self.auc is not None else self.why
+        bound, where, suspicious = self.pure
         return [
             Measurement(
                 metric="data.leak_auc", kind="exact", value=self.auc, n=self.n, labels=labels, why=why
@@ -54,10 +64,10 @@ class Leak(NamedTuple):
             Measurement(
                 metric="data.leak_purity",
                 kind="exact",
-                value=self.purity,
+                value=bound,
                 n=self.n,
                 labels=labels,
-                why=pure or (f"where {self.where}" if self.suspicious else ""),
+                why=where if bound is None else f"where {where}" if suspicious else "",
             ),
         ]
 
@@ -69,10 +79,11 @@ class Leak(NamedTuple):
                 f"{self.feature!r} tells the outcome by itself (AUC {number(self.auc)}): "
                 "a leak, unless it is truly known before the decision."
             )
-        if self.suspicious:
+        purity, where, suspicious = self.pure
+        if suspicious:
             return (
-                f"{self.feature!r} is suspicious: where {self.where}, one outcome almost never occurs "
-                f"(bound {number(self.purity)}). Ask when this is known."
+                f"{self.feature!r} is suspicious: where {where}, one outcome almost never occurs "
+                f"(bound {number(purity)}). Ask when this is known."
             )
         return ""
 
@@ -80,7 +91,7 @@ class Leak(NamedTuple):
 def accused(leaks: list[Leak]) -> tuple[str, ...]:
     """What is said of features that give the outcome away, or that none does."""
     found = tuple(leak.accusation for leak in leaks if leak.accusation)
-    told = [leak for leak in leaks if leak.auc is not None or leak.purity is not None]
+    told = [leak for leak in leaks if leak.auc is not None or leak.pure.bound is not None]
     if told and not found:
         return (f"None of {plural(len(told), 'feature')} gives the outcome away.",)
     return found
@@ -157,8 +168,7 @@ def _leak(feature: str, values: _Values, outcome: Array) -> Leak:
         area = scores.auc(ranks[there], outcome[there])
     if area is not None:
         area = max(area, 1 - area)
-    purity, where, suspicious = _purest(values, len(outcome), int(outcome.sum()))
-    return Leak(feature, area, purity, where, suspicious, len(outcome))
+    return Leak(feature, area, _purest(values, len(outcome), int(outcome.sum())), len(outcome))
 
 
 def _encoded(codes: Array, outcome: Array) -> Array:
@@ -174,8 +184,13 @@ def _encoded(codes: Array, outcome: Array) -> Array:
     return out
 
 
-def _purest(values: _Values, n: int, positives: int) -> tuple[float | None, str, bool]:
-    """The value, its complement, or the interval, whose outcome is most surely one and the same."""
+def _purest(values: _Values, n: int, positives: int) -> _Pure:
+    """The value, its complement, or the interval, whose outcome is most surely one and the same.
+
+    Where an outcome is rare, every part of every feature is as pure as all rows are: that is no number about it.
+    """
+    if positives in {0, n}:
+        return _Pure(None, ONE_VALUE, suspicious=False)
     levels, rows, hits = values.levels, values.rows, values.hits
     known, known_hits = int(rows.sum()), int(hits.sum())
 
@@ -192,7 +207,7 @@ def _purest(values: _Values, n: int, positives: int) -> tuple[float | None, str,
     positive = np.concatenate([[positives - known_hits], *(c[1] for c in cells)]).astype(np.int64)
     large = np.nonzero(size >= PURE_SHARE * n)[0]
     if not len(large):
-        return None, "", False
+        return _Pure(None, NO_LARGE_PART, suspicious=False)
     size, positive = size[large], positive[large]
     pure = np.maximum(positive, size - positive)
     base = min(positives, n - positives) / n
@@ -200,13 +215,18 @@ def _purest(values: _Values, n: int, positives: int) -> tuple[float | None, str,
     is_interval = large >= (1 + len(cells[0][0]) if len(levels) <= MOST_LEVELS else 1)
     enough = np.where(is_interval, PURE_INTERVAL, PURE_VALUE)
 
+    def purer(bound: Array) -> Array:
+        beyond: Array = (1 - bound) * PURER_THAN_BASE <= usual
+        return beyond
+
     def tells(bound: Array) -> Array:
-        suspicious: Array = (bound >= enough) & ((1 - bound) * PURER_THAN_BASE <= usual)
-        return suspicious
+        return (bound >= enough) & purer(bound)
 
     bound = exact.largest_at_least(pure, size, PURE_ALPHA, first=tells)
     suspicious = tells(bound)
     best = int(np.argmax(np.where(suspicious, bound, -1) if suspicious.any() else bound))
+    if bound[best] >= PURE_VALUE and not purer(bound)[best]:
+        return _Pure(None, AS_RARE_ANYWHERE, suspicious=False)
 
     def called(cell: int) -> str:
         if cell == 0:
@@ -216,14 +236,14 @@ def _purest(values: _Values, n: int, positives: int) -> tuple[float | None, str,
         level = levels[place // 2]
         return f"{cells[kind][2][place % 2]} {number(float(level)) if values.codes is None else repr(level)}"
 
-    return float(bound[best]), called(int(large[best])), bool(suspicious[best])
+    return _Pure(float(bound[best]), called(int(large[best])), bool(suspicious[best]))
 
 
 def leak_in_engine(cohort: Frame, feature: str, truth: str) -> Leak:
     """One GROUP BY of feature and outcome says all there is to say, where there are not too many values."""
     counted, n = cohort.values(feature, truth=truth), cohort.rows
     if counted is None:
-        return Leak(feature, None, None, "", suspicious=False, n=n, why=TOO_MANY)
+        return Leak(feature, None, _Pure(None, TOO_MANY, suspicious=False), n, TOO_MANY)
     told, rows, hits = counted
     positives = int(hits.sum())
     there = [i for i, v in enumerate(told) if v is not None]
@@ -233,11 +253,11 @@ def leak_in_engine(cohort: Frame, feature: str, truth: str) -> Leak:
         [told[i] if number_like else str(told[i]) for i in there], dtype=float if number_like else object
     )
     values = _Values(levels, rows[there], hits[there], None if number_like else np.empty(0, dtype=np.int64))
-    purity, where, suspicious = _purest(values, n, positives)
+    pure = _purest(values, n, positives)
     if not number_like:
-        return Leak(feature, None, purity, where, suspicious, n, why=TEXT_NEEDS_ROWS)
+        return Leak(feature, None, pure, n, TEXT_NEEDS_ROWS)
     area = scores.auc_of_cells(Cells(values.levels, values.rows - values.hits, values.hits)).value
-    return Leak(feature, None if area is None else max(area, 1 - area), purity, where, suspicious, n)
+    return Leak(feature, None if area is None else max(area, 1 - area), pure, n)
 
 
 def ranked(leaks: list[Leak]) -> Bars:

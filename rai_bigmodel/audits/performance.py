@@ -49,6 +49,7 @@ class Performance(Record, omit_defaults=True):
 
     question: ClassVar[str] = "How often is the model right?"
     needs: ClassVar[tuple[str, ...]] = ("predict",)
+    reads_training: ClassVar[bool] = True
 
     def __call__(self, subject: Subject, data: Splits, rng: np.random.Generator) -> Findings:
         """Measure on ``data.held_out``; the generalisation gap on ``data.train`` as well."""

@@ -11,8 +11,9 @@ Shapes: B rows, T places in a row (words, steps, pixels), D numbers read and P n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -216,15 +217,20 @@ class Lookup:
 
     def settle(self, memo: Memo) -> tuple[Tensor, Share]:
         """Lengths, and what is kept."""
-        B, T = self.ids.shape
-        if T == 1:
+        if self.ids.shape[1] == 1:
             return length(self.g), self
-        squares, ids = [], self.ids.int()
-        given = memo.of(self.g, products) if B * T * T <= CHUNK else None
-        for s in pieces(B, T * T):
-            same = ids[s, :, None] == ids[s, None, :]
-            squares.append(((products(self.g[s]) if given is None else given[s]) * same).sum((1, 2)))
-        return joined(squares, self.g).clamp_(min=0).sqrt_(), self
+        squares_BT = memo.of(self.g, squared)
+        if (found := repeats(self.ids)) is not None:
+            # Places that read the same line are one: their gradients are added before they are squared.
+            where_K, first_K = found
+            g_KP = floats(self.g).flatten(0, 1)[torch.from_numpy(where_K).to(self.g.device)]
+            line_K = torch.from_numpy(first_K.cumsum() - 1).to(self.g.device)
+            sums_NP = g_KP.new_zeros((int(first_K.sum()), g_KP.shape[1])).index_add_(0, line_K, g_KP)
+            squares_BT = squares_BT.cpu().clone()
+            squares = squares_BT.numpy().reshape(-1)
+            squares[where_K] = 0
+            squares[where_K[first_K]] = squared(sums_NP).cpu().numpy()
+        return squares_BT.sum(1).sqrt_().to(self.g.device), self
 
     def per_row(self) -> Tensor:
         """Written out."""
@@ -303,6 +309,37 @@ def length(g: Tensor) -> Tensor:
 def flat(g: Tensor) -> Tensor:
     """All numbers of each row side by side: ``(B, ...)`` → ``(B, N)``, where one number a row is an N of 1."""
     return g if g.dim() == 2 else g.flatten(1) if g.dim() > 1 else g[:, None]
+
+
+def squared(g: Tensor) -> Tensor:
+    """The square of each place's length: ``(..., P)`` → ``(...)``."""
+    return torch.linalg.vector_norm(floats(g), dim=-1).square_()
+
+
+def repeats(ids: Tensor) -> tuple[Any, Any] | None:
+    """Places that read a line which another place of their row reads, too; None if there are no such.
+
+    Args:
+        ids: which lines, ``(B, T)``.
+
+    Returns:
+        The K places, b · T + t, those of one line side by side, ``(K,)``; and whether each is the first of its line.
+    """
+    # Arrays so small cost a third in NumPy of what they cost in torch.
+    B, T = ids.shape
+    bits = (T - 1).bit_length()
+    keys_BT = ids.cpu().numpy() << bits | np.arange(T)
+    keys_BT.sort(axis=1)
+    lines_BT = keys_BT >> bits
+    same_BT = np.zeros((B, T), bool)
+    np.equal(lines_BT[:, 1:], lines_BT[:, :-1], out=same_BT[:, 1:])
+    some_BT = same_BT.copy()
+    some_BT[:, :-1] |= same_BT[:, 1:]
+    at_K = np.flatnonzero(some_BT)
+    if not len(at_K):
+        return None
+    places_K = at_K // T * T + (keys_BT.reshape(-1)[at_K] & ((1 << bits) - 1))
+    return places_K, ~same_BT.reshape(-1)[at_K]
 
 
 def summed(g: Tensor) -> Tensor:

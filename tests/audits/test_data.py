@@ -107,3 +107,42 @@ def test_missing_values_are_counted_for_each_feature() -> None:
 
     assert _values(findings, "missing_rate")["holes"] == 0.25
     assert _values(findings, "missing_rate")["gaps"] == 0.25
+
+
+def test_where_an_outcome_is_rare_no_part_is_called_pure_for_that() -> None:
+    """One row in a hundred is positive: every part of noise is 98.7 % negative, which no policy may take for a leak."""
+    r = np.random.default_rng(0)
+    y = (r.random(20_000) < 0.01).astype(float)
+    noise = {
+        "y": y,
+        "x": r.normal(size=20_000),
+        "k": r.choice(np.array(["a", "b", "c"], dtype=object), 20_000),
+    }
+    late = np.where((y == 0) & (r.random(20_000) < 0.6), 1.0, 0.0)
+    columns = {**noise, "late": np.where(y == 1, 0.0, late)}
+    found = Data()(
+        subject(),
+        Splits(
+            held_out=Table(
+                name="rare", columns=columns, roles={"feature": ("x", "k", "late"), "truth": ("y",)}
+            )
+        ),
+        rng(),
+    )
+    told = _values(found, "leak_purity")
+
+    assert told["x"] is None
+    assert told["k"] is None
+    assert told["late"] > 0.999
+    assert _accused(found) == {"late"}
+
+
+def test_of_one_outcome_alone_nothing_is_said_about_leaks() -> None:
+    """Every part of every feature has it; that no feature gives it away would be said of nothing."""
+    rows = table(300)
+    one = replace(rows, columns={**rows.columns, "y": np.ones(300)})
+    found = Data()(subject(), Splits(held_out=one), rng())
+
+    assert set(_values(found, "leak_purity").values()) == {None}
+    assert set(_values(found, "leak_auc").values()) == {None}
+    assert not any("gives the outcome away" in note for note in found.notes)

@@ -40,6 +40,8 @@ def naive(values, outcome):
                 ("above", [y for v, y in known if v > level]),
             ):
                 cells.append((len(part), sum(part), f"it is {verb} {number(level)}", True))
+    if positives in {0, n}:
+        return None, leaks.ONE_VALUE, False
     best, worst = None, None
     for size, positive, where, interval in cells:
         if size < leaks.PURE_SHARE * n:
@@ -49,15 +51,19 @@ def naive(values, outcome):
         base = min(positives, n - positives) / n
         usual = base if (positive == pure) == (positives * 2 >= n) else 1 - base
         enough = leaks.PURE_INTERVAL if interval else leaks.PURE_VALUE
-        best = (bound, where) if best is None or bound > best[0] else best
+        if best is None or bound > best[0]:
+            best = (bound, where, usual)
         if (
             bound >= enough
             and (1 - bound) * leaks.PURER_THAN_BASE <= usual
             and (not worst or bound > worst[0])
         ):
             worst = (bound, where)
-    chosen = worst or best
-    return (*chosen, worst is not None) if chosen else (None, "", False)
+    if best is None:
+        return None, leaks.NO_LARGE_PART, False
+    if worst is None and best[0] >= leaks.PURE_VALUE and (1 - best[0]) * leaks.PURER_THAN_BASE > best[2]:
+        return None, leaks.AS_RARE_ANYWHERE, False
+    return (*(worst or best[:2]), worst is not None)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -295,6 +295,39 @@ def test_any_convolution_agrees(channels, out, groups, kernel, stride, padding, 
     agrees(module, lambda module: lambda x: module(x).cos().sum((1, 2, 3)), x, rtol=1e-9 if wide else 1e-6)
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.integers(1, 6), length=st.integers(1, 12), lines=st.integers(1, 15), width=st.integers(1, 5),
+    padded=st.booleans(), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_words_agree_however_often_they_come_again(rows, length, lines, width, padded, seed):
+    """No word, some, or all of them twice or more in a row of the batch, each place with a gradient of its own."""
+    torch.manual_seed(seed)
+    table = nn.Embedding(lines, width, padding_idx=lines - 1 if padded else None).double()
+    counts = torch.randn(length, width, dtype=torch.float64)
+    ids = torch.randint(0, lines, (rows, length))
+
+    # The last term gives each row some length, where all of its words are padding too.
+    def build(module):
+        return lambda ids: (module[0](ids).sin() * counts).sum((1, 2)) + module[1](ids[:, :1].double()).sum(1)
+
+    agrees(nn.ModuleList([table, nn.Linear(1, 1).double()]), build, ids, rtol=1e-12)
+
+
+def test_places_that_cancel_have_no_length():
+    """The same word with opposite gradients: nothing is left of rounding."""
+    table = nn.Embedding(3, 4)
+    clipper = clipping.clipper(table)
+    signs = torch.tensor([1.0, -1.0])[None, :, None] / 3
+
+    found = clipper.accumulate(
+        lambda ids: (table(ids) * signs).sum((1, 2)), torch.tensor([[1, 1], [0, 2]]), clip=1.0
+    )
+
+    assert float(found[0]) == 0
+    assert float(found[1]) == pytest.approx((8 / 9) ** 0.5, rel=1e-6)
+
+
 class Odd(nn.Module):
     """Raw parameters in many ways."""
 
