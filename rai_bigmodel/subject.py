@@ -67,14 +67,15 @@ class Subject:
         predict: raw inputs → scores ``(rows,)`` of the positive label, or class probabilities
             ``(rows, labels)``. All a black-box audit may use.
         decision: how a score becomes a decision.
-        decided: of answers recorded for certain rows: whether each got the positive label ``(rows,)``, where that
-            stands beside the scores.
+        decided: of recorded answers: whether each row got the positive label ``(rows,)``, where that is known too.
         module: for white-box audits; in evaluation mode.
         read: raw inputs → the arrays that `module` is called with, where these are not the columns themselves
             (texts as ids).
         refit: the same recipe on other data, weights or probes.
-        canaries: how many and a generator → scores and coins of canaries, each ``(canaries,)``, from a training by the
-            same engine on made-up rows; of a privately trained model whose engine is at hand.
+        canaries: how many and a generator → scores and coins of canaries, each ``(canaries,)``, from the engine of a
+            private training on made-up rows; of a privately trained model whose engine is at hand.
+        rehearse: how many and a generator → the model of the same private training on made-up rows, all canaries, and
+            which of them it learned from ``(canaries,)``; of a run that began with no other run.
         compiled: the same ``predict`` through ``torch.compile``; compiling may take seconds.
         weigh: raw inputs → ``load_ms`` and ``peak_bytes`` of the artefact, opened anew in a process of its own, or
             ``None`` where that could not be had.
@@ -98,6 +99,7 @@ class Subject:
     read: Callable[[Inputs], tuple[Array, ...]] | None = None
     refit: Callable[[Cohort, np.random.Generator, Refit], Subject] | None = None
     canaries: Callable[[int, np.random.Generator], tuple[Array, Array]] | None = None
+    rehearse: Callable[[int, np.random.Generator], tuple[Subject, Cohort, Array]] | None = None
     compiled: Callable[[], Callable[[Inputs], Array]] | None = None
     weigh: Callable[[Inputs], Mapping[str, float] | None] | None = None
     recites: Callable[[Inputs, int, int], Array] | None = None

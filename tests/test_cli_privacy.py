@@ -114,6 +114,11 @@ def asked(folder, audits: str, *, subject: str = "run/", train: str = "train.csv
     [
         ("canaries: 10", "the largest refutable epsilon is about 1.05"),
         ("canaries: 1000", "no privacy ledger"),
+        (
+            "black_box_canaries: 10",
+            "black_box_canaries must be 0 (none) or at least 100, got 10: with 10 the",
+        ),
+        ("black_box_canaries: 1000", "leave black_box_canaries out"),
         ("membership: true, references: 9", "references must lie between 0 (none) and 4, got 9"),
         ("deep: true", "membership: true"),
         ("claimed_epsilon: 0, claimed_delta: 1.0e-5", "claimed_epsilon must be a positive number"),
@@ -164,6 +169,32 @@ def test_members_of_an_exported_model_are_asked_about_from_the_command_line(
         assert areas["rmia"].value is not None
     else:
         assert "cannot be trained again" in areas["rmia"].why
+
+
+def test_black_box_canaries_are_asked_for_like_the_others_and_stand_on_the_page(folder, tmp_path) -> None:
+    """A private run from disk, through `rai audit` and `rai report`: an attack of its own, in words as well."""
+    from rai_bigmodel.accounting import Privacy
+
+    promise = Privacy(noise_multiplier=4.0, delta=1e-5, sample_rate=1.0, expected_batch_size=60)
+    data = Splits(train=rows(200, 1), calibrate=rows(80, 2), held_out=rows(200, 3))
+    checkpoint.save_run(fit.train(MLP(hidden=(8,)), data, epochs=5, privacy=promise), folder / "private")
+    asking = asked(folder, "canaries: 100, black_box_canaries: 100", subject="private/")
+    out = tmp_path / "out"
+    assert cli._run(["audit", asking, "--out", str(out)]) == 0
+    assert cli._run(["report", str(out)]) == 0
+    page = (out / "report.html").read_text("utf-8")
+    found = [m for m in api.load(out).evidence[0].measurements if m.metric == "privacy.epsilon_lower_bound"]
+
+    assert [m.labels for m in found] == [
+        {"method": "gaussian-fit"},
+        {"method": "snj"},
+        {"method": "f-dp"},
+        {"method": "snj", "attack": "black-box canaries"},
+        {"method": "f-dp", "attack": "black-box canaries"},
+    ]
+    assert all(m.value is not None for m in found[1:])  # of a fit one in 500 does not look normal
+    assert "By method: attack black-box canaries" in page
+    assert "ε by black-box canaries, snj: not refuted (largest refutable ε = " in page
 
 
 def test_a_delta_of_one_over_the_rows_is_named_in_the_card(folder) -> None:

@@ -68,8 +68,8 @@ def _case(m: Measurement) -> tuple[str, str]:
     left = {k: v for k, v in m.labels.items() if k not in {"high", "low", "to"} and v != "sized"}
     attribute = left.pop("attribute", "")
     scope = [_("small groups among them")] if left.pop("scope", "") == "all" else []
-    rate = [spoken(left.pop("rate").replace("_", " "))] if "rate" in left else []
-    return named(attribute) if attribute else "", apart([*map(named, left.values()), *rate, *scope])
+    ours = [spoken(left.pop(key).replace("_", " ")) for key in ("rate", "attack") if key in left]
+    return named(attribute) if attribute else "", apart([*map(named, left.values()), *ours, *scope])
 
 
 def _alike(names: Mapping[str, Cases]) -> list[tuple[list[str], Cases]]:

@@ -25,14 +25,14 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
     what `training.scoring` says: of a yes or no the scores of the positive label ``(rows,)``. Its ``card`` is the run's
     card as plain values; ``card["ledger"]`` is a ``Ledger`` for a private run. A plain run can be trained again
     (`refit`); a private one cannot, because training again on the same rows spends privacy that its ledger does not
-    count; its engine can be attacked on made-up rows instead (`canaries`). Nor can one that was made from another run,
-    which may have seen the rows kept back.
+    count; its engine can be attacked on made-up rows instead (`canaries`), and its whole training be made again on
+    made-up rows (`rehearse`). Nor can one that was made from another run, which may have seen the rows kept back.
 
     Raises:
         InputError: the folder holds no run; in ``predict``, a column is missing or holds something else.
         MissingExtra: torch or safetensors is not installed.
     """
-    from rai_bigmodel.training import canaries, checkpoint, fit, planting, reciting
+    from rai_bigmodel.training import canaries, checkpoint, fit, planting, reciting, rehearsal
     from rai_bigmodel.training import inputs as raw
 
     on_disk: dict[str, int] = {}
@@ -54,6 +54,10 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         made = torch.compile(module)
         return lambda inputs: fit.score_columns(made, inputs, where=name, aim=aim)
 
+    def rehearse(count: int, rng: np.random.Generator) -> tuple[Subject, Cohort, Array]:
+        again, rows, member = rehearsal.rehearsed(card, count, rng)
+        return of_run(again), rows, member
+
     def recites(inputs: Inputs, prompt: int, more: int) -> Array:
         return reciting.recites(module, inputs, prompt, more, where=name)
 
@@ -70,6 +74,7 @@ def of_run(run: Run | str | os.PathLike[str]) -> Subject:
         canaries=None
         if card.recipe.privacy is None
         else lambda count, rng: canaries.scores(card, count, rng),
+        rehearse=None if card.recipe.privacy is None or card.recipe.descends else rehearse,
         recites=recites if aim.outcome == "language" else None,
         secrets=planting.secrets_of(card.recipe),
         card={**msgspec.to_builtins(run.card), "outcome": aim.outcome, **on_disk},

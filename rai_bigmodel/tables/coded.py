@@ -10,7 +10,7 @@ from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.columns import quoted, quoted_name
 from rai_bigmodel.tables.engine import MAX_CELLS
 from rai_bigmodel.tables.group_by import decided, fetch, grouped, unused
-from rai_bigmodel.tables.names import names_of
+from rai_bigmodel.tables.named import NamedCells
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -123,32 +123,30 @@ def counted(
         InputError: as `Frame.count`.
     """
     columns = frame.frame.collect_schema().names()
-    named = [unused(f"code{i}", columns) for i in range(len(told))]
+    codes = [unused(f"code{i}", columns) for i in range(len(told))]
     made = [
-        _code(one, floats=one.column in numbers).alias(name) for one, name in zip(told, named, strict=True)
+        _code(one, floats=one.column in numbers).alias(name) for one, name in zip(told, codes, strict=True)
     ]
     rows = typed(frame, {one.column for one in told if one.cuts})
     last = unused("decision", columns) if isinstance(decision, AtLeast) else decision
     if isinstance(decision, AtLeast):
         made.append(decided(decision).alias(last))
-    keys = [*named, *dict.fromkeys((truth, last))]
+    keys = [*codes, *dict.fromkeys((truth, last))]
     cells = grouped(rows.with_columns(*made), keys, limit=MAX_CELLS, name=frame.name, untyped=frame.untyped)
     if cells is None:
         return None
-    at, to = len(told), len(keys) - 1
-    names = names_of({cell[at] for cell in cells}, untyped=frame.untyped)
-    yes = frame.positive_among(truth, names, cells, at)
-    said = names_of({cell[to] for cell in cells}, untyped=frame.untyped)
-    chosen = "" if isinstance(decision, AtLeast) else frame.positive_among(decision, said, cells, to)
+    at = len(told)
+    named = NamedCells(table=frame.name, columns=tuple(keys), cells=cells, untyped=frame.untyped)
+    yes, outcomes = frame.positive_among(truth, named), named.of(truth)
+    chosen = frame.selected(decision, named)
     found: dict[tuple[tuple[int, ...], bool], int] = {}
-    for cell in cells:
-        positive = cell[to] == 1 if isinstance(decision, AtLeast) else said[cell[to]] == chosen
-        key = tuple(int(v) for v in cell[:at]), (names[cell[at]] == yes) != positive
+    for cell, outcome, positive in zip(cells, outcomes, chosen, strict=True):
+        key = tuple(int(v) for v in cell[:at]), (outcome == yes) != positive
         found[key] = found.get(key, 0) + cell[-1]
     # In one order whatever the engine, so that what is drawn from the cells is the same.
     ordered = sorted(found)
     return Counted(
-        np.array([codes for codes, _ in ordered], dtype=np.int64).reshape(-1, at).T,
+        np.array([key for key, _ in ordered], dtype=np.int64).reshape(-1, at).T,
         np.array([wrong for _, wrong in ordered], dtype=bool),
         np.array([found[key] for key in ordered], dtype=np.int64),
     )

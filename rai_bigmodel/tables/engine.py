@@ -22,7 +22,8 @@ from rai_bigmodel.stats.weighted import WeightedCounts
 from rai_bigmodel.subject import AtLeast
 from rai_bigmodel.tables.columns import PLAIN_NUMBER
 from rai_bigmodel.tables.group_by import Cells, decided, fetch, grouped, unused
-from rai_bigmodel.tables.names import check_crossed, check_groups, joined, names_of, positive_label
+from rai_bigmodel.tables.named import NamedCells
+from rai_bigmodel.tables.names import check_groups, joined, names_of, positive_label
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ class Frame:
         # Together where that is a table of moderate size, one by one where it is not.
         for columns in [keys] if self._cells(keys) is not None else [(key,) for key in keys]:
             named = self._named(columns, self._cells(columns) or [])
-            found.append([columns, sorted([*key, n] for key, n in named.items())])
+            found.append([columns, sorted([*key, n] for key, n in named.totals().items())])
         for score in self.roles.get("score", ()):
             counts, _ = self._binned((), score, None, _DIGEST_BINS, checked=False)
             found.append([score, counts.tolist()])
@@ -163,35 +164,23 @@ class Frame:
             cells = self._cells(columns, score, weight)
             if cells is None:
                 self._too_many(columns)
-        # What _cells adds behind the keys: 1 at or above the threshold, 0 below it, −1 where there is no score.
-        sums: list[tuple[float, float]] = []
+        sums = None if weight is None else self._weighed(weight, cells)
         if weight is not None:
-            sums = self._weighed(weight, cells)
             cells = [(*c[:-4], c[-1]) for c in cells]
-        if score and (bad := sum(c[-1] for c in cells if c[-2] not in {0, 1})):
-            self._bad_scores(score.column, bad, sum(c[-1] for c in cells))
-        names = [names_of({c[i] for c in cells}, untyped=self.untyped) for i in range(len(columns))]
-        place = {c: i for i, c in enumerate(columns)}
-        rows = sum(c[-1] for c in cells)
-        groups = self._groups(by, [tuple(names[place[b]][c[place[b]]] for b in by) for c in cells], rows)
-        outcome = self.positive_among(truth, names[place[truth]], cells, place[truth])
-        chosen = (
-            None
-            if score
-            else self.positive_among(str(decision), names[place[last[-1]]], cells, place[last[-1]])
-        )
+        named = self._named(columns, cells)
+        groups, place = named.groups(by)
+        outcome = self.positive_among(truth, named)
+        yes, at = (name == outcome for name in named.of(truth)), self.selected(decision, named)
         out = np.zeros((len(groups), 4), dtype=np.int64)
         weights, squares = np.zeros((2, len(groups), 4))
-        for at_cell, cell in enumerate(cells):
-            group = groups[tuple(names[place[b]][cell[place[b]]] for b in by)]
-            positive = names[place[truth]][cell[place[truth]]] == outcome
-            at = cell[-2] == 1 if score else names[place[last[-1]]][cell[place[last[-1]]]] == chosen
-            out[group, 2 * positive + at] += cell[-1]
-            if sums:
-                weights[group, 2 * positive + at] += sums[at_cell][0]
-                squares[group, 2 * positive + at] += sums[at_cell][1]
+        for i, (group, positive, selected) in enumerate(zip(place, yes, at, strict=True)):
+            kind = 2 * positive + selected
+            out[group, kind] += cells[i][-1]
+            if sums is not None:
+                weights[group, kind] += sums[i][0]
+                squares[group, kind] += sums[i][1]
         counts = GroupCounts.of_cells([joined(parts) if parts else "all" for parts in groups], out)
-        return WeightedCounts(counts, weights, squares) if weight is not None else counts
+        return counts if weight is None else WeightedCounts(counts, weights, squares)
 
     def _weighed(self, column: str, cells: Cells) -> list[tuple[float, float]]:
         """Σw and Σw² of each cell; checked, for rows whose weight is no number above 0 were counted beside them."""
@@ -230,29 +219,15 @@ class Frame:
         cells = self._cells(columns, score)
         if cells is None:
             self._too_many(columns)
-        rows = sum(c[-1] for c in cells)
-        if score and (bad := sum(c[-1] for c in cells if c[-2] not in {0, 1})):
-            self._bad_scores(score.column, bad, rows)
-        names = {
-            c: names_of({cell[i] for cell in cells}, untyped=self.untyped) for i, c in enumerate(columns)
-        }
-        at = {c: i for i, c in enumerate(columns)}
-        of = [[tuple(names[c][cell[at[c]]] for c in part) for cell in cells] for part in (given, by)]
-        strata, groups = (
-            self._groups(part, found, rows) for part, found in zip((given, by), of, strict=True)
-        )
-        chosen = (
-            ""
-            if score
-            else self.positive_among(str(decision), names[str(decision)], cells, at[str(decision)])
-        )
+        named = self._named(columns, cells)
+        (strata, of), (groups, place) = named.groups(given), named.groups(by)
         selected, n = np.zeros((2, len(strata), len(groups)), dtype=np.int64)
-        for cell, stratum, group in zip(cells, *of, strict=True):
-            place = strata[stratum], groups[group]
-            n[place] += cell[-1]
-            if cell[-2] == 1 if score else names[str(decision)][cell[at[str(decision)]]] == chosen:
-                selected[place] += cell[-1]
-        called, told = (tuple(joined(parts) for parts in named) for named in (strata, groups))
+        for cell, stratum, group, chosen in zip(
+            cells, of, place, self.selected(decision, named), strict=True
+        ):
+            n[stratum, group] += cell[-1]
+            selected[stratum, group] += cell[-1] if chosen else 0
+        called, told = (tuple(joined(parts) for parts in those) for those in (strata, groups))
         return Within(told, called, selected, n)
 
     def values(self, column: str, *, truth: str) -> tuple[list[object], Array, Array] | None:
@@ -266,13 +241,13 @@ class Frame:
         cells = self._cells((column, truth))
         if cells is None:
             return None
-        names = names_of({cell[1] for cell in cells}, untyped=self.untyped)
-        positive = self.positive_among(truth, names, cells, 1)
+        named = self._named((column, truth), cells)
+        positive = self.positive_among(truth, named)
         found: dict[object, list[int]] = {}
-        for value, outcome, n in cells:
+        for (value, _, n), outcome in zip(cells, named.of(truth), strict=True):
             both = found.setdefault(value, [0, 0])
             both[0] += n
-            both[1] += n if names[outcome] == positive else 0
+            both[1] += n if outcome == positive else 0
         told: list[object] = list(found)
         if self.untyped and all(v is None or (isinstance(v, str) and PLAIN_NUMBER.match(v)) for v in told):
             told = [None if v is None else float(str(v)) for v in told]
@@ -295,6 +270,37 @@ class Frame:
         asked = [g.cast(nw.Int64).sum().alias(c) for g, c in zip(gone, columns, strict=True)]
         found = self._fetch(self.frame.select(*asked))[0]
         return {c: int(n or 0) for c, n in zip(columns, found, strict=True)}
+
+    def selected(self, decision: str | AtLeast, named: NamedCells) -> list[bool]:
+        """Whether each cell's decision is positive: by its label, or of a score by what `decided` gave, the last key.
+
+        Raises:
+            InputError: as `count`.
+        """
+        if isinstance(decision, AtLeast):
+            if bad := sum(c[-1] for c in named.cells if c[-2] not in {0, 1}):
+                self._bad_scores(decision.column, bad, named.rows)
+            return [c[-2] == 1 for c in named.cells]
+        chosen = self.positive_among(str(decision), named)
+        return [name == chosen for name in named.of(str(decision))]
+
+    def positive_among(self, column: str, named: NamedCells) -> str:
+        """Which canonical label of a column is the positive one.
+
+        Raises:
+            InputError: labels are missing, are not two, or none of them is known to be positive.
+        """
+        gone = named.missing(column)
+        labels = named.labels(column)
+        truths = [c for c in self.roles.get("truth", ()) if c != column]
+        return positive_label(
+            self.name,
+            column,
+            labels,
+            declared=self.positive,
+            others={x for c in truths for x in self.labels(c)} if len(labels) == 1 else (),
+            missing=f"{gone:,} of {named.rows:,}" if gone else "",
+        )
 
     # --- asking the engine --------------------------------------------------------------------------
 
@@ -343,21 +349,16 @@ class Frame:
         cells = self._grouped(frame, [*columns, place], MAX_BINNED_CELLS)
         if cells is None:
             self._too_many(columns)
-        rows = sum(c[-1] for c in cells)
+        named = self._named(columns, cells)
         if checked and (bad := sum(c[-1] for c in cells if c[-2] is None or not c[-2] >= 0)):
-            self._bad_scores(score, bad, rows)
-        names = {
-            c: names_of({cell[i] for cell in cells}, untyped=self.untyped) for i, c in enumerate(columns)
-        }
-        at = {c: i for i, c in enumerate(columns)}
-        groups = self._groups(by, [tuple(names[b][c[at[b]]] for b in by) for c in cells], rows)
-        positive = self.positive_among(truth, names[truth], cells, at[truth]) if truth else ""
+            self._bad_scores(score, bad, named.rows)
+        groups, of = named.groups(by)
+        positive = self.positive_among(truth, named) if truth else ""
+        outcomes = named.of(truth) if truth else [""] * len(cells)
         out = np.zeros((len(groups), 2, bins), dtype=np.int64)
-        for cell in cells:
-            group = groups[tuple(names[b][cell[at[b]]] for b in by)]
-            outcome = int(truth is not None and names[truth][cell[at[truth]]] == positive)
+        for cell, group, outcome in zip(cells, of, outcomes, strict=True):
             if cell[-2] is not None and cell[-2] >= 0:
-                out[group, outcome, min(int(cell[-2]), bins - 1)] += cell[-1]
+                out[group, int(bool(truth) and outcome == positive), min(int(cell[-2]), bins - 1)] += cell[-1]
         return out, tuple(joined(parts) if parts else "all" for parts in groups)
 
     def _fetch(self, frame: Any) -> Cells:
@@ -365,49 +366,8 @@ class Frame:
 
     # --- naming and checking what came back -----------------------------------------------------------
 
-    def _named(self, columns: tuple[str, ...], cells: Cells) -> dict[tuple[str, ...], int]:
-        names = [names_of({c[i] for c in cells}, untyped=self.untyped) for i in range(len(columns))]
-        out: dict[tuple[str, ...], int] = {}
-        for cell in cells:
-            key = tuple(names[i][cell[i]] for i in range(len(columns)))
-            out[key] = out.get(key, 0) + cell[-1]
-        return out
-
-    def _groups(
-        self, by: Sequence[str], found: list[tuple[str, ...]], rows: int
-    ) -> dict[tuple[str, ...], int]:
-        """The parts of each group's name → its place: in the order of the parts, as in memory."""
-        if not rows:
-            msg = f"{self.name}: has no rows"
-            raise InputError(msg)
-        for i, column in enumerate(by):
-            check_groups(self.name, column, {parts[i] for parts in found}, rows)
-        groups = sorted(set(found)) if by else [()]
-        if len(by) > 1:
-            check_crossed(self.name, by, len(groups))
-        return {parts: i for i, parts in enumerate(groups)}
-
-    def positive_among(self, column: str, names: dict[object, str], cells: Cells, at: int) -> str:
-        """Which canonical label of a column is the positive one.
-
-        Args:
-            names: its values → their names.
-            at: where it stands in each of the cells.
-
-        Raises:
-            InputError: labels are missing, are not two, or none of them is known to be positive.
-        """
-        gone = sum(c[-1] for c in cells if names[c[at]] == MISSING)
-        labels = set(names.values()) - {MISSING}
-        truths = [c for c in self.roles.get("truth", ()) if c != column]
-        return positive_label(
-            self.name,
-            column,
-            labels,
-            declared=self.positive,
-            others={x for c in truths for x in self.labels(c)} if len(labels) == 1 else (),
-            missing=f"{gone:,} of {sum(c[-1] for c in cells):,}" if gone else "",
-        )
+    def _named(self, columns: tuple[str, ...], cells: Cells) -> NamedCells:
+        return NamedCells(table=self.name, columns=columns, cells=cells, untyped=self.untyped)
 
     def _known(self, *columns: str) -> None:
         for column in columns:

@@ -20,7 +20,7 @@ from rai_bigmodel.training import canaries, fit
 from rai_bigmodel.training.checkpoint import Run
 
 CANARIES = 400
-ASKED = Privacy(noise_multiplier=2.0, delta=1e-5, sample_rate=1.0, expected_batch_size=60)
+ASKED = Privacy(noise_multiplier=4.0, delta=1e-5, sample_rate=1.0, expected_batch_size=60)
 METHODS = ("gaussian-fit", "snj", "f-dp")
 
 
@@ -31,7 +31,7 @@ def table(seed: int) -> Table:
 
 
 def run(clipping: str) -> Run:
-    """Ten steps with all rows: one Gaussian mechanism, whose ε is exact and about 7.5."""
+    """Ten steps with all rows: one Gaussian mechanism, whose ε is exact and about 3.3."""
     data = Splits(train=table(1), calibrate=table(2), held_out=table(3))
     return fit.train(MLP(hidden=(4,)), data, epochs=10, privacy=ASKED, clipping=clipping)
 
@@ -75,7 +75,7 @@ def test_a_canarys_weight_is_moved_by_its_own_clipped_gradient_and_nothing_else(
 
 def test_where_there_is_no_engine_the_bounds_are_null_and_without_a_ledger_they_are_refused() -> None:
     """A card alone: nothing to attack. A plain model: one line, because nothing was promised that could be refuted."""
-    ledger = msgspec.to_builtins(Ledger.of(ASKED, noise_multiplier=2.0, steps=10))
+    ledger = msgspec.to_builtins(Ledger.of(ASKED, noise_multiplier=4.0, steps=10))
     found = bounds(subject(card={"ledger": ledger}))
 
     assert tuple(found) == METHODS
@@ -87,7 +87,7 @@ def test_where_there_is_no_engine_the_bounds_are_null_and_without_a_ledger_they_
 
 def test_scores_that_are_not_normal_give_no_gaussian_bound() -> None:
     """Cauchy's tails: null with why, while the bounds from guesses stand."""
-    ledger = msgspec.to_builtins(Ledger.of(ASKED, noise_multiplier=2.0, steps=10))
+    ledger = msgspec.to_builtins(Ledger.of(ASKED, noise_multiplier=4.0, steps=10))
     wild = subject(
         card={"ledger": ledger},
         canaries=lambda count, rng: (rng.standard_cauchy(count), rng.random(count) < 0.5),

@@ -7,6 +7,7 @@ import pytest
 
 import rai_bigmodel as rai
 from rai_bigmodel.accounting import Privacy
+from rai_bigmodel.audits.privacy_answers import sure_of
 from rai_bigmodel.deploy import to_onnx
 from rai_bigmodel.deploy.edges import edges
 from rai_bigmodel.deploy.parity import parity
@@ -174,6 +175,22 @@ def test_every_net_trains_privately(name: str) -> None:
     assert one.card.ledger.steps == 5
     assert all(moment.train is None for moment in one.card.history)
     assert "calibration rows" in one.card.constants_from
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_private_training_is_made_again_on_canaries(name: str) -> None:
+    """Of every shape and outcome: the same reads and aim from made-up rows, and a confidence in each canary."""
+    privacy = Privacy(noise_multiplier=4.0, delta=1e-5, sample_rate=1.0, expected_batch_size=90)
+    run = trained(name, epochs=2, privacy=privacy)
+    again, rows, member = of_run(run).rehearse(100, np.random.default_rng(0))
+    sure = sure_of(again, rows).confidence
+
+    assert again.card["reads"] == of_run(run).card["reads"]
+    assert again.card["aim"] == of_run(run).card["aim"]
+    assert again.card["ledger"] == of_run(run).card["ledger"]
+    assert sure.shape == member.shape == (100,)
+    assert np.isfinite(sure).all()
+    assert len(np.unique(sure)) > 90
 
 
 def test_what_only_the_training_rows_know_is_not_read_by_a_private_net() -> None:
