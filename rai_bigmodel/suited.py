@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
+from rai_bigmodel.subject import task_of
 from rai_bigmodel.tables import Table
 
 if TYPE_CHECKING:
@@ -108,6 +109,13 @@ def _refuse_other_training(subject: Subject, who: str, splits: Splits) -> None:
 
 def _refuse_other_positive(subject: Subject, who: str, splits: Splits) -> None:
     rows, decision = splits.held_out, subject.decision
+    task = task_of(subject)
+    if rows.positive and task in {"classes", "number"}:
+        msg = (
+            f"{who}: {'predicts a number' if task == 'number' else 'decides between several labels'}, so no label is "
+            f"positive, and {rows.name} declares {rows.positive!r}; leave positive (--positive) out"
+        )
+        raise InputError(visible(msg))
     if subject.kind in {"table", "predictions"} or len(decision.labels) != 2 or not rows.roles.get("truth"):
         return
     # Without a declared label that of 1, or of true, is positive (`tables.names.positive_label`).

@@ -14,6 +14,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import Splits, data_id
 from rai_bigmodel.tables import Table
+from rai_bigmodel.training.asked import Rows
 
 
 def _made_from(given: Splits, **more: object) -> dict[str, object]:
@@ -105,3 +106,29 @@ def test_the_same_label_written_otherwise_is_the_same(declared: str) -> None:
 
     _audited(_positive(rows, declared))
     assert data_id(rows.held_out).rows == 600
+
+
+@pytest.mark.parametrize("task", ["classes", "number"])
+def test_a_positive_label_where_none_can_be_is_refused(task: str) -> None:
+    """It would be an option that does nothing."""
+    labels = ("a", "b", "c") if task == "classes" else ()
+    decision = Decision(kind="argmax", threshold=None, positive="", labels=labels)
+
+    with pytest.raises(InputError, match=r"no label is positive, and rows declares 'a'; leave positive"):
+        _audited(_positive(splits(), "a"), decision=decision)
+
+
+def test_a_seed_below_zero_is_refused_before_any_audit() -> None:
+    """Every audit broke on it, each with evidence of its own."""
+    with pytest.raises(InputError, match="seed must be 0 or more, got -1"):
+        collect(subject(), splits(), [Asked("performance", plugins.load("performance"))], seed=-1)
+
+
+@pytest.mark.parametrize("role", ["sensitive", "features", "id", "weight"])
+def test_the_outcome_of_files_is_nothing_else(role: str) -> None:
+    """Groups by the outcome, or a model that reads it, would say nothing."""
+    given: dict[str, object] = {"file": "rows.csv", "truth": "y", "sensitive": ("g",)}
+    given[role] = ("y",) if role in {"sensitive", "features"} else "y"
+
+    with pytest.raises(InputError, match=f"{role}: 'y' is named as truth"):
+        Rows(**given)  # type: ignore[arg-type]
