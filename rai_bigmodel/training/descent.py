@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
 
-    from rai_bigmodel.accounting import Conformance, Ledger
+    from rai_bigmodel.accounting import Ledger
+    from rai_bigmodel.stats.conformance import Conformance
     from rai_bigmodel.subject import Cohort
     from rai_bigmodel.training.recipe import Distil, From, Recipe
 

@@ -40,7 +40,7 @@ from rai_bigmodel.training.draws import in_draws
 from rai_bigmodel.training.epochs import in_epochs
 from rai_bigmodel.training.measured import reads_of
 from rai_bigmodel.training.planting import planted
-from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, learning_rate
+from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, learning_rate, steps_of
 from rai_bigmodel.training.recompute import recomputing
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
@@ -251,7 +251,7 @@ def _train(
             with recomputing(module) if settings.recompute else contextlib.nullcontext():
                 kept = in_epochs(course, place, generator)
         else:
-            kept = max(1, round(settings.epochs / privacy.sample_rate))
+            kept = steps_of(recipe)
             noise = accounting.noise_for(privacy, kept)
 
             def of_each(

@@ -306,6 +306,12 @@ class Recipe(Record):
         return self.start is not UNSET or self.distil is not UNSET
 
 
+def steps_of(recipe: Recipe) -> int:
+    """How many steps a private training takes, whatever its rows."""
+    assert recipe.privacy is not None
+    return max(1, round(recipe.train.epochs / recipe.privacy.sample_rate))
+
+
 def shortened(recipe: Recipe, *, epochs: int = 1) -> Recipe:
     """The same recipe with a few steps only: for tests of what comes after a training."""
     return msgspec.structs.replace(
