@@ -14,6 +14,7 @@ from rai_bigmodel.subject import decision_in, in_memory, task_of
 from rai_bigmodel.tables import Frame
 from rai_bigmodel.tables.alike import codes_of, keys_of
 from rai_bigmodel.tables.coded import different_rows
+from rai_bigmodel.words import percent
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
@@ -68,13 +69,29 @@ class Data(Record, omit_defaults=True):
         exhibits: list[Table | Bars] = []
         if leaks:
             exhibits.append(ranked(leaks))
-        notes = [*accused(leaks)]
+        notes = [*accused(leaks), *repeated(found)]
         notes += [note for note in getattr(held_out, "notes", ()) if note]
         if subject.card.get("ledger") and data.train is not None:
             notes.append(
                 "ε covers the model. It does not cover this section, which counts training rows exactly."
             )
         return Findings(measurements=tuple(found), exhibits=tuple(exhibits), notes=tuple(notes))
+
+
+MANY_REPEATS = 0.05
+"""So large a share of rows that repeat others is said beside the number."""
+
+
+def repeated(found: list[Measurement]) -> tuple[str, ...]:
+    """What it means for every interval that rows repeat others, where many do."""
+    share = next((m.value for m in found if m.metric == REPEATS[0]), None)
+    if share is None or share < MANY_REPEATS:
+        return ()
+    note = (
+        f"{percent(round(share, 3))} of the rows agree with an earlier one in every column looked at. Intervals take "
+        "rows for independent of each other: where these are copies, all of them are too narrow."
+    )
+    return (note,)
 
 
 def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement]:
@@ -165,7 +182,7 @@ def _in_engine(subject: Subject, data: Splits, features: tuple[str, ...], truth:
     for attribute in cohort.roles.get("sensitive", ()):
         found += _groups(subject, cohort, attribute, truth)
     exhibits = (ranked(leaks),) if any(leak.auc is not None for leak in leaks) else ()
-    return Findings(measurements=tuple(found), exhibits=exhibits, notes=accused(leaks))
+    return Findings(measurements=tuple(found), exhibits=exhibits, notes=(*accused(leaks), *repeated(found)))
 
 
 def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:
