@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from rai_bigmodel.audits.answers import NEEDS_ROWS
-from rai_bigmodel.audits.leaks import accused, as_one, codes_of, leak_in_engine, leaks_of, ranked
+from rai_bigmodel.audits.leaks import accused, leak_in_engine, leaks_of, ranked
 from rai_bigmodel.evidence import Bars, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import copies, intervals
 from rai_bigmodel.subject import decision_in, in_memory, task_of
 from rai_bigmodel.tables import Frame
-from rai_bigmodel.tables import Table as Rows
+from rai_bigmodel.tables.alike import codes_of, keys_of
 from rai_bigmodel.tables.coded import different_rows
 from rai_bigmodel.words import percent
 
@@ -149,31 +149,6 @@ def _copies(data: Splits, cohort: Cohort, features: tuple[str, ...]) -> list[Mea
         Measurement(metric=REPEATS[0], kind="exact", value=value, n=n, why=why),
         Measurement(metric=REPEATS[1], kind="exact", value=None, n=n, why=overlap),
     ]
-
-
-def keys_of(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
-    """Columns over several tables, text as codes that stand for the same values in all."""
-    out = []
-    for column in columns:
-        values = [part.arrays(column)[column] for part in parts]
-        text = any(x.dtype == object for x in values)
-        if values[0].ndim > 1:
-            out.append(_alike(values))
-            continue
-        if not text:
-            out.append(as_one(values))
-        elif len(parts) == 1 and isinstance(parts[0], Rows):
-            out.append(parts[0].coded(column)[0])  # of one table any codes tell its values apart
-        else:
-            out.append(codes_of(parts, column)[0])
-    return out
-
-
-def _alike(values: list[Array]) -> Array:
-    """A code for each picture or series ``(rows,)``, the same for the same one."""
-    index: dict[bytes, int] = {}
-    rows = (row.tobytes() for part in values for row in part)
-    return np.fromiter((index.setdefault(row, len(index)) for row in rows), dtype=np.int64)
 
 
 def _in_engine(subject: Subject, data: Splits, features: tuple[str, ...], truth: str) -> Findings:

@@ -14,6 +14,7 @@ from rai_bigmodel.evidence import DataId, Decision, Record
 from rai_bigmodel.nets.reads import Input, Reads
 from rai_bigmodel.stats.conformance import Conformance
 from rai_bigmodel.training.aims import Aim
+from rai_bigmodel.training.asked import Data
 from rai_bigmodel.training.asked import name_of as name_of_data
 from rai_bigmodel.training.cost import Energy
 from rai_bigmodel.training.inputs import columns_of
@@ -38,6 +39,7 @@ class Origin(Record, omit_defaults=True):
 
     Args:
         source: the data of ours it was trained on; empty for a file's, or those of a Python program.
+        asked: what its recipe said of a file's, from which they may be read again.
         data: as in its own card.
         private: whether it has a ledger; `epsilon` and `delta` are that ledger's.
         public: what was declared about its rows.
@@ -53,6 +55,7 @@ class Origin(Record, omit_defaults=True):
     delta: float | None = None
     public: str = ""
     origins: dict[str, Origin] = {}
+    asked: Data | None = None
 
 
 class Card(Record):
