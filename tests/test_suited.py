@@ -13,6 +13,7 @@ from rai_bigmodel.collect import Asked, collect
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import Splits, data_id
+from rai_bigmodel.subjects.of_table import of_table
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training.asked import Rows
 
@@ -132,3 +133,50 @@ def test_the_outcome_of_files_is_nothing_else(role: str) -> None:
 
     with pytest.raises(InputError, match=f"{role}: 'y' is named as truth"):
         Rows(**given)  # type: ignore[arg-type]
+
+
+def test_an_outcome_that_is_a_feature_is_refused() -> None:
+    """A model that reads it has an accuracy of 1, and nobody would know why."""
+    given = splits().held_out
+    assert isinstance(given, Table)
+    reads = replace(given, roles={**given.roles, "feature": ("x", "y")})
+
+    with pytest.raises(InputError, match="'y' is the outcome and a feature"):
+        _audited(Splits(held_out=reads))
+
+
+def test_rows_are_not_held_out_and_trained_on_at_once() -> None:
+    """An overlap of all rows and a gap of 0 would be measured."""
+    given = splits()
+
+    with pytest.raises(InputError, match="the same rows are named as training rows"):
+        _audited(Splits(held_out=given.held_out, train=given.held_out))
+
+
+@pytest.mark.parametrize("kind", ["callable", "endpoint"])
+def test_answers_that_are_decisions_are_no_scores(kind: str) -> None:
+    """``lambda x: model.predict(x)``: the calibration error of 0 and 1 is no calibration error of a model."""
+    decide = {"predict": lambda inputs: (inputs["x"] > 0).astype(float), "kind": kind}
+    found = collect(
+        subject(**decide),
+        splits(),
+        [Asked(name, plugins.load(name)) for name in ("performance", "calibration", "fairness")],
+    )
+    values = {m.metric: m for e in found.evidence for m in e.measurements}
+
+    assert values["performance.accuracy"].value is not None
+    for name in ("performance.roc_auc", "performance.brier", "calibration.ece_debiased"):
+        assert values[name].value is None
+        assert "only decisions" in values[name].why
+
+
+def test_a_column_of_scores_that_are_decisions_is_refused() -> None:
+    """``--score decided`` for ``--prediction decided``."""
+    given = splits().held_out
+    assert isinstance(given, Table)
+    columns = {**given.columns, "d": (given.columns["x"] > 0).astype(float)}
+    decided = replace(given, columns=columns, roles={**given.roles, "score": ("d",)})
+
+    with pytest.raises(InputError, match="'d' holds 0 and 1 alone, which are decisions"):
+        of_table(decided)
+    assert of_table(replace(decided, roles={**given.roles, "prediction": ("d",)})).kind == "table"
