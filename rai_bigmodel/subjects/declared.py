@@ -99,10 +99,13 @@ def refuse_unused(subject: Subject, *, positive: str, threshold: float | None) -
     """
     if len(subject.decision.labels) == 2:
         return
-    of = "several labels" if subject.decision.labels else "no labels"
+    several = bool(subject.decision.labels)
     for name, given in (("positive", positive), ("threshold", threshold)):
         if given not in {"", None}:
-            msg = f"{subject.name}: decides between {of}, so {name}: {given} does nothing; leave it out"
+            msg = (
+                f"{subject.name}: decides between {'several' if several else 'no'} labels, so {name}: {given} does "
+                "nothing; leave it out"
+            )
             raise InputError(msg)
 
 
