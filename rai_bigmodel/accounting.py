@@ -18,7 +18,7 @@ import contextlib
 import functools
 import math
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -36,6 +36,17 @@ GENERATOR_CIPHER = (
 GENERATOR_SEEDED = "seeded with noise_seed, for tests only: who knows the seed can subtract the noise"
 NO_NOISE = "privacy: without noise (noise_multiplier 0) no epsilon holds"
 ADJACENCY = "one row added or removed"
+SAMPLING = "Poisson"
+KNOWN = (
+    ("accountant", "prv", "because GDP (the CLT) reports too little and RDP is looser"),
+    (
+        "sampling",
+        SAMPLING,
+        "because batches of a fixed size or by weights have another ε than the accountant's",
+    ),
+    ("adjacency", ADJACENCY, "because replacing a row costs more than the accountant counts"),
+)
+"""What of a mechanism its ε is computed for: field, value, and why no other."""
 
 _MAX_NOISE = 10_000.0
 _MAX_STEPS = 10_000_000
@@ -109,9 +120,9 @@ class Ledger(Record, kw_only=True):
     delta: float
     clip: float
     expected_batch_size: float
-    accountant: Literal["prv"] = "prv"
+    accountant: str = "prv"
     adjacency: str = ADJACENCY
-    sampling: str = "Poisson"
+    sampling: str = SAMPLING
     n_is_public: bool = True
     noise_generator: str = GENERATOR
     noise_seeded: bool = False
@@ -124,6 +135,12 @@ class Ledger(Record, kw_only=True):
         _delta(self.delta)
         _positive("clip", self.clip)
         _positive("expected_batch_size", self.expected_batch_size)
+        if self.epsilon_claimed is not None:
+            _positive("epsilon_claimed", self.epsilon_claimed)
+        for name, known, why in KNOWN:
+            if (got := getattr(self, name)) != known:
+                msg = f"privacy: {name} must be {known!r}, {why}, got {got!r}"
+                raise InputError(msg)
 
     @classmethod
     def of(
@@ -148,31 +165,6 @@ class Ledger(Record, kw_only=True):
         if seeded or noise_multiplier == 0:
             return ledger
         return msgspec.structs.replace(ledger, epsilon_claimed=epsilon_of(ledger))
-
-
-class Conformance(Record, kw_only=True):
-    """What a private training's engine did when it was looked at, to be held against the ledger.
-
-    Args:
-        noise_numbers: how many numbers of noise were seen; 0 where none is added.
-        noise_size: their root mean square over the ledger's deviation; 1 is right.
-        noise_p: that the noise is as the ledger says, the parameter furthest off (`noise_part`) looked at as well.
-        repeat_p: that no two steps had the same noise.
-        longest: the most that a made-up row with an enormous gradient moved a step's sum.
-        steps: taken in all.
-        rate: how often rows that do not exist were drawn.
-        rate_p: that rows are drawn independently at the ledger's rate.
-    """
-
-    noise_numbers: int
-    noise_size: float | None
-    noise_p: float | None
-    noise_part: str
-    repeat_p: float | None
-    longest: float
-    steps: int
-    rate: float
-    rate_p: float
 
 
 def epsilon_of(ledger: Ledger) -> float:

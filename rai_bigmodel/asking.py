@@ -297,13 +297,14 @@ def of_model(
 
 
 def numbers_of_groups(subject: Subject, rows: Table) -> Subject:
-    """The subject, reading as numbers the columns that are also attributes: names of groups are texts."""
+    """The subject, reading the columns that are also attributes, whose names are texts, as the numbers it asks for."""
     from dataclasses import replace
 
     import numpy as np
 
     shared = [c for c in rows.roles.get("feature", ()) if c in rows.roles.get("sensitive", ())]
-    shared = [c for c in shared if rows.columns[c].dtype == object]
+    texts = subject.card.get("texts", ())
+    shared = [c for c in shared if rows.columns[c].dtype == object and c not in texts]
     if not shared or subject.kind != "onnx":
         return subject
     score = subject.predict

@@ -78,6 +78,9 @@ def collect(
         InputError: the input cannot be used, there is nothing to resume, two audits would leave one file, or another
             process is at work in the folder; nothing is half done.
     """
+    if seed < 0:
+        msg = f"seed must be 0 or more, got {seed}"
+        raise InputError(msg)
     by_role = {"primary": subject, **subject.relatives}
     for role in on:
         if role not in by_role:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rai_bigmodel.evidence import LADDER, Evidence, Measurement
 from rai_bigmodel.rules import AttributeAware, Limit, Outcome, Policy, Rule, Ruling, Verdict
+from rai_bigmodel.undecided import rows_to_settle, unmatched
 from rai_bigmodel.waivers import check, waived
-from rai_bigmodel.words import article, exact, number, percent, plural
+from rai_bigmodel.words import exact, number, percent, plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,7 +142,7 @@ def _claims(
         for m in evidence.measurements
         if limit.matches(m)
     ]
-    return found or [_Claim(limit, None, blocked or _unmatched(limit, rule, dossier))]
+    return found or [_Claim(limit, None, blocked or unmatched(limit, rule, dossier))]
 
 
 def _unusable(
@@ -159,21 +160,6 @@ def _unusable(
     if m.kind == "p_value" and not (rule.judge == "value" and limit.at_least is not None):
         return "A p-value can only be judged by value and at_least; the rule does not say judge: value."
     return ""
-
-
-def _unmatched(limit: Limit, rule: Rule, dossier: Dossier) -> str:
-    audit = limit.metric.partition(".")[0]
-    there = dossier.find(audit, rule.role)
-    for evidence in there:
-        if evidence.failure:
-            return f"The audit broke: {evidence.failure}"
-    of_role = "" if rule.role == "primary" else f" of the subject in the role {rule.role!r}"
-    if not there:
-        return f"Not measured: the audit {audit!r}{of_role} was not run."
-    silent = next((m.why for e in there for m in e.measurements if m.value is None), "")
-    if silent and not any(m.value is not None for e in there for m in e.measurements):
-        return f"Not measured: {silent}"
-    return f"Not measured: nothing in {article(audit)} {audit} audit{of_role} matches this rule."
 
 
 def _at(m: Measurement, alpha: float) -> tuple[float | None, float | None]:
@@ -254,6 +240,7 @@ def _ruling(rule: Rule, claims: Sequence[_Claim], policy: Policy, rejected: Sequ
     words = decided.words
     if len(found) > 1:
         n = sum(f.outcome == decided.outcome for f in found)
+        words += "" if words.endswith(".") else "."
         words += f" ({n} of {len(found)} measurements {_ENDS[decided.outcome]}.)"
     return Ruling(rule=rule, outcome=decided.outcome, measurement=decided.measurement, words=words)
 
@@ -344,7 +331,11 @@ def _one(claim: _Claim, rule: Rule, policy: Policy, *, alpha: float, rejected: b
         words = f"A bound of this kind can only show that the limit, {at}, is broken; it does not."
     else:
         words = f"The interval contains the limit, {at}."
-    return _Found("inconclusive", f"{words} {_rows_to_settle(limit, m, alpha)}".strip(), m)
+    return _Found(
+        "inconclusive",
+        f"{words} {rows_to_settle(limit, m, alpha, excluded_at_most=rule.excluded_at_most)}".strip(),
+        m,
+    )
 
 
 def _may_pass(m: Measurement, rule: Rule, words: str) -> _Found:
@@ -369,32 +360,3 @@ def _declared(claim: _Claim, rule: Rule, *, seen: str, at: str) -> _Found:
     return _may_pass(
         m, rule, f"The declared value, {seen}, keeps the limit, {at}; the policy accepts the claim."
     )
-
-
-def _rows_to_settle(limit: Limit, m: Measurement, alpha: float) -> str:
-    """About how many more rows would decide it four times in five, if the value is what it seems.
-
-    The half-width shrinks with the root of the rows; for power 0.8 it must shrink by (z_α + z_0.8) / z_α more.
-    """
-    rung = m.interval.rung(alpha) if m.interval else None
-    if rung is None or m.value is None or not m.n or m.kind != "estimate":
-        return ""
-    good = limit.keeps(m.value)
-    upper = (limit.at_most is not None) == good
-    end = rung[4 if upper else 3] if good else rung[2 if upper else 1]
-    distance = abs(limit.value - m.value)
-    if end is None or distance == 0:
-        return ""
-    from statistics import NormalDist
-
-    z = NormalDist().inv_cdf(1 - (alpha if good else alpha / 2))
-    power = (z + NormalDist().inv_cdf(0.8)) / z if z > 0 else 1.0
-    needed = m.n * (abs(end - m.value) / distance * power) ** 2
-    more = needed - m.n
-    if more <= 0:
-        return ""
-    if needed > 1000 * m.n:
-        return "It is too near to the limit for more rows to settle it."
-    digits = max(len(str(int(more))) - 2, 0)
-    rounded = int(round(more, -digits)) if more >= 10 else int(more) + 1
-    return f"About {rounded:,} more rows like these {m.n:,} would settle it, if the value is what it seems."

@@ -362,9 +362,16 @@ def scores_of(subject: Subject, cohort: Cohort) -> Array:
 
 
 def has_scores(subject: Subject, cohort: Cohort) -> bool:
-    """Whether there is more than a decision for each row: a table may hold decisions only."""
+    """Whether there is more than a decision for each row.
+
+    A table may hold decisions only, and a function or a service may give 0 and 1 alone: those are no scores, and would
+    be badly calibrated ones.
+    """
     if subject.card.get("decisions_only"):
         return False
+    if subject.kind in {"callable", "endpoint"} and task_of(subject) != "number":
+        said = answers_of(subject, cohort)
+        return not bool(((said == 0) | (said == 1)).all())
     return subject.kind != "table" or bool(cohort.roles.get("score"))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.files import visible
+from rai_bigmodel.subject import task_of
 from rai_bigmodel.tables import Table
 
 if TYPE_CHECKING:
@@ -30,9 +31,17 @@ def refuse_unsuited(by_role: Mapping[str, Subject], splits: Splits, *, on: Seque
         on: the roles that are audited, which may look at training rows too.
 
     Raises:
-        InputError: a subject was trained on the held-out rows, or its threshold was set on them; the rows named as
-            training rows are not its own; or its score is that of the label that the rows call negative.
+        InputError: the outcome is a feature; training and held-out rows are the same; a subject was trained on the
+            held-out rows, or its threshold was set on them; the rows named as training rows are not its own; its score
+            is that of the label that the rows call negative, or none of its labels can be positive.
     """
+    rows = splits.held_out
+    if both := sorted({*rows.roles.get("truth", ())} & {*rows.roles.get("feature", ())}):
+        msg = f"{rows.name}: {both[0]!r} is the outcome and a feature; a model that reads the outcome audits nothing"
+        raise InputError(visible(msg))
+    if splits.train is not None and splits.train.digest == rows.digest:
+        msg = f"{rows.name}: the same rows are named as training rows and as those that the model has never seen"
+        raise InputError(visible(msg))
     for role, one in by_role.items():
         who = visible(one.name if role == "primary" else f"{one.name} ({role})")
         _refuse_seen(one, who, splits)
@@ -108,6 +117,13 @@ def _refuse_other_training(subject: Subject, who: str, splits: Splits) -> None:
 
 def _refuse_other_positive(subject: Subject, who: str, splits: Splits) -> None:
     rows, decision = splits.held_out, subject.decision
+    task = task_of(subject)
+    if rows.positive and task in {"classes", "number"}:
+        msg = (
+            f"{who}: {'predicts a number' if task == 'number' else 'decides between several labels'}, so no label is "
+            f"positive, and {rows.name} declares {rows.positive!r}; leave positive (--positive) out"
+        )
+        raise InputError(visible(msg))
     if subject.kind in {"table", "predictions"} or len(decision.labels) != 2 or not rows.roles.get("truth"):
         return
     # Without a declared label that of 1, or of true, is positive (`tables.names.positive_label`).

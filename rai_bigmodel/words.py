@@ -57,8 +57,3 @@ def percent(share: float, *, beside: float | None = None) -> str:
 def plural(count: int, noun: str) -> str:
     """``1 rule``, ``2 rules``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def article(word: str) -> str:
-    """``a`` or ``an``."""
-    return "an" if word[:1].lower() in "aeiou" else "a"

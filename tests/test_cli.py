@@ -13,6 +13,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from cohorts import rng, splits, subject
+from dossiers import dossier as made_up
+from dossiers import exact
 
 import rai_bigmodel as rai
 from rai_bigmodel import api, cli, plugins
@@ -106,6 +108,27 @@ def test_our_own_bug_is_four_and_says_how_to_report_it(monkeypatch, capsys) -> N
 
     assert cli._run(["report", "x"]) == 4
     assert "bug of rai itself" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_the_terminal_names_the_number_where_a_rule_speaks_of_several(tmp_path, capsys) -> None:
+    """Not *accuracy ≥ 0.99: 0.9* where it is a ROC AUC; and which of the features tells the outcome."""
+    found = [
+        exact(0.7, metric="performance.accuracy"),
+        exact(0.9, metric="performance.roc_auc"),
+        *(exact(v, metric="data.leak_auc", labels={"feature": f}) for f, v in (("a", 0.5), ("b", 0.99))),
+    ]
+    rai.save(made_up(*found), tmp_path / "out")
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(
+        "name: p\nrules:\n  - {any_of: [{metric: performance.accuracy, at_least: 0.99}, "
+        "{metric: performance.roc_auc, at_least: 0.8}], because: x}\n"
+        "  - {metric: data.leak_auc, at_most: 0.98, because: x}\n"
+    )
+    cli._run(["gate", str(tmp_path / "out"), "--policy", str(policy)])
+    said = capsys.readouterr().out
+
+    assert "performance.accuracy ≥ 0.99 or 1 more: 0.9 (performance.roc_auc)." in said
+    assert "data.leak_auc ≤ 0.98: 0.99 (feature=b)." in said
 
 
 @pytest.mark.parametrize(

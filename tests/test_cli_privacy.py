@@ -125,6 +125,7 @@ def asked(folder, audits: str, *, subject: str = "run/", train: str = "train.csv
         ("claimed_epsilon: 3.0", "belong together"),
         ("extract: -1", "extract must be 0"),
         ("membrship: true", "membrship"),
+        ("attributes: [colour]", "sensitive attribute: 'colour'"),
     ],
 )
 def test_an_audit_that_cannot_be_made_is_refused(folder, tmp_path, capsys, audits, why) -> None:

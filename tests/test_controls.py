@@ -16,7 +16,7 @@ from rai_bigmodel.controls.catalogue import AppliesTo, Control, Framework
 from rai_bigmodel.controls.resolve import WORDS, resolve, resolved
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.policy import judge
-from rai_bigmodel.report.phrases import _KNOWN
+from rai_bigmodel.report.phrases import KNOWN
 from rai_bigmodel.report.policies import doubts
 from rai_bigmodel.rules import Policy, Rule
 from rai_bigmodel.statements import QUESTIONS, About, Statement, Statements
@@ -67,7 +67,7 @@ def test_the_catalogue_has_the_frameworks_that_were_promised() -> None:
 @pytest.mark.parametrize(("name", "one"), ENTRIES, ids=[f"{n}/{c.id}" for n, c in ENTRIES])
 def test_every_entry_names_only_metrics_and_statements_that_there_are(name: str, one: Control) -> None:
     """And nothing says that its primary text was read, for nobody read one."""
-    assert [m for m in one.evidence if m not in _KNOWN and m not in RESERVED] == []
+    assert [m for m in one.evidence if m not in KNOWN and m not in RESERVED] == []
     assert [s for s in one.statements if s not in QUESTIONS] == []
     assert one.status in {"secondary", "unverified"}
     assert "compl" not in f"{one.title} {one.asks}".lower().replace("complete", "").replace("complaint", "")

@@ -29,6 +29,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (0, "threads", ""),
     (0, "stats", "numpy scipy"),
     (1, "rules", "msgspec"),
+    (1, "undecided", ""),
     (1, "waivers", "msgspec"),
     (1, "ledger", "msgspec"),
     (1, "verdicts", "msgspec"),

@@ -13,7 +13,9 @@ from rai_bigmodel.collect import Asked, collect
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import Splits, data_id
+from rai_bigmodel.subjects.of_table import of_table
 from rai_bigmodel.tables import Table
+from rai_bigmodel.training.asked import Rows
 
 
 def _made_from(given: Splits, **more: object) -> dict[str, object]:
@@ -105,3 +107,76 @@ def test_the_same_label_written_otherwise_is_the_same(declared: str) -> None:
 
     _audited(_positive(rows, declared))
     assert data_id(rows.held_out).rows == 600
+
+
+@pytest.mark.parametrize("task", ["classes", "number"])
+def test_a_positive_label_where_none_can_be_is_refused(task: str) -> None:
+    """It would be an option that does nothing."""
+    labels = ("a", "b", "c") if task == "classes" else ()
+    decision = Decision(kind="argmax", threshold=None, positive="", labels=labels)
+
+    with pytest.raises(InputError, match=r"no label is positive, and rows declares 'a'; leave positive"):
+        _audited(_positive(splits(), "a"), decision=decision)
+
+
+def test_a_seed_below_zero_is_refused_before_any_audit() -> None:
+    """Every audit broke on it, each with evidence of its own."""
+    with pytest.raises(InputError, match="seed must be 0 or more, got -1"):
+        collect(subject(), splits(), [Asked("performance", plugins.load("performance"))], seed=-1)
+
+
+@pytest.mark.parametrize("role", ["sensitive", "features", "id", "weight"])
+def test_the_outcome_of_files_is_nothing_else(role: str) -> None:
+    """Groups by the outcome, or a model that reads it, would say nothing."""
+    given: dict[str, object] = {"file": "rows.csv", "truth": "y", "sensitive": ("g",)}
+    given[role] = ("y",) if role in {"sensitive", "features"} else "y"
+
+    with pytest.raises(InputError, match=f"{role}: 'y' is named as truth"):
+        Rows(**given)  # type: ignore[arg-type]
+
+
+def test_an_outcome_that_is_a_feature_is_refused() -> None:
+    """A model that reads it has an accuracy of 1, and nobody would know why."""
+    given = splits().held_out
+    assert isinstance(given, Table)
+    reads = replace(given, roles={**given.roles, "feature": ("x", "y")})
+
+    with pytest.raises(InputError, match="'y' is the outcome and a feature"):
+        _audited(Splits(held_out=reads))
+
+
+def test_rows_are_not_held_out_and_trained_on_at_once() -> None:
+    """An overlap of all rows and a gap of 0 would be measured."""
+    given = splits()
+
+    with pytest.raises(InputError, match="the same rows are named as training rows"):
+        _audited(Splits(held_out=given.held_out, train=given.held_out))
+
+
+@pytest.mark.parametrize("kind", ["callable", "endpoint"])
+def test_answers_that_are_decisions_are_no_scores(kind: str) -> None:
+    """``lambda x: model.predict(x)``: the calibration error of 0 and 1 is no calibration error of a model."""
+    decide = {"predict": lambda inputs: (inputs["x"] > 0).astype(float), "kind": kind}
+    found = collect(
+        subject(**decide),
+        splits(),
+        [Asked(name, plugins.load(name)) for name in ("performance", "calibration", "fairness")],
+    )
+    values = {m.metric: m for e in found.evidence for m in e.measurements}
+
+    assert values["performance.accuracy"].value is not None
+    for name in ("performance.roc_auc", "performance.brier", "calibration.ece_debiased"):
+        assert values[name].value is None
+        assert "only decisions" in values[name].why
+
+
+def test_a_column_of_scores_that_are_decisions_is_refused() -> None:
+    """``--score decided`` for ``--prediction decided``."""
+    given = splits().held_out
+    assert isinstance(given, Table)
+    columns = {**given.columns, "d": (given.columns["x"] > 0).astype(float)}
+    decided = replace(given, columns=columns, roles={**given.roles, "score": ("d",)})
+
+    with pytest.raises(InputError, match="'d' holds 0 and 1 alone, which are decisions"):
+        of_table(decided)
+    assert of_table(replace(decided, roles={**given.roles, "prediction": ("d",)})).kind == "table"

@@ -68,14 +68,17 @@ def train_recipe(
         TrainingDiverged: the loss stopped being a number.
     """
     from rai_bigmodel import datasets
-    from rai_bigmodel.training import checkpoint, distributed, fit, recipe
+    from rai_bigmodel.datasets.behind import rows_behind
+    from rai_bigmodel.training import checkpoint, descent, distributed, fit, recipe
     from rai_bigmodel.training import resume as checkpoints
 
     files.refuse_unwritable(out)
-    written = recipe.read(path)
     here = Path(path).parent
+    written, kin = descent.kin_of(recipe.read(path), here=here)
     splits = datasets.by_name(written.data, here=here)
-    run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume, here=here)
+    if written.privacy is not None:
+        kin = kin._replace(rows=rows_behind(written, kin, here=here))
+    run = fit.train_recipe(written, splits=splits, on_step=on_step, folder=out, resume=resume, kin=kin)
     with distributed.first_writes() as mine:
         if mine:
             checkpoint.save_run(run, out)

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from rai_bigmodel.audits.answers import NEEDS_ROWS
-from rai_bigmodel.audits.leaks import accused, as_one, codes_of, leak_in_engine, leaks_of, ranked
+from rai_bigmodel.audits.leaks import accused, leak_in_engine, leaks_of, ranked
 from rai_bigmodel.evidence import Bars, Findings, Measurement, Record, Table
 from rai_bigmodel.stats import copies, intervals
 from rai_bigmodel.subject import decision_in, in_memory, task_of
 from rai_bigmodel.tables import Frame
-from rai_bigmodel.tables import Table as Rows
+from rai_bigmodel.tables.alike import codes_of, keys_of
 from rai_bigmodel.tables.coded import different_rows
+from rai_bigmodel.words import percent
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort, Splits, Subject
@@ -68,13 +69,29 @@ class Data(Record, omit_defaults=True):
         exhibits: list[Table | Bars] = []
         if leaks:
             exhibits.append(ranked(leaks))
-        notes = [*accused(leaks)]
+        notes = [*accused(leaks), *repeated(found)]
         notes += [note for note in getattr(held_out, "notes", ()) if note]
         if subject.card.get("ledger") and data.train is not None:
             notes.append(
                 "ε covers the model. It does not cover this section, which counts training rows exactly."
             )
         return Findings(measurements=tuple(found), exhibits=tuple(exhibits), notes=tuple(notes))
+
+
+MANY_REPEATS = 0.05
+"""So large a share of rows that repeat others is said beside the number."""
+
+
+def repeated(found: list[Measurement]) -> tuple[str, ...]:
+    """What it means for every interval that rows repeat others, where many do."""
+    share = next((m.value for m in found if m.metric == REPEATS[0]), None)
+    if share is None or share < MANY_REPEATS:
+        return ()
+    note = (
+        f"{percent(round(share, 3))} of the rows agree with an earlier one in every column looked at. Intervals take "
+        "rows for independent of each other: where these are copies, all of them are too narrow."
+    )
+    return (note,)
 
 
 def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement]:
@@ -134,31 +151,6 @@ def _copies(data: Splits, cohort: Cohort, features: tuple[str, ...]) -> list[Mea
     ]
 
 
-def keys_of(parts: list[Cohort], columns: tuple[str, ...]) -> list[Array]:
-    """Columns over several tables, text as codes that stand for the same values in all."""
-    out = []
-    for column in columns:
-        values = [part.arrays(column)[column] for part in parts]
-        text = any(x.dtype == object for x in values)
-        if values[0].ndim > 1:
-            out.append(_alike(values))
-            continue
-        if not text:
-            out.append(as_one(values))
-        elif len(parts) == 1 and isinstance(parts[0], Rows):
-            out.append(parts[0].coded(column)[0])  # of one table any codes tell its values apart
-        else:
-            out.append(codes_of(parts, column)[0])
-    return out
-
-
-def _alike(values: list[Array]) -> Array:
-    """A code for each picture or series ``(rows,)``, the same for the same one."""
-    index: dict[bytes, int] = {}
-    rows = (row.tobytes() for part in values for row in part)
-    return np.fromiter((index.setdefault(row, len(index)) for row in rows), dtype=np.int64)
-
-
 def _in_engine(subject: Subject, data: Splits, features: tuple[str, ...], truth: str) -> Findings:
     """What can be counted where the rows are; the rest is null, with why."""
     cohort = data.held_out
@@ -190,7 +182,7 @@ def _in_engine(subject: Subject, data: Splits, features: tuple[str, ...], truth:
     for attribute in cohort.roles.get("sensitive", ()):
         found += _groups(subject, cohort, attribute, truth)
     exhibits = (ranked(leaks),) if any(leak.auc is not None for leak in leaks) else ()
-    return Findings(measurements=tuple(found), exhibits=exhibits, notes=accused(leaks))
+    return Findings(measurements=tuple(found), exhibits=exhibits, notes=(*accused(leaks), *repeated(found)))
 
 
 def _groups(subject: Subject, cohort: Cohort, attribute: str, truth: str) -> list[Measurement]:

@@ -9,9 +9,7 @@ import numpy as np
 from rai_bigmodel.evidence import Bars, Dot, Measurement
 from rai_bigmodel.stats import counts, exact, scores
 from rai_bigmodel.stats.cells import Cells
-from rai_bigmodel.stats.counts import MISSING
-from rai_bigmodel.tables import Table as Rows
-from rai_bigmodel.tables import canonical
+from rai_bigmodel.tables.alike import as_one, codes_of
 from rai_bigmodel.words import number, percent, plural
 
 if TYPE_CHECKING:
@@ -135,28 +133,6 @@ def _values(parts: list[Cohort], feature: str, outcome: Array) -> _Values:
     if gone.any():
         values, outcome = values[~gone], outcome[~gone]
     return _Values(*counts.by_value(values, outcome))
-
-
-def codes_of(parts: list[Cohort], column: str) -> tuple[Array, list[str]]:
-    """Codes of text over several tables, −1 where it is missing; and the names, sorted."""
-    known = []
-    for part in parts:
-        if isinstance(part, Rows):
-            known.append(part.codes(column))
-        else:
-            names, codes = np.unique(canonical(part.arrays(column)[column]).astype(str), return_inverse=True)
-            known.append((codes, tuple(names.tolist())))
-    if len(known) == 1 and MISSING not in known[0][1]:
-        return known[0][0], list(known[0][1])
-    levels = sorted({name for _, names in known for name in names} - {MISSING})
-    place = {MISSING: -1} | {name: i for i, name in enumerate(levels)}
-    found = [np.array([place[name] for name in names] or [0])[codes] for codes, names in known]
-    return as_one(found), levels
-
-
-def as_one(parts: list[Array]) -> Array:
-    """Several parts of a column as one; of a single part no copy is made."""
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _leak(feature: str, values: _Values, outcome: Array) -> Leak:

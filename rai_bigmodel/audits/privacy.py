@@ -15,6 +15,7 @@ from rai_bigmodel.audits.privacy_ledger import (
     conformance,
     epsilons,
     ledger_of,
+    unless_refuted,
     written,
 )
 from rai_bigmodel.audits.privacy_membership import UNCOUNTED, of_membership
@@ -106,13 +107,15 @@ class Privacy(Record, omit_defaults=True):
         """Recompute from the card; compare on ``data.held_out``; with `membership`, attack ``data.train``.
 
         Raises:
-            InputError: the card's ledger cannot be read, or there is none to attack with canaries or one beside a
-                claim of the auditor's; or a row is a member and a non-member.
+            InputError: an attribute is not sensitive; the card's ledger cannot be read, or there is none to attack
+                with canaries or one beside a claim of the auditor's; or a row is a member and a non-member.
             MissingExtra: Opacus is not installed.
         """
+        attributes = _attributes(data, self.attributes)
         ledger = ledger_of(subject.card)
         claim = claim_of(ledger, self.claimed_epsilon, self.claimed_delta)
-        found = [*epsilons(ledger, claim), *conformance(subject.card, ledger)]
+        (claimed, spent), seen = epsilons(ledger, claim), conformance(subject.card, ledger)
+        found = [claimed, unless_refuted(spent, seen), *seen]
         attacked = []
         for asked, name, attack in (
             (self.canaries, "canaries", of_canaries),
@@ -124,7 +127,7 @@ class Privacy(Record, omit_defaults=True):
                 )
                 raise InputError(msg)
             if asked:
-                attacked += attack(subject, ledger, found[1].value, asked, rng)
+                attacked += attack(subject, ledger, spent.value, asked, rng)
         found += attacked
         found += exposures(subject, data, rng)
         if self.extract:
@@ -138,7 +141,7 @@ class Privacy(Record, omit_defaults=True):
             told = of_membership(
                 subject,
                 data,
-                _attributes(data, self.attributes),
+                attributes,
                 rng,
                 references=self.references,
                 deep=self.deep,

@@ -14,10 +14,11 @@ import msgspec
 from rai_bigmodel import accounting
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Measurement, Table
+from rai_bigmodel.stats.conformance import Conformance, beside
 from rai_bigmodel.words import number
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 NO_LEDGER = (
     "the model's card has no privacy ledger: nothing says that it was trained with differential privacy"
@@ -151,7 +152,7 @@ def conformance(card: Mapping[str, object], ledger: accounting.Ledger | None) ->
     said, seen = card.get("conformance"), None
     if said is not None:
         try:
-            seen = msgspec.convert(said, accounting.Conformance)
+            seen = msgspec.convert(said, Conformance)
         except msgspec.ValidationError as error:
             msg = f"what the card says of the mechanism cannot be read: {error}"
             raise InputError(msg) from None
@@ -172,7 +173,9 @@ def conformance(card: Mapping[str, object], ledger: accounting.Ledger | None) ->
         why = "the card says nothing of the mechanism: nobody looked at it while it trained"
         return [p(None, why), *(check(name, None, why) for name in CHECKS)]
     quiet = "no noise is added"
-    size = "" if seen.noise_size is None else f"the noise is {seen.noise_size:.4g} times what the ledger says"
+    deviation = ledger.noise_multiplier * ledger.clip / ledger.expected_batch_size
+    held = beside(seen, deviation=deviation, rate=ledger.sample_rate)
+    size = "" if held.noise_size is None else f"the noise is {held.noise_size:.4g} times what the ledger says"
     fresh = None if seen.repeat_p is None else seen.repeat_p >= CHANCE
     words = {
         "noise_fresh": (
@@ -185,14 +188,32 @@ def conformance(card: Mapping[str, object], ledger: accounting.Ledger | None) ->
         ),
         "steps": (seen.steps == ledger.steps, f"{seen.steps:,} taken; the ledger says {ledger.steps:,}"),
         "sampling": (
-            seen.rate_p >= CHANCE,
-            f"drawn at a rate of {seen.rate:.4g}; the ledger says {ledger.sample_rate:g} (p = {seen.rate_p:.3g})",
+            held.rate_p >= CHANCE,
+            f"drawn at a rate of {seen.rate:.4g}; the ledger says {ledger.sample_rate:g} (p = {held.rate_p:.3g})",
         ),
     }
     return [
-        p(seen.noise_p, size or quiet, seen.noise_numbers or None),
+        p(held.noise_p, size or quiet, seen.noise_numbers or None),
         *(check(name, *words[name]) for name in CHECKS),
     ]
+
+
+def unless_refuted(spent: Measurement, seen: Sequence[Measurement]) -> Measurement:
+    """The ε that the ledger comes to; null where the mechanism that was seen is another one than the ledger's.
+
+    Args:
+        seen: what `conformance` gave.
+    """
+    wrong = [
+        m.why
+        for m in seen
+        if m.value is not None
+        and (m.value < CHANCE if m.metric == "privacy.noise_conformance_p" else m.value == 0)
+    ]
+    if spent.value is None or not wrong:
+        return spent
+    why = f"the mechanism that was seen is not the ledger's, so its ε is not known: {'; '.join(wrong)}"
+    return msgspec.structs.replace(spent, value=None, why=why)
 
 
 def written(ledger: accounting.Ledger) -> Table:

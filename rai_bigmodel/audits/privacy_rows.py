@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rai_bigmodel.audits.data import keys_of
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.stats import copies, membership
-from rai_bigmodel.stats.intervals import clopper_pearson
+from rai_bigmodel.stats import membership
 from rai_bigmodel.tables import canonical
+from rai_bigmodel.tables.alike import shared_ids, shared_rows
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Array, Cohort
@@ -26,8 +25,6 @@ PARTS = 64
 """A picture or a series is looked at as so many numbers at most."""
 WORDS, CHARACTERS = 40, 30
 """Of a column of texts, the most frequent ones, which are counted."""
-CHANCE = 1e-3
-"""How seldom rows that agree by chance may be taken for rows that are on both sides."""
 
 
 def no_overlap(members: Cohort, others: Cohort) -> None:
@@ -38,21 +35,14 @@ def no_overlap(members: Cohort, others: Cohort) -> None:
     Raises:
         InputError: rows are on both sides, with how many.
     """
-    named = [c for c in members.roles.get("id", ()) if c in others.roles.get("id", ())]
+    named = shared_ids(members, others)
     for column in named:
         membership.no_overlap(*(canonical(c.arrays(column)[column]) for c in (members, others)))
     columns = [c for role in ("feature", "sensitive", "truth") for c in others.roles.get(role, ())]
     if named or not columns:
         return
-    keys = keys_of([members, others], tuple(dict.fromkeys(columns)))
-    inside, outside = ([part[s] for part in keys] for s in (slice(members.rows), slice(members.rows, None)))
-    both = copies.shared(outside, inside)
-    alike = members.rows - copies.distinct(inside)
-    if not alike and others.rows == copies.distinct(outside):
-        by_chance = 0.0
-    else:
-        by_chance = clopper_pearson(min(members.rows, 2 * alike), members.rows, 2 * CHANCE)[1]
-    if both and clopper_pearson(both, others.rows, 2 * CHANCE)[0] > by_chance:
+    both, by_chance = shared_rows(members, others, columns)
+    if both and not by_chance:
         msg = (
             f"{both:,} rows of {others.name} also stand in {members.name}, alike in every column, so they are members "
             "and non-members at once: a row must be one of them (where rows may well be alike, name a column of ids)"

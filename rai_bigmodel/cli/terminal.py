@@ -119,7 +119,13 @@ def _line(ruling: Ruling) -> str:
         asked += f" or {len(rule.limits) - 1} more"
     role = "" if rule.role == "primary" else f" of {rule.role}"
     m = ruling.measurement
-    seen = "" if m is None or m.value is None else f" {number(m.value, beside=limit.value)}."
+    seen = ""
+    if m is not None and m.value is not None:
+        # Which number it is, where the limits before it are of several, or one limit is of several numbers.
+        told = [f"{k}={v}" for k, v in m.labels.items() if k in {"feature", "group"} and k not in rule.where]
+        told = [m.metric, *told] if len(rule.limits) > 1 else told
+        which = f" ({', '.join(told)})" if told else ""
+        seen = f" {number(m.value, beside=limit.value)}{which}."
     warn = " (warning)" if rule.severity == "warn" else ""
     word = click.style(f"{MARKS[ruling.outcome]} {WORDS[ruling.outcome]:<12}", fg=COLOURS[ruling.outcome])
     return f"{word} {visible(f'{asked}{role}:{seen} {ruling.words}{warn}')}"

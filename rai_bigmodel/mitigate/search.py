@@ -20,7 +20,8 @@ from rai_bigmodel.mitigate.gap import rates_of
 from rai_bigmodel.mitigate.measuring import Measuring
 from rai_bigmodel.mitigate.proxies import proxies
 from rai_bigmodel.mitigate.retraining import Weighing, played, trained
-from rai_bigmodel.subject import attributes_of, data_id
+from rai_bigmodel.subject import attributes_of, data_id, task_of
+from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training.rows import usable
 
@@ -71,12 +72,18 @@ def mitigate(
         on_candidate: called with a name, how many are done and how many there are.
 
     Raises:
-        InputError: the run is private, descends from another one (``from:``, ``distil:``), was trained on other
-            rows, or the attribute or constraint is not there.
+        InputError: the run is private, descends from another one (``from:``, ``distil:``), does not decide between
+            two labels, was trained on other rows, or the attribute or constraint is not there.
         MissingExtra: `rounds` are asked for, and Fairlearn is not installed.
     """
     rates_of(constraint)
     _refuse_descended(run)
+    if (task := task_of(of_run(run))) != "binary":
+        what = (
+            f"decides between {len(run.decision.labels)} labels" if task == "classes" else "takes no decision"
+        )
+        msg = f"{run.name}: {what}; what is looked for is how often groups get one of two labels"
+        raise InputError(msg)
     rounds_played = rounds_of(rounds)
     if not 0 <= accuracy_cost <= 1:
         msg = f"accuracy_cost must lie from 0 to 1, got {accuracy_cost}"

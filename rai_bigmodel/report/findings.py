@@ -51,6 +51,10 @@ class _Kind(NamedTuple):
     try_first: str
 
 
+_ELSEWHERE = N_(
+    "First models that never read the attribute: without the features that stand in for it, with simpler settings or "
+    "reweighed rows, where the model is trained. Then the label: was it decided unequally?"
+)
 _GAP = _Kind(
     N_(
         "One group gets the positive decision less often. That says nothing of why, and not yet that it is unjust."
@@ -174,8 +178,16 @@ def _of_ruling(ruling: Ruling, anchor: str, policy: Policy, dossier: Dossier) ->
         title=rule_title(ruling.rule),
         means=means,
         sure=_sure(ruling, policy),
-        settles=_("A measurement: there is no number.") if unknown else _settles(ruling),
-        try_first="" if unknown else _(kind.try_first),
+        settles=_("A measurement: there is no number.") if unknown else _settles(ruling, policy),
+        try_first="" if unknown or _kept(ruling, policy) else _tries(kind, dossier),
+    )
+
+
+def _tries(kind: _Kind, dossier: Dossier) -> str:
+    """What could be tried with this subject: only a run of ours can be trained again by ``rai mitigate``."""
+    primary = dossier.manifest.primary
+    return _(
+        _ELSEWHERE if kind is _GAP and primary is not None and primary.kind != "torch" else kind.try_first
     )
 
 
@@ -192,16 +204,34 @@ def _sure(ruling: Ruling, policy: Policy) -> str:
             "Beyond chance, also after correction: of models that keep every rule at most {share} would be accused.",
             share=percent(round(1 - policy.confidence, 6)),
         )
+    if _kept(ruling, policy):
+        return _("The number alone would keep the limit; something else forbids a pass.")
     return _(
         "The interval reaches both sides of the limit, or is beyond it only until corrected for all rules."
     )
 
 
-def _settles(ruling: Ruling) -> str:
+def _kept(ruling: Ruling, policy: Policy) -> bool:
+    """Whether a rule is open though its bound keeps the limit: rows left out, another subject, evidence too old."""
+    m, limit = ruling.measurement, limit_of(ruling)
+    rung = m.interval.rung(policy.alpha) if m is not None and m.interval else None
+    return rung is not None and limit.keeps(rung[4 if limit.at_most is not None else 3])
+
+
+def _settles(ruling: Ruling, policy: Policy) -> str:
     """The rows that would decide it, where the judge could tell how many; else what the ruling says."""
     if ruling.outcome == "fail":
         return _("These rows settle it. Other rows, from elsewhere or later, may say otherwise.")
-    text = prose(ruling.words)
+    m, text = ruling.measurement, prose(ruling.words)
+    open_for_others = _kept(ruling, policy)
+    if (
+        m is not None
+        and m.excluded > ruling.rule.excluded_at_most
+        and (open_for_others or limit_of(ruling).keeps(m.value))
+    ):
+        return _("Rows of which fewer are left out: groups that are known, and large enough to be compared.")
+    if open_for_others:
+        return closed(spoken(text))
     at = text.find("About ")
     if at < 0:
         return _("More rows, or a limit that these rows can decide (rai policy check).")

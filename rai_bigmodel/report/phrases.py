@@ -54,7 +54,7 @@ def _flag(name: str, title: str = "") -> Phrase:
 
 _BYTES = N_("bytes")
 
-_KNOWN: dict[str, Phrase] = {
+KNOWN: dict[str, Phrase] = {
     "performance.accuracy": _share("Accuracy", "Share of decisions that agree with the label: {limit}"),
     "performance.balanced_accuracy": _share("Balanced accuracy", "Balanced accuracy is {limit}"),
     "performance.roc_auc": _share("ROC AUC", "It ranks cases usefully: ROC AUC {limit}"),
@@ -272,7 +272,7 @@ def outcome_word(outcome: str) -> str:
 
 def phrase(metric: str) -> Phrase:
     """The words for a metric; made from its own name where it is not a documented one."""
-    if known := _KNOWN.get(metric):
+    if known := KNOWN.get(metric):
         return known._replace(name=_(known.name), title=_(known.title), unit=_(known.unit))
     name = metric.partition(".")[2].replace(".", ", ").replace("_", " ")
     if name.endswith(" p"):

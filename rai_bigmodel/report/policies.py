@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from rai_bigmodel.controls import catalogue
 from rai_bigmodel.report.digits import interval_words
-from rai_bigmodel.report.phrases import phrase, prose, rule_title
+from rai_bigmodel.report.phrases import KNOWN, phrase, prose, rule_title
 from rai_bigmodel.rules import Limit, Rule
+from rai_bigmodel.undecided import hint, nearest
 from rai_bigmodel.words import exact, number, percent, plural
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def doubts(policy: Policy, dossier: Dossier | None = None) -> list[Doubt]:
         out += [Doubt(name, words, never=False) for words in _of_controls(rule)]
         for limit in rule.limits:
             out += [Doubt(name, words, never) for words, never in _of_limit(limit)]
+            if dossier is None and limit.metric.endswith("_p") and not _takes_p(limit, rule):
+                out.append(Doubt(name, f"{limit.metric}: {_P_VALUE}", never=True))
             if dossier is not None:
                 out += [Doubt(name, w, n) for w, n in _of_rows(limit, rule, policy, dossier)]
     unwritten = sum(rule.because.strip().upper().startswith("TODO") for rule in policy.rules)
@@ -87,7 +90,19 @@ def _of_controls(rule: Rule) -> Iterator[str]:
             yield f"the control {control!r} is not in the catalogue{hint}"
 
 
+_P_VALUE = "a p-value can only be judged with judge: value and at_least"
+
+
+def _takes_p(limit: Limit, rule: Rule) -> bool:
+    return rule.judge == "value" and limit.at_least is not None
+
+
 def _of_limit(limit: Limit) -> Iterator[tuple[str, bool]]:
+    ours = [name for name in KNOWN if name.partition(".")[0] == limit.metric.partition(".")[0]]
+    if ours and limit.metric not in ours:
+        near = nearest(limit.metric, ours)
+        meant = f"; did you mean {near!r}?" if near else ""
+        yield f"{limit.metric} is measured by no audit of this package{meant}", False
     best, worst = _ends(limit)
     at = exact(limit.value)
     if limit.keeps(worst):
@@ -115,7 +130,10 @@ def _of_rows(limit: Limit, rule: Rule, policy: Policy, dossier: Dossier) -> Iter
         if limit.matches(m)
     ]
     if not found:
-        yield f"nothing in this evidence matches {limit.metric}{_labels(limit)}", True
+        there = [m for e in dossier.evidence if e.subject.role == rule.role for m in e.measurements]
+        meant = hint(limit, there)
+        nothing = f"nothing in this evidence matches {limit.metric}{_labels(limit)}"
+        yield f"{nothing}. {meant}" if meant else nothing, True
     for m in found:
         of = "".join(f" {v}" for k, v in sorted(m.labels.items()) if k not in {"scope", "high", "low"})
         yield from ((f"{m.metric}{of}: {words}", never) for words, never in _of_one(limit, rule, policy, m))
@@ -124,8 +142,8 @@ def _of_rows(limit: Limit, rule: Rule, policy: Policy, dossier: Dossier) -> Iter
 def _of_one(limit: Limit, rule: Rule, policy: Policy, m: Measurement) -> Iterator[tuple[str, bool]]:
     if m.value is None:
         yield f"not measured: {m.why}", True
-    elif m.kind == "p_value" and not (rule.judge == "value" and limit.at_least is not None):
-        yield "a p-value can only be judged with judge: value and at_least", True
+    elif m.kind == "p_value" and not _takes_p(limit, rule):
+        yield _P_VALUE, True
     elif m.origin == "declared" and rule.accept != "declared":
         yield "it is only declared; it can fail, and pass only with accept: declared", False
     elif m.kind == "bound":
@@ -172,9 +190,6 @@ def _labels(limit: Limit) -> str:
 # --- a beginning -----------------------------------------------------------------------------------
 
 
-_NOT_MEASURED = "not measured:"
-
-
 class _Start(NamedTuple):
     metric: str
     limit: str
@@ -182,7 +197,17 @@ class _Start(NamedTuple):
     because: str
     severity: str = "fail"
     only: tuple[Domain, ...] = ("general", "lending", "employment")
-    of: Literal["decisions", "numbers", "either"] = "either"
+    of: Literal["decisions", "numbers", "labels", "either"] = "either"
+
+    def limited(self, where: dict[str, str]) -> Limit:
+        """Its limit, as a rule has it."""
+        keeps = {self.limit: float(self.value)}
+        return Limit(
+            metric=self.metric,
+            where=dict(where),
+            at_most=keeps.get("at_most"),
+            at_least=keeps.get("at_least"),
+        )
 
 
 _STARTS = (
@@ -196,6 +221,13 @@ _STARTS = (
         1,
         "TODO: how far off on average, in units of the outcome, may one group be and not another?",
         of="numbers",
+    ),
+    _Start(
+        "fairness.equal_opportunity_difference",
+        "at_most",
+        0.1,
+        "TODO: is the label to be trusted?",
+        of="labels",
     ),
     _Start("fairness.demographic_parity_difference", "at_most", 0.1, "TODO: who decided on ten points."),
     _Start(
@@ -243,45 +275,78 @@ def starter(dossier: Dossier | None = None, *, domain: Domain = "general") -> st
         "confidence: 0.95",
         "rules:",
     ]
-    measured = {
-        m.metric for e in (dossier.evidence if dossier else ()) for m in e.measurements if m.value is not None
-    }
-    kind = "numbers" if "performance.mae" in measured else "decisions"
+    found = [m for e in (dossier.evidence if dossier else ()) for m in e.measurements]
+    measured = {m.metric for m in found if m.value is not None}
+    of_labels = any(m.metric.startswith("fairness.") and "class" in m.labels for m in found)
+    kind = "numbers" if "performance.mae" in measured else "labels" if of_labels else "decisions"
+    kinds = {"either", kind, *(["decisions"] if of_labels else [])}
     written: list[tuple[list[str], bool]] = []
     for start in _STARTS:
-        if domain in start.only and start.of in {kind, "either"}:
-            for where, today in _today(start, dossier):
-                written.append((_written(start, where, today), today.startswith(_NOT_MEASURED)))
-    aside = not all(unmeasured for _, unmeasured in written)
-    for rule, unmeasured in written:
-        lines += [
-            f"  # {line.removeprefix('  ')}" if line and unmeasured and aside else line for line in rule
-        ]
+        if domain in start.only and start.of in kinds:
+            for where, today in _today(start, dossier, by_label=of_labels):
+                written.append((_written(start, where, today.words), today.aside))
+    aside = not all(left_out for _, left_out in written)
+    for rule, left_out in written:
+        lines += [f"  # {line.removeprefix('  ')}" if line and left_out and aside else line for line in rule]
     return "\n".join(lines) + "\n"
 
 
-def _today(start: _Start, dossier: Dossier | None) -> list[tuple[dict[str, str], str]]:
-    """The labels that tell its measurements apart, and what each says today."""
+class _Today(NamedTuple):
+    """What the evidence says of a rule, and whether the rule stands aside as a comment."""
+
+    words: str
+    aside: bool
+
+
+def _today(start: _Start, dossier: Dossier | None, *, by_label: bool) -> list[tuple[dict[str, str], _Today]]:
+    """The labels that tell its measurements apart, and what they say today.
+
+    Args:
+        by_label: the subject decides between several labels; what is measured for each of them alone is named for the
+            one that is worst, and stands aside, for nobody but the reader knows which of them matter.
+    """
     if dossier is None:
-        return [({}, "")]
-    keeps = {start.limit: float(start.value)}
-    limit = Limit(metric=start.metric, at_most=keeps.get("at_most"), at_least=keeps.get("at_least"))
-    found: dict[tuple[tuple[str, str], ...], str] = {}
+        return [({}, _Today("", aside=False))]
+    limit = start.limited({})
+    found: dict[tuple[tuple[str, str], ...], list[Measurement]] = {}
     for evidence in dossier.evidence:
         for m in evidence.measurements if evidence.subject.role == "primary" else ():
-            if limit.matches(m):
+            label = m.labels.get("class", "") if by_label else ""
+            if (start.limited({"class": label}) if label else limit).matches(m):
                 labels = tuple((k, m.labels[k]) for k in ("attribute", "variant") if k in m.labels)
-                found.setdefault(labels, _seen(m))
-    return [(dict(labels), today) for labels, today in found.items()]
+                found.setdefault(labels, []).append(m)
+    return [_said(limit, dict(labels), several) for labels, several in found.items()]
+
+
+def _said(limit: Limit, labels: dict[str, str], several: list[Measurement]) -> tuple[dict[str, str], _Today]:
+    """Of several numbers that one rule speaks of, the one that decides it: what is worst, and what is not there."""
+    whole = [m for m in several if "class" not in m.labels or m.labels["class"] == "macro"]
+    known = [m for m in whole if m.value is not None]
+    if not known and (known := [m for m in several if m.value is not None and m not in whole]):
+        worst = _worst(limit, known)
+        one = {**labels, "class": worst.labels["class"]}
+        return one, _Today(f"{_seen(worst)}; the worst of {plural(len(known), 'label')}", aside=True)
+    if not known:
+        return labels, _Today(prose(f"not measured: {several[0].why}"), aside=True)
+    worst = _worst(limit, known)
+    more = [f"the worst of {len(known):,}"] if len(known) > 1 else []
+    more += [f"{len(whole) - len(known):,} not measured"] if len(whole) > len(known) else []
+    where = {**labels, **({"class": "macro"} if "class" in worst.labels else {})}
+    return where, _Today("; ".join([_seen(worst), *more]), aside=False)
+
+
+def _worst(limit: Limit, several: list[Measurement]) -> Measurement:
+    sign = 1.0 if limit.at_most is not None else -1.0
+    return max(several, key=lambda m: sign * (m.value or 0.0))
 
 
 def _seen(m: Measurement) -> str:
-    if m.value is None:
-        return prose(f"{_NOT_MEASURED} {m.why}")
+    told = [f"{k} {v}" for k, v in m.labels.items() if k in {"feature", "group"}]
+    of = f" ({prose(', '.join(told))})" if told else ""
     if m.interval is None:
-        return f"today {number(m.value)}"
+        return f"today {number(m.value)}{of}"
     ends = interval_words(m.interval.low, m.interval.high)
-    return f"today {number(m.value)}, {ends} with {percent(m.interval.level)} confidence"
+    return f"today {number(m.value)}{of}, {ends} with {percent(m.interval.level)} confidence"
 
 
 def _written(start: _Start, where: dict[str, str], today: str) -> list[str]:

@@ -225,6 +225,16 @@ def _other_threshold(verdict: Verdict | None, dossier: Dossier) -> Iterable[Answ
         told = _("No threshold decides, so there is none to move.")
         if decision is not None and decision.kind == "threshold" and decision.labels:
             told = _("There is no curve over the threshold: only decisions were given.")
+            if decision.threshold is not None:
+                told = (
+                    _(
+                        "There is no curve over the threshold: the fairness audit says what it left out, and why."
+                    )
+                    if dossier.find("fairness")
+                    else _(
+                        "There is no curve over the threshold: the fairness audit, which draws it, was not run."
+                    )
+                )
         yield Answer(_("With another threshold"), told)
 
 

@@ -15,11 +15,95 @@ import numpy as np
 from scipy import special
 
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Record
+from rai_bigmodel.stats.sampling import binomial_p
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     Array = np.ndarray
+
+
+# --- what a training keeps ------------------------------------------------------------------------
+
+
+class Conformance(Record, kw_only=True):
+    """What a private training's engine did when it was looked at, to be held against the ledger.
+
+    Args:
+        noise_numbers: how many numbers of noise were seen; 0 where none is added.
+        noise_size: their root mean square over the deviation that the training was to have; 1 is right.
+        noise_p: that the noise is as it was to be, the parameter furthest off (`noise_part`) looked at as well.
+        repeat_p: that no two steps had the same noise.
+        longest: the most that a made-up row with an enormous gradient moved a step's sum.
+        steps: taken in all.
+        rate: how often rows that do not exist were drawn.
+        rate_p: that rows were drawn independently at the rate that they were to be drawn at.
+        noise_deviation: the root mean square itself, as a step's gradient has it; ``None`` where nobody kept it.
+        draws: of how many chances `rate` is the share that was drawn; 0 where nobody kept it.
+
+    Raises:
+        InputError: a value is out of its range.
+    """
+
+    noise_numbers: int
+    noise_size: float | None
+    noise_p: float | None
+    noise_part: str
+    repeat_p: float | None
+    longest: float
+    steps: int
+    rate: float
+    rate_p: float
+    noise_deviation: float | None = None
+    draws: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("noise_p", "repeat_p", "rate_p"):
+            p = getattr(self, name)
+            if p is not None and not 0 <= p <= 1:
+                msg = f"conformance: {name} must lie between 0 and 1, got {p}"
+                raise InputError(msg)
+        for name in ("noise_numbers", "noise_size", "longest", "steps", "rate", "noise_deviation", "draws"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                msg = f"conformance: {name} must not be negative, got {value}"
+                raise InputError(msg)
+
+
+class Beside(NamedTuple):
+    """What was seen, beside what a ledger says.
+
+    Args:
+        noise_size: the noise over the ledger's deviation; ``None`` where there is none.
+        noise_p, rate_p: that noise and sampling are those of the ledger.
+    """
+
+    noise_size: float | None
+    noise_p: float | None
+    rate_p: float
+
+
+def beside(seen: Conformance, *, deviation: float, rate: float) -> Beside:
+    """What was seen, held against the deviation and the rate of a ledger, whatever the training believed itself.
+
+    The training's own p-values, which looked at every part, can only be made smaller by it.
+
+    Args:
+        deviation: noise multiplier times clipping norm over expected batch size.
+        rate: the sample rate.
+    """
+    size, noise_p, rate_p = seen.noise_size, seen.noise_p, seen.rate_p
+    if seen.noise_deviation is not None and noise_p is not None:
+        size = seen.noise_deviation / deviation if deviation else math.inf
+        again = chi_square_p(seen.noise_numbers * size**2, seen.noise_numbers) if deviation else 0.0
+        # The whole is one of the parts that were looked at, and corrected for.
+        noise_p = min(noise_p, 2 * again)
+    if seen.draws:
+        drawn = min(seen.draws, round(seen.rate * seen.draws))
+        rate_p = min(rate_p, 3 * binomial_p(drawn, seen.draws, rate))
+    return Beside(size, noise_p, rate_p)
 
 
 # --- noise ---------------------------------------------------------------------------------------

@@ -130,6 +130,7 @@ def of_foreign_onnx(
         weigh=None if there.beside else weighed,
         card={
             "features": list(features) if whole_array else [c for _, wanted, *_ in fed for c in wanted],
+            "texts": [c for _, wanted, kind, _ in fed for c in wanted if kind is np.object_],
             "size_bytes": there.size,
         },
     )

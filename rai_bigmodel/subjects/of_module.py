@@ -27,6 +27,10 @@ BATCH_OF_ARRAYS = 256
 """Pictures, texts or series asked about at once."""
 
 
+ROUNDING = 1e-5
+"""So far beyond 0 and 1 a softmax in single precision may come."""
+
+
 def of_module(
     module: nn.Module,
     *,
@@ -55,7 +59,8 @@ def of_module(
         threshold: a probability at or above it is a positive decision.
 
     Raises:
-        InputError: the labels cannot be used; in ``predict``, a column is missing or no number, or the module fails.
+        InputError: the labels cannot be used; in ``predict``, a column is missing or no number, the module fails, or
+            what is said to be probabilities lies outside 0 to 1.
         MissingExtra: safetensors is not installed.
     """
     from rai_bigmodel.deploy.module_to_onnx import answers
@@ -82,12 +87,21 @@ def of_module(
 
     def predict(inputs: Inputs) -> Array:
         given = read(inputs)
-        return answered(
+        said = answered(
             lambda: answers(module, given, gives, decision, batch=batch),
             name=name,
             inputs=inputs,
             labels=len(labels),
         )
+        beyond = (said < -ROUNDING) | (said > 1 + ROUNDING)
+        if gives == "probabilities" and beyond.any():
+            bad = int(beyond.reshape(len(said), -1).any(axis=1).sum())
+            msg = (
+                f"{name}: is said to give probabilities, and the answers to {bad:,} of {len(said):,} rows lie outside "
+                "0 to 1; gives='logits' makes probabilities of them"
+            )
+            raise InputError(msg)
+        return said
 
     return Subject(
         name=name,

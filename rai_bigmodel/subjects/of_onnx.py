@@ -53,6 +53,7 @@ def of_onnx(model: bytes | str | os.PathLike[str], *, name: str = "", threads: i
         card={
             "exported_from": session.trained,
             "features": list(session.features),
+            "texts": list(session.reads.categories),
             "size_bytes": there.size,
             "outcome": session.outcome,
             "variant": session.variant,

@@ -27,7 +27,8 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
 
     Raises:
         InputError: neither role is there, a score is missing, not finite or outside 0 to 1, or the
-            threshold is; or a score is given beside predictions of several labels or of numbers.
+            threshold is; scores are 0 and 1 alone; or a score is given beside predictions of several
+            labels or of numbers.
     """
     score, prediction = (table.roles.get(role, ("",))[0] for role in ("score", "prediction"))
     if not score and not prediction:
@@ -42,7 +43,13 @@ def of_table(table: Table | Frame, *, name: str = "", threshold: float | None = 
     truth = table.roles.get("truth", ("",))[0]
     at_least = AtLeast(column=score, threshold=DEFAULT_THRESHOLD if threshold is None else float(threshold))
     if score and isinstance(table, Table):
-        table.scores(score)
+        said = table.scores(score)
+        if not prediction and ((said == 0) | (said == 1)).all() and 0 < said.sum() < len(said):
+            msg = (
+                f"{table.name}: {score!r} holds 0 and 1 alone, which are decisions and no scores; name it as the "
+                "column of predictions (--prediction)"
+            )
+            raise InputError(msg)
     elif truth and not isinstance(table, Table):
         # Rows in an engine are checked while they are counted; what is asked of them later comes from this count.
         table.count((), truth=truth, decision=prediction or at_least)

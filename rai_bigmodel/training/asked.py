@@ -107,6 +107,17 @@ class Rows(Record, omit_defaults=True):
         if isinstance(self.features, str) and self.features != "all":
             msg = f"features: must be 'all' or a list of columns, got {self.features!r}"
             raise InputError(msg)
+        features = () if isinstance(self.features, str) else self.features
+        others = {
+            "sensitive": self.sensitive,
+            "features": features,
+            "id": (self.id,),
+            "weight": (self.weight,),
+        }
+        for role, columns in others.items():
+            if self.truth in columns:
+                msg = f"{role}: {self.truth!r} is named as truth, the outcome; it cannot be both"
+                raise InputError(msg)
 
     @property
     def roles(self) -> dict[str, tuple[str, ...]]:

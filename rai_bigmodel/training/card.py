@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
-from rai_bigmodel.accounting import Conformance, Ledger
+from rai_bigmodel.accounting import Ledger
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import DataId, Decision, Record
 from rai_bigmodel.nets.reads import Input, Reads
+from rai_bigmodel.stats.conformance import Conformance
 from rai_bigmodel.training.aims import Aim
+from rai_bigmodel.training.asked import Data
 from rai_bigmodel.training.asked import name_of as name_of_data
 from rai_bigmodel.training.cost import Energy
 from rai_bigmodel.training.inputs import columns_of
-from rai_bigmodel.training.recipe import Recipe
+from rai_bigmodel.training.recipe import Recipe, steps_of
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Cohort
@@ -36,6 +39,7 @@ class Origin(Record, omit_defaults=True):
 
     Args:
         source: the data of ours it was trained on; empty for a file's, or those of a Python program.
+        asked: what its recipe said of a file's, from which they may be read again.
         data: as in its own card.
         private: whether it has a ledger; `epsilon` and `delta` are that ledger's.
         public: what was declared about its rows.
@@ -51,6 +55,7 @@ class Origin(Record, omit_defaults=True):
     delta: float | None = None
     public: str = ""
     origins: dict[str, Origin] = {}
+    asked: Data | None = None
 
 
 class Card(Record):
@@ -79,6 +84,9 @@ class Card(Record):
         conformance: what the engine of a private training did when it was looked at.
         notes: what a reader must know, in words.
         origins: ``from`` and ``distil`` → the run it was made from; unset where it was made from rows alone.
+
+    Raises:
+        InputError: the ledger is not that of the recipe.
     """
 
     name: str
@@ -108,6 +116,10 @@ class Card(Record):
     origins: dict[str, Origin] | UnsetType = UNSET
     format: int = FORMAT
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        refuse_other_ledger(self)
+
     @property
     def features(self) -> tuple[str, ...]:
         """The columns that are read: pictures, texts and series first, then the table's in the net's order."""
@@ -117,6 +129,44 @@ class Card(Record):
     def inputs(self) -> dict[str, Input]:
         """Column of numbers → the constants that fill and scale it."""
         return self.reads.numbers
+
+
+def refuse_other_ledger(card: Card) -> None:
+    """Refuse a card that contradicts itself: a ledger must be that of its recipe, or of the run that was pruned.
+
+    Raises:
+        InputError: as said, with what the ledger says and what it would have to say.
+    """
+    ledger, privacy = card.ledger, card.recipe.privacy
+    if privacy is None:
+        if ledger is None:
+            return
+        origins = {} if card.origins is UNSET else card.origins
+        parent = origins.get("from")
+        if card.recipe.train.epochs > 0 or parent is None:
+            msg = "the recipe trains without privacy, and the card has a privacy ledger"
+            raise InputError(msg)
+        wanted: dict[str, object] = {"epsilon_claimed": parent.epsilon, "delta": parent.delta}
+        whose = f"the run {parent.name!r}"
+    else:
+        if ledger is None:
+            msg = "the recipe trains with privacy, and the card has no privacy ledger"
+            raise InputError(msg)
+        wanted = {
+            name: getattr(privacy, name) for name in ("delta", "sample_rate", "expected_batch_size", "clip")
+        }
+        wanted |= {"steps": steps_of(card.recipe), "noise_seeded": privacy.noise_seed is not None}
+        if privacy.noise_multiplier is not None:
+            wanted["noise_multiplier"] = privacy.noise_multiplier
+        whose = "the recipe"
+    for name, value in wanted.items():
+        if (said := getattr(ledger, name)) != value:
+            msg = f"the privacy ledger contradicts {whose}: {name} is {said} in the ledger and {value} there"
+            raise InputError(msg)
+    target, claimed = privacy.epsilon if privacy else None, ledger.epsilon_claimed
+    if target is not None and claimed is not None and claimed > target:
+        msg = f"the privacy ledger contradicts the recipe: it claims ε = {claimed}, above the target {target}"
+        raise InputError(msg)
 
 
 def name_of(recipe: Recipe, rows: Cohort) -> str:

@@ -47,6 +47,7 @@ class Clipper:
         names: id of each trainable parameter → its name.
         layout: use of a parameter → whether its result has the rows first; found out at the first batch.
         layers: those that make all use of the parameters, if there are such; the same.
+        said: uses of parameters that the log has named as slow, each once.
     """
 
     module: nn.Module
@@ -54,6 +55,7 @@ class Clipper:
     names: dict[int, str]
     layout: dict[Any, str] = field(default_factory=dict)
     layers: dict[nn.Module, int] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
 
     def accumulate(
         self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float, scale: float = 1.0
@@ -108,7 +110,7 @@ class Clipper:
 
     def _pass(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> Tape:
         if self.layers:
-            tape = Tape(self.names, self.layout, rows)
+            tape = Tape(self.names, self.layout, rows, self.said)
             with _quiet(self.module), watched(tape, self.layers):
                 losses = loss_per_row(*batch)
             check_losses(losses, rows)
@@ -116,7 +118,7 @@ class Clipper:
                 return tape
             # Something else uses a parameter, too: watch everything.
             self.layers.clear()
-        tape = Tape(self.names, self.layout, rows)
+        tape = Tape(self.names, self.layout, rows, self.said)
         with _quiet(self.module), tape:
             losses = loss_per_row(*batch)
         check_losses(losses, rows)

@@ -66,7 +66,7 @@ class Memo:
 
 @dataclass(frozen=True)
 class Direct:
-    """Gradients that are written out, ``(B, *shape)``."""
+    """Gradients that are written out, ``(B, *shape)``; ``(B,)`` of a parameter that is a single number."""
 
     g: Tensor
 
@@ -80,7 +80,7 @@ class Direct:
 
     def add_to(self, total: Tensor, factors: Tensor) -> None:
         """The weighted sum."""
-        g_BN = (self.g if self.g.dim() == 2 else self.g.flatten(1)).to(factors.dtype)
+        g_BN = flat(self.g).to(factors.dtype)
         if total.is_contiguous() and total.dtype == factors.dtype:
             total.view(-1).addmv_(g_BN.T, factors)
         else:
@@ -303,8 +303,12 @@ class Tied:
 
 def length(g: Tensor) -> Tensor:
     """The length of each row, ``(B,)``, in float32 at least."""
-    g = floats(g)
-    return torch.linalg.vector_norm(g if g.dim() == 2 else g.flatten(1), dim=1)
+    return torch.linalg.vector_norm(flat(floats(g)), dim=1)
+
+
+def flat(g: Tensor) -> Tensor:
+    """All numbers of each row side by side: ``(B, ...)`` → ``(B, N)``, where one number a row is an N of 1."""
+    return g if g.dim() == 2 else g.flatten(1) if g.dim() > 1 else g[:, None]
 
 
 def squared(g: Tensor) -> Tensor:

@@ -127,12 +127,16 @@ class Tape(Uses):
         names: as above.
         layout: use of a parameter → whether its result has the rows first, as `clipping_look` found.
         rows: of the batch.
+        said: uses without a rule that the log has named already, which this pass adds to.
     """
 
-    def __init__(self, names: dict[int, str], layout: dict[Any, str], rows: int) -> None:
+    def __init__(
+        self, names: dict[int, str], layout: dict[Any, str], rows: int, said: set[str] | None = None
+    ) -> None:
         super().__init__(names)
         self.layout = layout
         self.rows = rows
+        self.said = set() if said is None else said
         # Where a gradient arrives, what becomes of it, what was read, and how often that had been changed by then.
         self.edges: list[GradientEdge] = []
         self.records: list[tuple[Callable[[Tensor], None], Tensor | None, int, Tensor]] = []
@@ -163,9 +167,9 @@ class Tape(Uses):
 
     def _without_rule(self, site: Site, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = ", ".join(site[1])
-        LOG.warning(
-            "%s: %s has no rule of its own; each row's gradient of it is written out (slow)", names, site[0]
-        )
+        if (use := f"{names}: {site[0]}") not in self.said:
+            self.said.add(use)
+            LOG.warning("%s has no rule of its own; each row's gradient of it is written out (slow)", use)
         try:
             return row_by_row(self, func, args, kwargs)
         except (RuntimeError, TypeError, IndexError, ValueError, AttributeError) as error:

@@ -40,7 +40,7 @@ from rai_bigmodel.training.draws import in_draws
 from rai_bigmodel.training.epochs import in_epochs
 from rai_bigmodel.training.measured import reads_of
 from rai_bigmodel.training.planting import planted
-from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, learning_rate
+from rai_bigmodel.training.recipe import Distil, From, Net, Recipe, learning_rate, steps_of
 from rai_bigmodel.training.recompute import recomputing
 from rai_bigmodel.training.resume import Keeper, own_randomness
 from rai_bigmodel.training.rows import Rows, by_class, usable, weights_id
@@ -115,6 +115,7 @@ def train(
     parent: Run | None = None,
     freeze: Sequence[str] = (),
     teacher: Run | None = None,
+    parent_rows: Splits | None = None,
     **settings: Any,
 ) -> Run:
     """Train a network on the training rows of `splits`.
@@ -131,6 +132,7 @@ def train(
             privacy outside the ledger.
         parent: a run whose weights are taken over (`recipe.From`, which ``start=`` says in full).
         freeze: parts that keep them.
+        parent_rows: what `parent` was made from, so that a private training can tell that it saw none of these rows.
         teacher: a run whose answers are learned beside the outcomes (`recipe.Distil`, which ``distil=`` says in full).
         settings: whatever else ``Train`` or ``Recipe`` know: ``optimizer``, ``lr``, ``batch_size``,
             ``patience``, ``text``, ``prune`` …
@@ -159,7 +161,9 @@ def train(
         name=name,
         **{k: v for k, v in settings.items() if k in of_recipe},
     )
-    return train_recipe(recipe, splits=splits, weights=weights, on_step=on_step, kin=Kin(parent, teacher))
+    behind = () if parent_rows is None else (parent_rows.train, parent_rows.calibrate)
+    kin = Kin(parent, teacher, {part.digest: part for part in behind if part is not None})
+    return train_recipe(recipe, splits=splits, weights=weights, on_step=on_step, kin=kin)
 
 
 def _train(
@@ -176,7 +180,7 @@ def _train(
     started = time.perf_counter()
     settings, privacy = recipe.train, recipe.privacy
     rows, calibrate = usable(splits, truth=aims.loss_of(recipe) not in {"reconstruction", "language_model"})
-    refuse_false_epsilon(recipe, kin, rows)
+    compared = refuse_false_epsilon(recipe, kin, rows)
     if recipe.canaries is not None:
         if aims.loss_of(recipe) != "language_model" or counting is not None:
             msg = "canaries are planted into the texts of a language model, whose rows count alike"
@@ -251,7 +255,7 @@ def _train(
             with recomputing(module) if settings.recompute else contextlib.nullcontext():
                 kept = in_epochs(course, place, generator)
         else:
-            kept = max(1, round(settings.epochs / privacy.sample_rate))
+            kept = steps_of(recipe)
             noise = accounting.noise_for(privacy, kept)
 
             def of_each(
@@ -317,7 +321,7 @@ def _train(
         conformance=seen,
         notes=(
             *notes_on(recipe, rows, constants_from, place.parts, one_machine=world.one_machine),
-            *notes_on_descent(recipe, kin),
+            *notes_on_descent(recipe, kin, compared),
         ),
         origins=origins_of(recipe, kin) or UNSET,
     )

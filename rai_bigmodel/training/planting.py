@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.recipe import Recipe
 
 MOST_DIGITS = 9
+MOST_PLANTED = 1_000_000
 
 
 class Canaries(Record, omit_defaults=True):
@@ -54,6 +55,9 @@ class Canaries(Record, omit_defaults=True):
                 f"canaries: times must say how often each secret is planted, 0 or more, for at most "
                 f"{10**self.digits:,} of {self.digits} digits, got {list(self.times)}"
             )
+            raise InputError(msg)
+        if sum(self.times) > MOST_PLANTED:
+            msg = f"canaries: at most {MOST_PLANTED:,} sentences are planted in all, got {sum(self.times):,}"
             raise InputError(msg)
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rai_bigmodel.accounting import Conformance
 from rai_bigmodel.stats import conformance, sampling
+from rai_bigmodel.stats.conformance import Conformance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +57,8 @@ def conformance_of(
     some = _planted(like, max(PLANTED, 2 * engine.world.size))
     none = tuple(x[:0] for x in some[0]), None if some[1] is None else some[1][:0]
     noise = repeats = None
+    deviation = noise_multiplier * privacy.clip / privacy.expected_batch_size
     if noise_multiplier:
-        deviation = noise_multiplier * privacy.clip / privacy.expected_batch_size
         seen = [_gradients(engine, none, noisy=True) for _ in range(STEPS)]
         noise = conformance.noise_size(
             {name: np.concatenate([step[name] for step in seen]) for name in seen[0]}, deviation
@@ -78,6 +78,8 @@ def conformance_of(
         steps=steps,
         rate=drawn.rate,
         rate_p=drawn.p,
+        noise_deviation=None if noise is None else noise.size * deviation,
+        draws=DRAWS * ROWS,
     )
 
 

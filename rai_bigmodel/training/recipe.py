@@ -129,8 +129,8 @@ class From(Record, omit_defaults=True):
         freeze: parts that keep their weights, as the net names them: ``body``, ``embedding``, ``blocks.0``.
         lora: what was taken over stays as it is but for small matrices beside its linear layers, which are added to
             the weights in the end (`targets`: the last part of their names, ``query``; none for all of them).
-        public: why nobody among the training rows was among those of the run; a private training from a run without
-            privacy needs it.
+        public: why nobody among the training rows was among those of the run; a private training needs it from a run
+            without privacy, and from any whose rows are not at hand to be compared.
     """
 
     run: str
@@ -304,6 +304,12 @@ class Recipe(Record):
     def descends(self) -> bool:
         """Whether another run had a part in it, so that it cannot be trained again from its own rows alone."""
         return self.start is not UNSET or self.distil is not UNSET
+
+
+def steps_of(recipe: Recipe) -> int:
+    """How many steps a private training takes, whatever its rows."""
+    assert recipe.privacy is not None
+    return max(1, round(recipe.train.epochs / recipe.privacy.sample_rate))
 
 
 def shortened(recipe: Recipe, *, epochs: int = 1) -> Recipe:

@@ -15,6 +15,7 @@ from rai_bigmodel import accounting, files
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.training import checkpoint
+from rai_bigmodel.training.recipe import steps_of
 
 if TYPE_CHECKING:
     import os
@@ -63,7 +64,7 @@ def _spent(recipe: Recipe, count: int) -> str:
     privacy = recipe.privacy
     assert privacy is not None
     why = f"privacy: {count} trainings on the same rows spend"
-    steps = max(1, round(recipe.train.epochs / privacy.sample_rate))
+    steps = steps_of(recipe)
     ledger = accounting.Ledger.of(privacy, noise_multiplier=accounting.noise_for(privacy, steps), steps=steps)
     if ledger.epsilon_claimed is None:
         return f"{why} what no ε would hold for"

@@ -146,3 +146,14 @@ def test_of_one_outcome_alone_nothing_is_said_about_leaks() -> None:
     assert set(_values(found, "leak_purity").values()) == {None}
     assert set(_values(found, "leak_auc").values()) == {None}
     assert not any("gives the outcome away" in note for note in found.notes)
+
+
+def test_many_copies_are_said_to_narrow_every_interval() -> None:
+    """Every row twice: half of the rows are copies, and nobody is told so by a number in a table alone."""
+    clean = splits(200)
+    doubled = clean.held_out.take(np.r_[np.arange(200), np.arange(200)], name="doubled")
+    said = [note for note in Data()(subject(), Splits(held_out=doubled), rng()).notes if "too narrow" in note]
+
+    assert len(said) == 1
+    assert said[0].startswith("50 % of the rows agree")
+    assert not any("too narrow" in note for note in Data()(subject(), clean, rng()).notes)

@@ -173,6 +173,7 @@ def test_secrets_are_planted_as_often_as_asked_and_stand_in_the_card(run, data) 
         ({"digits": 10}, "digits must lie"),
         ({"times": ()}, "times must say"),
         ({"times": (-1,)}, "times must say"),
+        ({"times": (0, 100_000_000)}, "at most 1,000,000 sentences are planted"),
     ],
 )
 def test_canaries_that_cannot_be_are_refused(settings, why) -> None:

@@ -282,6 +282,25 @@ def test_a_run_that_descends_from_another_is_refused(planted, key, asked) -> Non
         mitigate(descended, splits, attribute="race")
 
 
+@pytest.mark.parametrize("task", ["labels", "number"])
+def test_what_does_not_decide_between_two_labels_is_refused(task: str) -> None:
+    """In one line, before anything is trained; it ended in a traceback."""
+    r = np.random.default_rng(3)
+
+    def rows(name: str, seed: int) -> Table:
+        given = _table(120, seed, proxy=False, name=name)
+        y = r.normal(size=120) if task == "number" else r.choice(np.array(["a", "b", "c"], dtype=object), 120)
+        return replace(given, columns={**given.columns, "y": y})
+
+    three = Splits(train=rows("train", 1), calibrate=rows("calibrate", 2), held_out=rows("held_out", 3))
+    run = fit.train(MLP(hidden=()), three, epochs=1, name="toy")
+
+    with pytest.raises(
+        InputError, match=r"toy: (decides between 3 labels|takes no decision); what is looked"
+    ):
+        mitigate(run, three, attribute="race", rounds=0)
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [

@@ -6,6 +6,8 @@ import re
 
 import msgspec
 import report_dossier as made
+from dossiers import dossier as seal_of
+from dossiers import estimate
 
 from rai_bigmodel.evidence import Curve, Line, Measurement
 from rai_bigmodel.policy import Policy, Rule, judge
@@ -169,3 +171,49 @@ def test_a_rule_that_hangs_on_the_seed_is_named() -> None:
     assert answer.said.startswith("It hangs on the seed: It ranks cases usefully")
     steady, _ = judged(msgspec.structs.replace(AUC, at_least=0.9), dossier=dossier)
     assert "1 limit lies on the same side" in standing(steady, dossier).answers[-1].said
+
+
+def test_a_rule_that_is_open_for_another_reason_than_its_interval_says_so() -> None:
+    """Rows left out: no number of rows settles it. Another subject: the interval has nothing to do with it."""
+    out = estimate(0.03, 0.01, metric="fairness.demographic_parity_difference", excluded=0.2)
+    out = msgspec.structs.replace(out, labels={"attribute": "race", "scope": "sized"})
+    verdict, dossier = judged(GAP, dossier=seal_of(out))
+    found = findings(verdict, dossier)[0]
+
+    assert found.outcome == "inconclusive"
+    assert "something else forbids a pass" in found.sure
+    assert found.settles.startswith("Rows of which fewer are left out")
+    assert not found.try_first
+
+    policy = Policy(name="p", rules=(GAP,), subject="sha256:" + "0" * 64)
+    kept = msgspec.structs.replace(out, excluded=0.0)
+    found = findings(judge(policy, seal_of(kept), today=made.TODAY), seal_of(kept))[0]
+    assert "something else forbids a pass" in found.sure
+    assert "The subject is" in found.settles
+
+
+def test_only_a_run_is_told_of_a_command_that_trains_it_again() -> None:
+    """`rai mitigate` refuses whatever else is audited."""
+    broken = estimate(0.3, 0.01, metric="fairness.demographic_parity_difference")
+    broken = msgspec.structs.replace(broken, labels={"attribute": "race", "scope": "sized"})
+    verdict, dossier = judged(GAP, dossier=seal_of(broken))
+    assert "rai mitigate" in findings(verdict, dossier)[0].try_first
+
+    manifest = dossier.manifest
+    subjects = tuple(msgspec.structs.replace(s, kind="table") for s in manifest.evidence.subjects)
+    produced = msgspec.structs.replace(manifest.evidence, subjects=subjects)
+    table = msgspec.structs.replace(dossier, manifest=msgspec.structs.replace(manifest, evidence=produced))
+    told = findings(judged(GAP, dossier=table)[0], table)[0].try_first
+
+    assert told.startswith("First models that never read the attribute")
+    assert "rai mitigate" not in told
+
+
+def test_why_there_is_no_curve_over_the_threshold_is_true() -> None:
+    """Scores were given here; what drew no curve is the fairness audit, or nobody asked it."""
+    asked = standing(None, seal_of(estimate(0.3, metric="fairness.demographic_parity_difference")))
+    alone = standing(None, seal_of(estimate(0.3, metric="performance.accuracy")))
+    told = [next(a.said for a in one.answers if "threshold" in a.asked) for one in (asked, alone)]
+
+    assert "says what it left out" in told[0]
+    assert "was not run" in told[1]

@@ -155,3 +155,42 @@ def test_a_policy_for_what_predicts_a_number_begins_with_errors(tmp_path: Path) 
     rules = api.read_policy(path).rules
     assert [rule.metric for rule in rules] == ["performance.r2", "fairness.mean_error_difference"]
     assert "performance.r2" not in starter()
+
+
+def test_what_a_starter_says_of_today_is_what_would_decide() -> None:
+    """Of sixteen features that the rule speaks of, the one that leaks, and not the first."""
+    found = [exact(v, metric="data.leak_auc", labels={"feature": f}) for f, v in (("a", 0.5), ("b", 0.99))]
+    gone = exact(None, metric="data.leak_auc", labels={"feature": "c"})
+    text = starter(dossier(*found, gone, estimate(0.8, metric="performance.roc_auc")))
+
+    assert "at_most: 0.98   # today 0.99 (feature b); the worst of 2; 1 not measured" in text
+
+
+def test_a_starter_for_several_labels_has_rules_about_groups_that_match(tmp_path: Path) -> None:
+    """The average over labels counts; what is measured label by label stands aside, with the worst label named."""
+    found = [
+        estimate(v, metric=GAP, labels={"attribute": "sex", "class": c, "scope": "sized"})
+        for c, v in (("a", 0.05), ("b", 0.2))
+    ]
+    macro = {"attribute": "sex", "class": "macro", "scope": "sized"}
+    mean = estimate(0.04, metric="fairness.equal_opportunity_difference", labels=macro)
+    text = starter(dossier(*found, estimate(None, metric=GAP, labels=macro), mean))
+    rules = files.parse_yaml(text.encode(), Policy, where="starter").rules
+
+    assert [(r.metric, r.where) for r in rules] == [(mean.metric, {"attribute": "sex", "class": "macro"})]
+    assert rules[0].limits[0].matches(mean)
+    assert '#   where: {"attribute": "sex", "class": "b"}' in text
+    assert "today 0.2, 0.180 to 0.220 with 95 % confidence; the worst of 2 labels" in text
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"metric": GAP.replace("ff", "f")}, f"measured by no audit of this package; did you mean {GAP!r}?"),
+        ({"metric": "calibration.consistency_p"}, "only be judged with judge: value and at_least"),
+    ],
+)
+def test_policy_check_needs_no_evidence_to_tell_what_cannot_be(rule: dict[str, str], says: str) -> None:
+    """A typo, and a p-value that the rule does not say how to judge; a plugin's metric is nobody's typo."""
+    assert any(says in d.words for d in doubts(policy(at_most=0.1, where={}, **rule)))
+    assert not doubts(policy(at_most=0.1, where={}, metric="acme.churn"))

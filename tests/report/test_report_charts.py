@@ -202,7 +202,7 @@ def test_every_documented_metric_reads_aloud_with_its_labels() -> None:
     labels = dict.fromkeys(
         ("attribute", "group", "feature", "variant", "given", "check", "canary", "fpr"), "X"
     )
-    for metric in phrases._KNOWN:
+    for metric in phrases.KNOWN:
         if metric.rpartition(".")[2] in {"minimum_detectable_difference", "rows_needed"}:
             continue
         for where in ({}, labels):

@@ -272,3 +272,16 @@ def test_a_dataframe_of_predictions_is_audited_on_the_rows(cancer, make) -> None
     ):
         with pytest.raises(InputError, match=why):
             rai.audit(make(wrong), splits, audits=["performance"])
+
+
+def test_a_module_whose_probabilities_are_none_is_refused() -> None:
+    """Logits under a threshold of one half would be decided otherwise than the module decides."""
+    module = torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        module.weight.fill_(3.0)
+        module.bias.fill_(0.0)
+    asked = of_module(module, features=("x",), gives="probabilities")
+
+    with pytest.raises(InputError, match=r"answers to 2 of 3 rows lie outside 0 to 1; gives='logits'"):
+        asked.predict({"x": np.array([-1.0, 0.1, 2.0])})
+    assert of_module(module, features=("x",), gives="logits").predict({"x": np.array([0.0])}) == [0.5]

@@ -1,5 +1,6 @@
 """Is a run that was saved the run that is loaded, and nothing else ever loaded?"""
 
+import json
 import resource
 from pathlib import Path
 
@@ -58,6 +59,39 @@ def test_the_card_is_canonical_and_names_no_path_of_this_machine(run: Run, tmp_p
     assert card == files.canonical_json(run.card)
     assert str(Path.cwd()).encode() not in card
     assert str(tmp_path).encode() not in card
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "why"),
+    [
+        ("ledger", {"steps": 1}, "steps is 1 in the ledger and 4 there"),
+        ("ledger", {"noise_multiplier": 3.0}, "noise_multiplier is 3.0 in the ledger and 1.0 there"),
+        ("ledger", {"delta": 0.1}, "delta is 0.1 in the ledger"),
+        ("ledger", {"noise_seeded": True}, "noise_seeded is True"),
+        ("ledger", {"epsilon_claimed": -1.0}, "epsilon_claimed must be a positive number"),
+        ("ledger", {"accountant": "gdp"}, "accountant must be 'prv', because GDP"),
+        ("ledger", {"sampling": "shuffled"}, "sampling must be 'Poisson', because batches of a fixed size"),
+        ("ledger", {"adjacency": "one row replaced"}, "adjacency must be"),
+        ("ledger", None, "the card has no privacy ledger"),
+        ("recipe.privacy", None, "the recipe trains without privacy"),
+        ("recipe.privacy", {"noise_multiplier": None, "epsilon": 0.5}, "above the target 0.5"),
+        ("conformance", {"noise_p": 7.0}, "noise_p must lie between 0 and 1, got 7.0"),
+    ],
+)
+def test_a_card_that_contradicts_itself_is_refused(run: Run, tmp_path: Path, part, change, why) -> None:
+    """The ledger is the recipe's, and is about the mechanism whose ε the accountant tells; one line with the path."""
+    save_run(run, tmp_path)
+    card = json.loads((tmp_path / "card.json").read_text("utf-8"))
+    *inside, last = part.split(".")
+    place = card[inside[0]] if inside else card
+    place[last] = None if change is None else {**place[last], **change}
+    (tmp_path / "card.json").write_text(json.dumps(card), "utf-8")
+
+    with pytest.raises(InputError) as refused:
+        load_run(tmp_path)
+    assert why in str(refused.value)
+    assert "card.json: $" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_model_that_is_not_the_cards_is_refused(run: Run, tmp_path: Path) -> None:

@@ -334,6 +334,7 @@ class Odd(nn.Module):
     def __init__(self):
         super().__init__()
         self.token, self.gain = nn.Parameter(torch.randn(1, 1, 4)), nn.Parameter(torch.rand(4) + 0.5)
+        self.heat = nn.Parameter(torch.tensor(0.3))
         self.mix, self.twice = nn.Parameter(torch.randn(4, 6)), nn.Linear(6, 6)
         self.frozen = nn.Linear(6, 6).requires_grad_(requires_grad=False)
 
@@ -341,12 +342,13 @@ class Odd(nn.Module):
         x = torch.cat([self.token.expand(len(x), -1, -1), x], 1)
         x = self.gain.abs() * x
         x += self.gain
+        x = x * self.heat.exp() - self.heat
         x = torch.einsum("btd,dp->btp", x, self.mix) + x @ self.mix
         return self.frozen(self.twice(self.twice(x).relu())).sum(2) + F.linear(x, self.twice.weight.T).mean(2)
 
 
 def test_parameters_used_by_hand_agree_and_the_slow_ones_are_said(caplog):
-    """Tokens, gains, matrices, a layer used twice and turned round; einsum has no rule and is named in the log."""
+    """Tokens, gains, a single number, matrices, a layer used twice and turned round; einsum alone has no rule."""
     torch.manual_seed(3)
     module = Odd().double()
     with caplog.at_level(logging.WARNING):
@@ -359,6 +361,17 @@ def test_parameters_used_by_hand_agree_and_the_slow_ones_are_said(caplog):
 
     assert "mix: einsum has no rule" in caplog.text
     assert "twice" not in caplog.text
+
+
+def test_a_slow_use_is_said_once_and_not_at_every_step(caplog):
+    """A training takes thousands of steps, and its log stays readable."""
+    module = nn.Sequential(nn.Linear(3, 3), nn.PReLU())
+    engine = clipping.clipper(module)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            engine.accumulate(lambda x: module(x).square().sum(1), torch.randn(4, 3), clip=1.0)
+
+    assert caplog.text.count("1.weight: prelu has no rule of its own") == 1
 
 
 def test_hugging_faces_conv1d_agrees():

@@ -1,13 +1,16 @@
 """Does a training that begins with another run take over what it should, promise what holds, and say so?"""
 
+import csv
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 import torch
 
+from rai_bigmodel import api
 from rai_bigmodel.accounting import Privacy
 from rai_bigmodel.deploy.to_onnx import to_onnx
 from rai_bigmodel.errors import InputError
@@ -33,6 +36,14 @@ def rows(count: int, seed: int) -> Table:
     return Table(
         name=f"rows {seed}", columns={**columns, "y": y}, roles={"feature": tuple(columns), "truth": ("y",)}
     )
+
+
+def write(path: Path, table: Table) -> None:
+    """The table as a csv."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(table.columns)
+        out.writerows(zip(*(values.tolist() for values in table.columns.values()), strict=True))
 
 
 def of(seed: int) -> Splits:
@@ -244,6 +255,110 @@ def test_a_private_run_lends_its_epsilon_to_nobody_who_looks_again(parent: Run) 
 
     assert plain.card.ledger is None
     assert any("no ε holds" in note for note in plain.card.notes)
+
+
+def taken(table: Table, first: int, name: str, *, more: Table | None = None) -> Table:
+    """The rows from the `first` on in another order, and some more."""
+    columns = {c: v[first:][::-1] for c, v in table.columns.items()}
+    if more is not None:
+        columns = {c: np.concatenate([v, more.columns[c]]) for c, v in columns.items()}
+    return Table(name=name, columns=columns, roles=table.roles)
+
+
+def test_rows_that_a_private_run_has_seen_are_counted_one_by_one(parent: Run) -> None:
+    """Reshuffled or partly shared they have another digest: ε would count them once for twice."""
+    seen = of(10)
+    private = fit.train(BODY, seen, epochs=1, privacy=PRIVACY, name="private")
+    new = of(20)
+    know = {"privacy": PRIVACY, "parent_rows": seen}
+    shuffled = replace(new, train=taken(seen.train, 0, "shuffled"))
+    some = replace(new, train=taken(seen.train, 197, "some", more=new.train))
+    tuned = replace(new, train=taken(seen.calibrate, 78, "calibrated", more=new.train))
+    refused(private, r"trained on 200 of these 200 rows \(rows 10\), with ε", shuffled, **know)
+    refused(private, r"trained on 3 of these 203 rows \(rows 10\)", some, **know)
+    refused(private, r"trained on 2 of these 202 rows \(rows 11\)", tuned, **know)
+    run = fit.train(Tuned(autoencoder=BODY), new, epochs=1, parent=private, **know)
+    further = fit.train(Tuned(autoencoder=BODY), of(30), epochs=1, parent=private, **know)
+
+    assert run.card.ledger.epsilon_claimed
+    assert any("None of the 200 training rows was among the rows of private" in n for n in run.card.notes)
+    assert not any("not checked" in note for note in (*run.card.notes, *further.card.notes))
+
+
+def test_rows_that_are_not_at_hand_are_not_known_to_be_others(parent: Run) -> None:
+    """Neither for a private run nor for one before it; other rows than the run's are no proof; a reason is repeated."""
+    private = fit.train(BODY, of(10), epochs=1, privacy=PRIVACY, name="private")
+    refused(
+        private, r"is not known \(rows 10 is not at hand; rows 11 is not at hand\)", of(20), privacy=PRIVACY
+    )
+    refused(private, r"rows 10 is not at hand", of(20), privacy=PRIVACY, parent_rows=of(30))
+    start = recipe.From(run="private", public=ELSEWHERE)
+    how = {"epochs": 1, "privacy": PRIVACY, "parent": private, "start": start}
+    run = fit.train(Tuned(autoencoder=BODY), of(20), **how)
+    shuffled = replace(of(20), train=taken(of(10).train, 0, "shuffled"))
+
+    assert any(
+        f"not checked (rows 10 is not at hand; rows 11 is not at hand): {ELSEWHERE}" in n
+        for n in run.card.notes
+    )
+    with pytest.raises(InputError, match="200 of these 200 rows"):
+        fit.train(Tuned(autoencoder=BODY), shuffled, parent_rows=of(10), **how)
+
+
+def test_rows_told_by_ids_and_rows_that_look_alike_by_chance(parent: Run) -> None:
+    """An id is in both or not, whatever stands beside it; two yes-or-no columns tell nobody from another."""
+
+    def coarse(seed: int, first: int | None) -> Table:
+        draw = np.random.default_rng(seed)
+        columns = {c: draw.integers(0, 2, 200).astype(float) for c in ("a", "b", "y")}
+        roles = {"feature": ("a", "b"), "truth": ("y",)}
+        if first is not None:
+            columns["who"], roles["id"] = np.arange(first, first + 200.0), ("who",)
+        return Table(name=f"coarse {seed}", columns=columns, roles=roles)
+
+    net = MLP(hidden=())
+    for first, why in (
+        (None, "look like some of coarse 1, as many as may by chance"),
+        (1000, "1 of these 200 rows"),
+    ):
+        seen = Splits(train=coarse(1, first), calibrate=coarse(2, first and 5000), held_out=coarse(3, None))
+        private = fit.train(net, seen, epochs=1, privacy=PRIVACY, name="private")
+        new = replace(seen, train=coarse(4, first and 1199))
+        with pytest.raises(InputError, match=why):
+            fit.train(net, new, epochs=1, privacy=PRIVACY, parent=private, parent_rows=seen)
+    apart = replace(seen, train=coarse(4, 1200))
+
+    assert fit.train(net, apart, epochs=1, privacy=PRIVACY, parent=private, parent_rows=seen).card.ledger
+
+
+def test_the_files_of_a_run_are_read_again_where_they_lie(tmp_path) -> None:
+    """By the recipe's own names, beside it or beside the run; one that is gone or was changed tells nothing."""
+    for seed, name in ((10, "seen"), (11, "calibrate"), (12, "held_out"), (20, "new")):
+        write(tmp_path / f"{name}.csv", rows(200, seed))
+    write(tmp_path / "mixed.csv", taken(rows(200, 10), 196, "mixed", more=rows(200, 30)))
+
+    def trained(train: str, out: str, start: str = "") -> Run:
+        path = tmp_path / f"{out}.yaml"
+        path.write_text(
+            f"data: {{file: held_out.csv, train: {train}.csv, calibrate: calibrate.csv, truth: y, sensitive: []}}\n"
+            f"net: {{mlp: {{hidden: [4]}}}}\ntrain: {{epochs: 1}}\n{start}"
+            "privacy: {noise_multiplier: 1, delta: 1e-5, sample_rate: 0.2, expected_batch_size: 40}\n",
+            "utf-8",
+        )
+        return api.train_recipe(path, out=tmp_path / out)
+
+    trained("seen", "first")
+    with pytest.raises(InputError, match=r"trained on 4 of these 204 rows \(seen.csv\)"):
+        trained("mixed", "second", "from: {run: first}\n")
+    assert not (tmp_path / "second").exists()
+    second = trained("new", "second", "from: {run: first}\n")
+    assert any("all were compared" in note for note in second.card.notes)
+    with pytest.raises(InputError, match=r"trained on 4 of these 204 rows \(seen.csv\)"):
+        trained("mixed", "third", "from: {run: second, public: others}\n")
+    (tmp_path / "seen.csv").write_text((tmp_path / "new.csv").read_text("utf-8"), "utf-8")
+
+    with pytest.raises(InputError, match=r"seen\.csv is not at hand"):
+        trained("new", "third", "from: {run: first}\n")
 
 
 def test_a_run_made_from_another_is_not_trained_again_for_an_audit(parent: Run) -> None:

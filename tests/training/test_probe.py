@@ -15,11 +15,12 @@ from cohorts import rng, splits, subject
 from private_zoo import zoo
 from torch.nn import functional as F  # noqa: N812
 
-from rai_bigmodel.accounting import Conformance, Ledger, Privacy
+from rai_bigmodel.accounting import Ledger, Privacy
 from rai_bigmodel.audits.privacy import Privacy as Audit
 from rai_bigmodel.audits.privacy_ledger import CHANCE
 from rai_bigmodel.nets import CNN, MLP, Input, Reads, Transformer
 from rai_bigmodel.nets.reads import Pixels, Tokens
+from rai_bigmodel.stats.conformance import Conformance
 from rai_bigmodel.training import private, probe
 from rai_bigmodel.training.private import Engine
 
@@ -75,13 +76,18 @@ def seen(
     return found
 
 
-def verdicts(found: Conformance) -> dict[str, float | None]:
-    """What the audit makes of it: the p of the noise, and the checks."""
-    ledger = Ledger.of(CLAIMED, noise_multiplier=1.2, steps=STEPS)
+def verdicts(found: Conformance, **edited: float) -> dict[str, float | None]:
+    """What the audit makes of it: the p of the noise, the checks, and the ε that was spent.
+
+    Args:
+        edited: what of the ledger somebody changed afterwards.
+    """
+    ledger = msgspec.structs.replace(Ledger.of(CLAIMED, noise_multiplier=1.2, steps=STEPS), **edited)
     card = {"ledger": msgspec.to_builtins(ledger), "conformance": msgspec.to_builtins(found)}
     measured = Audit()(subject(card=card), splits(), rng()).measurements
     checks = {m.labels["check"]: m.value for m in measured if m.metric == "privacy.conformance"}
-    return checks | {m.metric: m.value for m in measured if m.metric == "privacy.noise_conformance_p"}
+    told = {"privacy.noise_conformance_p", "privacy.epsilon_spent"}
+    return checks | {m.metric: m.value for m in measured if m.metric in told}
 
 
 @pytest.mark.parametrize("clipping", WAYS)
@@ -92,6 +98,7 @@ def test_an_honest_engine_passes_every_check(clipping: str, net: str) -> None:
     checks = verdicts(found)
 
     assert checks.pop("privacy.noise_conformance_p") > CHANCE
+    assert checks.pop("privacy.epsilon_spent") > 0
     assert checks == {"noise_fresh": 1.0, "clip": 1.0, "steps": 1.0, "sampling": 1.0}
     assert found.longest == pytest.approx(CLAIMED.clip, rel=1e-4)
     assert found.noise_size == pytest.approx(1, abs=0.1)
@@ -137,6 +144,24 @@ def test_a_step_more_than_the_ledger_says_is_seen() -> None:
 def test_noise_that_comes_again_is_seen(clipping: str) -> None:
     """Z10: a generator seeded anew at every step."""
     assert verdicts(seen(clipping, zoo.seeded_anew))["noise_fresh"] == 0
+
+
+@pytest.mark.parametrize(
+    ("edited", "seen_by"),
+    [
+        ({"noise_multiplier": 3.0}, "privacy.noise_conformance_p"),
+        ({"expected_batch_size": 10.0}, "privacy.noise_conformance_p"),
+        ({"clip": 1.4}, "privacy.noise_conformance_p"),
+        ({"sample_rate": 0.05}, "sampling"),
+        ({"steps": 10}, "steps"),
+    ],
+)
+def test_a_ledger_edited_after_the_training_is_not_what_was_seen(edited: dict, seen_by: str) -> None:
+    """The size of the noise and the rate themselves are kept: held against the ledger, not only against a belief."""
+    found = verdicts(seen("fast"), **edited)
+
+    assert found[seen_by] < CHANCE
+    assert found["privacy.epsilon_spent"] is None
 
 
 def test_a_card_that_says_nothing_of_the_mechanism_is_not_taken_for_a_good_one() -> None:
