@@ -204,6 +204,7 @@ def test_a_delta_of_one_over_the_rows_is_named_in_the_card(folder) -> None:
 
     promise = Privacy(noise_multiplier=1.0, delta=0.01, sample_rate=0.2, expected_batch_size=40)
     data = Splits(train=rows(200, 1), calibrate=rows(80, 2), held_out=rows(200, 3))
-    notes = fit.train(MLP(hidden=()), data, epochs=1, privacy=promise).card.notes
+    notes = fit.train(MLP(hidden=()), data, epochs=1, privacy=promise, batch_size=20).card.notes
 
+    assert any("batch_size was not used" in note for note in notes)
     assert any("δ = 0.01 is not below one over the 200 training rows" in note for note in notes)

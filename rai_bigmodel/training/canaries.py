@@ -80,6 +80,7 @@ def scores(card: Card, canaries: int, rng: np.random.Generator) -> tuple[Array, 
             noise_multiplier=ledger.noise_multiplier,
             loss=_loss,
             clipping=recipe.train.clipping,
+            precision=recipe.train.precision,
         ) as engine,
     ):
         for _ in range(ledger.steps):

@@ -19,6 +19,7 @@ from rai_bigmodel.training.asked import name_of as name_of_data
 from rai_bigmodel.training.cost import Energy
 from rai_bigmodel.training.inputs import columns_of
 from rai_bigmodel.training.recipe import Recipe, steps_of
+from rai_bigmodel.training.settings import Train
 
 if TYPE_CHECKING:
     from rai_bigmodel.subject import Cohort
@@ -230,6 +231,10 @@ def notes_on(
         "The number and the digest of the training rows stand in this card; ε does not cover those either.",
         "Choosing settings by the results of earlier trainings spends privacy the ledger does not count.",
     ]
+    if recipe.train.batch_size != Train().batch_size:
+        notes.append(
+            "batch_size was not used: batches of a fixed size have another ε, so each row was drawn by chance."
+        )
     if privacy.delta * rows.rows >= 1:
         notes.append(f"δ = {privacy.delta:g} is not below one over the {rows.rows:,} training rows.")
     if privacy.noise_seed is not None:

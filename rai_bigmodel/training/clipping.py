@@ -48,6 +48,7 @@ class Clipper:
         layout: use of a parameter → whether its result has the rows first; found out at the first batch.
         layers: those that make all use of the parameters, if there are such; the same.
         said: uses of parameters that the log has named as slow, each once.
+        half: whether the large products of a pass are computed in bfloat16 (autocast). Lengths and sums are float32.
     """
 
     module: nn.Module
@@ -56,6 +57,7 @@ class Clipper:
     layout: dict[Any, str] = field(default_factory=dict)
     layers: dict[nn.Module, int] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
+    half: bool = False
 
     def accumulate(
         self, loss_per_row: Callable[..., Tensor], *batch: Any, clip: float, scale: float = 1.0
@@ -111,7 +113,7 @@ class Clipper:
     def _pass(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> Tape:
         if self.layers:
             tape = Tape(self.names, self.layout, rows, self.said)
-            with _quiet(self.module), watched(tape, self.layers):
+            with _quiet(self.module), self._halved(), watched(tape, self.layers):
                 losses = loss_per_row(*batch)
             check_losses(losses, rows)
             if not losses.requires_grad or not tape.backward(losses, self.weights):
@@ -119,7 +121,7 @@ class Clipper:
             # Something else uses a parameter, too: watch everything.
             self.layers.clear()
         tape = Tape(self.names, self.layout, rows, self.said)
-        with _quiet(self.module), tape:
+        with _quiet(self.module), self._halved(), tape:
             losses = loss_per_row(*batch)
         check_losses(losses, rows)
         if losses.requires_grad and (escaped := tape.backward(losses, self.weights)):
@@ -130,6 +132,11 @@ class Clipper:
             raise InputError(msg)
         return tape
 
+    def _halved(self) -> AbstractContextManager[Any]:
+        # Not for the look: numbers of rows would differ by rounding alone.
+        device = self.weights[0].device.type
+        return torch.autocast(device, dtype=torch.bfloat16) if self.half else contextlib.nullcontext()
+
     def _look(self, loss_per_row: Callable[..., Tensor], batch: tuple[Any, ...], rows: int) -> None:
         with _quiet(self.module):
             self.layout.update(look(self.module, self.names, loss_per_row, batch, rows))
@@ -137,11 +144,14 @@ class Clipper:
         self.layers.update(plain_layers(self.module, self.names, self.layout))
 
 
-def clipper(module: nn.Module) -> Clipper:
+def clipper(module: nn.Module, *, half: bool = False) -> Clipper:
     """Prepare a module, plain or inside ``DistributedDataParallel``, for `Clipper.accumulate`.
 
     Nothing is changed in the module. Under data parallelism the processes' gradients are not added here (a private
     step adds them, then the noise, once).
+
+    Args:
+        half: compute the large products in bfloat16; weights, lengths and sums stay float32.
 
     Raises:
         InputError: parts of the module cannot be clipped row by row; all are named, each with the way out.
@@ -158,7 +168,7 @@ def clipper(module: nn.Module) -> Clipper:
     # it costs nothing, and spares every step the price of asking for the same memory again.
     torch.empty(KEPT, dtype=torch.uint8)
     return Clipper(
-        module=module, weights=tuple(p for p in plain.parameters() if p.requires_grad), names=names
+        module=module, weights=tuple(p for p in plain.parameters() if p.requires_grad), names=names, half=half
     )
 
 

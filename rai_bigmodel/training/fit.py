@@ -270,6 +270,7 @@ def _train(
                 noise_multiplier=noise,
                 loss=of_each,
                 clipping=settings.clipping,
+                precision=settings.precision,
                 world=world,
             ) as engine:
                 course = course.private(engine)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from rai_bigmodel.accounting import Privacy
     from rai_bigmodel.training.clipping import Clipper
-    from rai_bigmodel.training.settings import Clipping
+    from rai_bigmodel.training.settings import Clipping, Precision
 
 Loss = Callable[["Tensor", "tuple[Tensor, ...]", "Tensor | None"], "Tensor"]
 """(what the module gave, its inputs, the outcomes) → the loss of each row ``(rows,)``, to which no other row adds."""
@@ -146,13 +146,15 @@ class _Fast:
         multiplier: float,
         privacy: Privacy,
         world: World,
+        *,
+        half: bool = False,
     ) -> _Fast:
         """The engine of a module.
 
         Raises:
             InputError: something in it cannot be clipped row by row.
         """
-        clipped = clipper(module)
+        clipped = clipper(module, half=half)
         views: dict[int, Tensor] = {}
         flats = []
         for kind in dict.fromkeys((w.dtype, w.device) for w in clipped.weights):
@@ -277,6 +279,7 @@ def engine(
     noise_multiplier: float,
     loss: Loss = yes_or_no,
     clipping: Clipping = "fast",
+    precision: Precision = "float32",
     world: World = ALONE,
 ) -> Iterator[Engine]:
     """Make the steps of `module` private inside the block; afterwards the module is an ordinary one again.
@@ -288,6 +291,8 @@ def engine(
     Args:
         loss: the loss of each row, of (what the module gave, its inputs, the outcomes).
         clipping: ``fast``, our own, or ``opacus``, its hooks.
+        precision: ``bfloat16`` computes the large products in it; for `fast` alone. A row's gradient is clipped to the
+            same norm, because its length is that of the numbers that are added, in float32.
         world: the processes that share each step; for `fast` alone.
 
     Raises:
@@ -305,7 +310,7 @@ def engine(
         refuse_obstacles(module)
         source = noises.source(None if seed is None else noises.key_of(seed, "noise"))
         world.alike(module.parameters())
-        way = _Fast.of(module, source, noise_multiplier, privacy, world)
+        way = _Fast.of(module, source, noise_multiplier, privacy, world, half=precision == "bfloat16")
     else:
         # Where Opacus has no per-row gradients for a layer, one that it knows takes its place, on the same weights.
         twin = private_twin(module)

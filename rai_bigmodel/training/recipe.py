@@ -229,39 +229,45 @@ class Recipe(Record):
 
     def __post_init__(self) -> None:
         self._refuse_odd_descent()
-        if self.privacy is not None:
-            for name, why in (
-                ("patience", "a private training takes a fixed number of steps"),
-                ("clip", "a private training clips the gradient of each row, by privacy.clip"),
-                ("class_weights", "how far one row may move the sum would depend on its weight"),
-            ):
-                if getattr(self.train, name) is not None:
-                    msg = f"train: {name} does not go with privacy: {why} (leave {name} out)"
-                    raise InputError(msg)
-            if self.net.huggingface is not None:
-                msg = "privacy: a Hugging Face encoder cannot be trained privately yet (leave privacy out)"
-                raise InputError(msg)
-            if self.train.parallel != "ddp":
-                msg = (
-                    "train: parallel fsdp does not go with privacy: a row's gradient is clipped as a whole, and no "
-                    "process would have the whole (leave parallel out: several processes share it by ddp)"
-                )
-                raise InputError(msg)
-            if self.train.recompute:
-                msg = (
-                    "train: recompute does not go with privacy: gradients that are formed within a layer computed "
-                    "again cannot be clipped row by row (leave recompute out; accumulate saves memory too)"
-                )
-                raise InputError(msg)
-            if self.train.precision != "float32":
-                msg = "train: precision bfloat16 does not go with privacy: gradients of single rows need float32"
-                raise InputError(msg)
-            if self.train.keeps_best:
-                msg = "train: keep does not go with privacy: the weights of the last step are kept (leave it out)"
-                raise InputError(msg)
+        if self.privacy is not None and (found := self._against_privacy()):
+            raise InputError("; ".join(found))
         if not 0 <= self.seed < 2**63:
             msg = f"seed must lie between 0 and 2^63, got {self.seed}"
             raise InputError(msg)
+
+    def _against_privacy(self) -> list[str]:
+        """All that does not go with privacy, each with the way out."""
+        train, found = self.train, []
+        for name, why in (
+            ("patience", "a private training takes a fixed number of steps"),
+            ("clip", "a private training clips the gradient of each row, by privacy.clip"),
+            ("class_weights", "how far one row may move the sum would depend on its weight"),
+        ):
+            if getattr(train, name) is not None:
+                found.append(f"train: {name} does not go with privacy: {why} (leave {name} out)")
+        if self.net.huggingface is not None:
+            found.append(
+                "privacy: a Hugging Face encoder cannot be trained privately yet (leave privacy out)"
+            )
+        if train.parallel != "ddp":
+            found.append(
+                "train: parallel fsdp does not go with privacy: a row's gradient is clipped as a whole, and no process "
+                "would have the whole (leave parallel out: several processes share it by ddp)"
+            )
+        if train.recompute:
+            found.append(
+                "train: recompute does not go with privacy: gradients that are formed within a layer computed again "
+                "cannot be clipped row by row (leave recompute out; accumulate saves memory too)"
+            )
+        if train.precision != "float32" and train.clipping != "fast":
+            found.append(
+                "train: precision bfloat16 does not go with Opacus' hooks, which clip in it (leave clipping out)"
+            )
+        if train.keep == "best":
+            found.append(
+                "train: keep does not go with privacy: the weights of the last step are kept (leave it out)"
+            )
+        return found
 
     def _refuse_odd_descent(self) -> None:
         """What goes with ``from``, ``prune`` and ``distil``, and what does not."""

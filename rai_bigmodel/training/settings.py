@@ -11,6 +11,7 @@ from rai_bigmodel.evidence import Record
 Loss = Literal["bce", "cross_entropy", "mse", "gaussian", "language_model", "reconstruction"]
 Clipping = Literal["fast", "opacus"]
 Parallel = Literal["ddp", "fsdp"]
+Precision = Literal["float32", "bfloat16"]
 OPTIMIZERS = ("adamw", "adam", "sgd", "rmsprop")
 SCHEDULES = ("constant", "cosine", "linear")
 CLIPPINGS = ("fast", "opacus")
@@ -41,7 +42,8 @@ class Train(Record):
         loss: ``None`` is the one that suits the outcome.
         class_weights: label → how much its rows count in a plain training; ``balanced`` makes all labels
             count alike.
-        precision: ``bfloat16`` computes the large products in it (autocast); weights stay float32.
+        precision: ``bfloat16`` computes the large products in it (autocast); weights stay float32, and so do the
+            lengths and sums of a private training.
         device: where it computes, as torch names it: ``cpu``, ``cuda``, ``cuda:1``; of several processes each
             takes its own card for ``cuda``.
         threads: how many compute. One by default: small nets are no faster with more (and far slower beside
@@ -74,7 +76,7 @@ class Train(Record):
     keep: Literal["best", "last"] | None = None
     loss: Loss | None = None
     class_weights: dict[str, float] | Literal["balanced"] | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     device: str = "cpu"
     threads: int = 1
     parallel: Parallel = "ddp"

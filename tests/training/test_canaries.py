@@ -17,6 +17,7 @@ from rai_bigmodel.subject import Splits, Subject
 from rai_bigmodel.subjects.of_run import of_run
 from rai_bigmodel.tables import Table
 from rai_bigmodel.training import canaries, fit
+from rai_bigmodel.training.card import Card
 from rai_bigmodel.training.checkpoint import Run
 
 CANARIES = 400
@@ -42,12 +43,20 @@ def bounds(asked: Subject) -> dict[str, object]:
     return {m.labels["method"]: m for m in found if m.metric == "privacy.epsilon_lower_bound"}
 
 
+def quieter(card: Card, noise: float) -> Card:
+    """The card as if so much noise had been asked for, in recipe and ledger alike."""
+    asked = msgspec.structs.replace(card.recipe.privacy, noise_multiplier=noise)
+    recipe = msgspec.structs.replace(card.recipe, privacy=asked)
+    return msgspec.structs.replace(
+        card, recipe=recipe, ledger=msgspec.structs.replace(card.ledger, noise_multiplier=noise)
+    )
+
+
 @pytest.mark.parametrize("clipping", ["fast", "opacus"])
 def test_an_honest_engine_is_not_refuted_and_a_quieter_one_is(clipping: str) -> None:
     """At α = 0.0001 no bound is above the ε spent; with a quarter of the noise behind the same ledger, the fit is."""
     honest = run(clipping)
-    ledger = msgspec.structs.replace(honest.card.ledger, noise_multiplier=0.5)
-    quiet = msgspec.structs.replace(honest.card, ledger=ledger)
+    quiet = quieter(honest.card, 0.5)
     spent = honest.card.ledger.epsilon_claimed
     fair = of_run(honest)
     faulty = replace(fair, canaries=lambda count, rng: canaries.scores(quiet, count, rng))
@@ -65,7 +74,7 @@ def test_an_honest_engine_is_not_refuted_and_a_quieter_one_is(clipping: str) -> 
 def test_a_canarys_weight_is_moved_by_its_own_clipped_gradient_and_nothing_else() -> None:
     """Nearly without noise: each step adds clip over batch size for a canary that is in, nothing for one out."""
     card = run("fast").card
-    silent = msgspec.structs.replace(card, ledger=msgspec.structs.replace(card.ledger, noise_multiplier=1e-9))
+    silent = quieter(card, 1e-9)
     scores, member = canaries.scores(silent, 50, rng())
 
     assert scores[member] == pytest.approx(10 * 1.0 / 60, rel=1e-5)

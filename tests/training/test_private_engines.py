@@ -43,13 +43,15 @@ def of_each(out: Tensor, inputs: tuple[Tensor, ...], y: Tensor | None) -> Tensor
     return 10 * F.cross_entropy(out, y, reduction="none")
 
 
-def gradient(net: nn.Module, x: Tensor, y: Tensor, clipping: str, clip: float, most: int | None) -> Tensor:
+def gradient(
+    net: nn.Module, x: Tensor, y: Tensor, clipping: str, clip: float, most: int | None, **how: str
+) -> Tensor:
     privacy = Privacy(
         noise_multiplier=0.0, delta=1e-5, sample_rate=0.5, expected_batch_size=8, clip=clip, noise_seed=1
     )
     sgd = torch.optim.SGD(net.parameters(), lr=1.0)
     with private.engine(
-        net, sgd, privacy=privacy, noise_multiplier=0.0, loss=of_each, clipping=clipping
+        net, sgd, privacy=privacy, noise_multiplier=0.0, loss=of_each, clipping=clipping, **how
     ) as engine:
         engine.gradient(x, y, most=most)
         return torch.cat([p.grad.flatten().clone() for p in net.parameters()])
@@ -68,6 +70,24 @@ def test_both_engines_take_the_same_step(name: str, clip: float) -> None:
     assert float(theirs.norm()) > 1e-3
     assert float((ours - theirs).norm() / theirs.norm()) <= 1e-6
     assert float((parts - theirs).norm() / theirs.norm()) <= 1e-6
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_half_precision_stays_near_and_clips_to_the_same_norm(name: str) -> None:
+    """bfloat16: some percent beside float32 and not the same; of one row alone never longer than the norm."""
+    config, reads, x = NETS[name]
+    x, y = x.float() if x.is_floating_point() else x, torch.arange(len(x)) % 3
+    net = config.build(reads, outputs=3, generator=torch.Generator().manual_seed(2)).train()
+    exact = gradient(net, x, y, "fast", 0.3, None)
+    half = gradient(net, x, y, "fast", 0.3, None, precision="bfloat16")
+    longest = max(
+        float(8 * gradient(net, x[i : i + 1], y[i : i + 1], "fast", 0.3, None, precision="bfloat16").norm())
+        for i in range(4)
+    )
+
+    assert 0 < float((half - exact).norm() / exact.norm()) < 0.05
+    assert half.dtype == torch.float32
+    assert longest == pytest.approx(0.3, rel=1e-5)
 
 
 def test_a_tied_head_is_refused_by_the_hooks_alone() -> None:

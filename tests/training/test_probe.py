@@ -21,7 +21,9 @@ from rai_bigmodel.audits.privacy_ledger import CHANCE
 from rai_bigmodel.nets import CNN, MLP, Input, Reads, Transformer
 from rai_bigmodel.nets.reads import Pixels, Tokens
 from rai_bigmodel.stats.conformance import Conformance
-from rai_bigmodel.training import private, probe
+from rai_bigmodel.subject import Splits
+from rai_bigmodel.tables import Table
+from rai_bigmodel.training import fit, private, probe
 from rai_bigmodel.training.private import Engine
 
 CLAIMED = Privacy(noise_multiplier=1.2, delta=1e-5, sample_rate=0.1, expected_batch_size=20, clip=0.7)
@@ -144,6 +146,34 @@ def test_a_step_more_than_the_ledger_says_is_seen() -> None:
 def test_noise_that_comes_again_is_seen(clipping: str) -> None:
     """Z10: a generator seeded anew at every step."""
     assert verdicts(seen(clipping, zoo.seeded_anew))["noise_fresh"] == 0
+
+
+def test_a_recipe_in_half_precision_is_private_by_the_same_checks() -> None:
+    """`precision: bfloat16` reaches the engine: with the same draws and noise other weights, and every check holds."""
+    draw = np.random.default_rng(3)
+
+    def rows(n: int) -> Table:
+        columns = {name: draw.normal(size=n) for name in "abc"}
+        columns["y"] = (columns["a"] + draw.normal(size=n) > 0).astype(float)
+        return Table(name="toy", columns=columns, roles={"feature": ("a", "b", "c"), "truth": ("y",)})
+
+    data = Splits(train=rows(200), calibrate=rows(60), held_out=rows(60))
+    seeded = msgspec.structs.replace(CLAIMED, noise_seed=1)
+    exact, half = (
+        fit.train(MLP(hidden=(16,)), data, epochs=2, privacy=seeded, precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    moved = [
+        float((a - b).detach().abs().max())
+        for a, b in zip(exact.module.parameters(), half.module.parameters(), strict=True)
+    ]
+    card = msgspec.to_builtins(half.card)
+    checks = [
+        m.value for m in Audit()(subject(card=card), splits(), rng()).measurements if "check" in m.labels
+    ]
+
+    assert 0 < max(moved) < 0.1
+    assert checks == [1.0] * 4
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,18 @@ PRIVACY = "privacy: {epsilon: 4, delta: 1e-5, sample_rate: 0.1, expected_batch_s
         ("net: {mlp: {}}\npixels: {center: 0, scale: 0}", r"\$\.pixels.*scale must be positive"),
         (f"{PRIVACY}net: {{mlp: {{}}}}\ntrain: {{clip: 1.0}}", "clip does not go with privacy"),
         (f"{PRIVACY}net: {{mlp: {{}}}}\ntrain: {{keep: best}}", "keep does not go with privacy"),
-        (f"{PRIVACY}net: {{mlp: {{}}}}\ntrain: {{precision: bfloat16}}", "bfloat16 does not go with privacy"),
+        (
+            f"{PRIVACY}net: {{mlp: {{}}}}\ntrain: {{precision: bfloat16, clipping: opacus}}",
+            "bfloat16 does not go with Opacus' hooks",
+        ),
+        (
+            f"{PRIVACY}net: {{mlp: {{}}}}\ntrain: {{patience: 2, recompute: true, keep: best}}",
+            r"leave patience out\); train: recompute does not go with privacy",
+        ),
+        (
+            f"{PRIVACY}net: {{mlp: {{}}}}\ntrain: {{patience: 2, recompute: true, keep: best}}",
+            r"saves memory too\); train: keep does not go with privacy",
+        ),
         (f"{PRIVACY}net: {{mlp: {{}}}}\ntrain: {{class_weights: balanced}}", "class_weights does not go"),
     ],
 )
