@@ -8,7 +8,7 @@ import numpy as np
 
 from rai_bigmodel.audits.deployment_answers import NO_DECISION
 from rai_bigmodel.evidence import Measurement
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import intervals, means
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.deployment_answers import Pair
@@ -84,7 +84,7 @@ def _errors(pair: Pair) -> list[Measurement]:
         why = "no outcome is known"
         return [Measurement(metric=metric, kind="estimate", value=None, labels=pair.labels, why=why)]
     change = pair.errors[1] - pair.errors[0]
-    interval = intervals.mean(change)
+    interval = means.mean(change)
     return [
         Measurement(
             metric=metric,

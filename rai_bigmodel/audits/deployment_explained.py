@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_bigmodel.evidence import Measurement
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import means
 from rai_bigmodel.subject import inputs_of, task_of
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def agreement(subject: Subject, variant: Subject, cohort: Cohort, name: str, *, 
     if keep.sum() < 2:
         return null("the subject's answers do not move, whatever part is taken away")
     each = _correlations(moved[0][keep], moved[1][keep])
-    interval = intervals.mean(each)
+    interval = means.mean(each)
     return Measurement(
         metric=METRIC,
         kind="estimate",

@@ -13,7 +13,7 @@ import numpy as np
 
 from rai_bigmodel.audits.changes import key
 from rai_bigmodel.audits.fairness_rates import SCOPES, too_few
-from rai_bigmodel.stats import intervals, paired, resampling
+from rai_bigmodel.stats import means, paired, resampling
 from rai_bigmodel.stats.counts import Rate
 
 if TYPE_CHECKING:
@@ -128,5 +128,5 @@ def paired_means(attribute: str, groups: Grouping, before: Array, after: Array) 
     for i, group in enumerate(names):
         moved = (after - before)[codes == i]
         labels = {"attribute": attribute, "group": group}
-        found[key("fairness.mean_prediction", labels)] = float(moved.mean()), intervals.mean(moved)
+        found[key("fairness.mean_prediction", labels)] = float(moved.mean()), means.mean(moved)
     return found

@@ -14,7 +14,7 @@ import numpy as np
 from rai_bigmodel.audits.fairness_rates import measurement
 from rai_bigmodel.evidence import Dot, Dots, Findings, Table
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
-from rai_bigmodel.stats.moments import GroupMoments, mean_interval, widest_mean_gap
+from rai_bigmodel.stats.moments import GroupMoments, widest_mean_gap
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.fairness_groups import Grouping
@@ -75,7 +75,7 @@ def of_means(
 def _mean(attribute: str, moments: GroupMoments, i: int) -> Measurement:
     labels = {"attribute": attribute, "group": moments.groups[i]}
     mean, n = float(moments.means[i]), int(moments.rows[i])
-    interval = mean_interval(mean, float(moments.variances[i]), float(moments.effective[i]))
+    interval = moments.interval(i)
     why = (
         ""
         if interval
@@ -97,9 +97,7 @@ def _gap(attribute: str, errors: GroupMoments, keep: Array, scope: str) -> Measu
     high, low = int(at[np.argmax(errors.means[at])]), int(at[np.argmin(errors.means[at])])
     if high == low:
         high, low = int(at[0]), int(at[1])
-    interval = widest_mean_gap(
-        errors.means[at], errors.variances[at], errors.effective[at], compared=len(keep)
-    )
+    interval = widest_mean_gap(errors, at, compared=len(keep))
     return measurement(
         name,
         {**labels, "high": errors.groups[high], "low": errors.groups[low]},
@@ -117,7 +115,7 @@ def _dots(attribute: str, errors: GroupMoments, keep: Array) -> Dots:
     dots = []
     for i in sorted(range(len(keep)), key=lambda i: (not keep[i], -int(errors.rows[i]), errors.groups[i])):
         mean = float(errors.means[i])
-        span = mean_interval(mean, float(errors.variances[i]), float(errors.effective[i]))
+        span = errors.interval(i)
         ends = {"low": span.low, "high": span.high} if span else {}
         label = errors.groups[i] + ("" if keep[i] else " †")
         dots.append(Dot(label=label, value=mean, n=int(errors.rows[i]), **ends))

@@ -24,7 +24,7 @@ import numpy as np
 
 from rai_bigmodel.audits.cases import Case, change, present, worths
 from rai_bigmodel.audits.shapley import ablation
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import means
 from rai_bigmodel.stats.ranks import ranks, spearman
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def ablation_agreement(case: Case, values: Array) -> Test:
         return Test(
             name, None, passed=None, why="in no row do the attributions and the ablations have an order", n=0
         )
-    mean, interval = float(told.mean()), intervals.mean(told)
+    mean, interval = float(told.mean()), means.mean(told)
     low, high = (mean, mean) if interval is None else (interval.low, interval.high)
     assert low is not None
     assert high is not None
@@ -267,7 +267,7 @@ def randomisation(
         return Test(name, None, passed=None, why=why, n=len(size))
     rows = np.array(alike).mean(axis=0)
     rows = rows[np.isfinite(rows)]
-    value, interval, beyond = float(rows.mean()), intervals.mean(rows), float(np.mean(left))
+    value, interval, beyond = float(rows.mean()), means.mean(rows), float(np.mean(left))
     if shared >= THE_INPUT:
         why = f"the attributions are the input itself: it explains {shared:.2f} of their order"
         return Test(name, value, passed=False, why=why, n=len(rows), interval=interval)
@@ -334,5 +334,5 @@ def stability(
         passed=None,
         why=why,
         n=int(known.sum()),
-        interval=intervals.mean(found),
+        interval=means.mean(found),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rai_bigmodel.evidence import Measurement
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import means
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
 from rai_bigmodel.stats.moments import GroupMoments, widest_mean_gap
 
@@ -77,9 +77,7 @@ def importance(names: Sequence[str], values: Array, *, only: Sequence[str]) -> l
     """
     size = np.abs(values)
     return [
-        _estimate(
-            "importance", float(size[:, i].mean()), intervals.mean(size[:, i]), n=len(size), feature=name
-        )
+        _estimate("importance", float(size[:, i].mean()), means.mean(size[:, i]), n=len(size), feature=name)
         for i, name in enumerate(names)
         if name in only
     ]
@@ -89,7 +87,7 @@ def share_of(size: Array, i: int) -> tuple[float, Interval | None]:
     """The share of all absolute attribution that one feature carries, with the ratio's linearised interval."""
     whole = size.sum(axis=1)
     share = float(size[:, i].sum() / whole.sum())
-    return share, intervals.mean(share + (size[:, i] - share * whole) / whole.mean())
+    return share, means.mean(share + (size[:, i] - share * whole) / whole.mean())
 
 
 def attribution_share(names: Sequence[str], values: Array, *, only: Sequence[str]) -> list[Measurement]:
@@ -175,9 +173,7 @@ def _difference(
     high, low = int(at[np.argmax(moments.means[at])]), int(at[np.argmin(moments.means[at])])
     if high == low:
         high, low = int(at[0]), int(at[1])
-    interval = widest_mean_gap(
-        moments.means[at], moments.variances[at], moments.rows[at].astype(float), compared=len(called)
-    )
+    interval = widest_mean_gap(moments, at, compared=len(called))
     n, gap = int(moments.rows[high] + moments.rows[low]), float(moments.means[high] - moments.means[low])
     return _estimate(
         name, gap, interval, n=n, excluded=excluded, **labels, high=called[high], low=called[low]
@@ -205,8 +201,6 @@ def permutation_drop(
         after = np.mean([right(shuffled(columns, rng)) for _ in range(PERMUTATIONS)], axis=0)
         drop = before - after
         out.append(
-            _estimate(
-                "permutation_drop", float(drop.mean()), intervals.mean(drop), n=len(drop), feature=feature
-            )
+            _estimate("permutation_drop", float(drop.mean()), means.mean(drop), n=len(drop), feature=feature)
         )
     return out

@@ -13,7 +13,7 @@ import numpy as np
 
 from rai_bigmodel.audits import answers
 from rai_bigmodel.audits.changes import key
-from rai_bigmodel.stats import intervals, paired, regression, resampling, scores
+from rai_bigmodel.stats import means, paired, regression, resampling, scores
 from rai_bigmodel.subject import decisions_of, has_scores, scores_of, task_of, truth_of
 from rai_bigmodel.words import plural
 
@@ -61,7 +61,7 @@ def _named(found: dict[str, Changed]) -> dict[Key, Changed]:
 
 
 def _mean(differences: Array) -> Changed:
-    return float(differences.mean()), intervals.mean(differences)
+    return float(differences.mean()), means.mean(differences)
 
 
 def _note(before: Array, after: Array, baseline: Subject) -> str:

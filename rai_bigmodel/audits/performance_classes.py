@@ -8,7 +8,7 @@ import numpy as np
 
 from rai_bigmodel.audits.answers import are_probabilities
 from rai_bigmodel.evidence import Exhibit, Findings, Interval, Measurement, Table
-from rai_bigmodel.stats import intervals, resampling, scores
+from rai_bigmodel.stats import intervals, means, resampling, scores
 from rai_bigmodel.stats.regression import mean_from_influence
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _log_loss(answers: Labelled, chances: Array) -> Measurement:
         )
     p = np.clip(chances / chances.sum(axis=1, keepdims=True), 1e-15, 1.0)
     loss = -np.log(p[np.arange(n), answers.truth])
-    interval = intervals.mean(loss)
+    interval = means.mean(loss)
     why = "" if interval else "every row has the same loss, so nothing is known about its spread"
     return estimate("log_loss", loss.mean(), n, interval=interval, why=why)
 

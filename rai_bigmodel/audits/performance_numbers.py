@@ -8,7 +8,7 @@ import numpy as np
 
 from rai_bigmodel.audits.performance_classes import estimate
 from rai_bigmodel.evidence import Findings, Table
-from rai_bigmodel.stats import intervals, regression
+from rai_bigmodel.stats import means, regression
 
 if TYPE_CHECKING:
     from rai_bigmodel.audits.answers import Numbers
@@ -20,7 +20,7 @@ def measure(answers: Numbers) -> Findings:
     """Mean absolute error, root mean square error and R²."""
     truth, predicted = answers
     error, n = predicted - truth, len(truth)
-    mae = intervals.mean(np.abs(error))
+    mae = means.mean(np.abs(error))
     rmse = regression.rmse_interval(error)
     found = [
         estimate("mae", np.abs(error).mean(), n, interval=mae, why="" if mae else SAME),

@@ -9,7 +9,7 @@ import numpy as np
 from rai_bigmodel.audits.performance_classes import estimate
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import means
 from rai_bigmodel.stats.regression import mean_from_influence
 from rai_bigmodel.subject import answers_of, scores_of
 
@@ -23,7 +23,7 @@ SAME = "every row has the same error, so nothing is known about its spread"
 def of_rebuilding(subject: Subject, cohort: Cohort) -> Findings:
     """The mean squared error of rebuilt rows, in the units that the net scales to."""
     errors = scores_of(subject, cohort)
-    interval = intervals.mean(errors)
+    interval = means.mean(errors)
     found = estimate(
         "reconstruction_error", errors.mean(), len(errors), interval=interval, why="" if interval else SAME
     )

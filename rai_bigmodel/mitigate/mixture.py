@@ -13,7 +13,7 @@ import numpy as np
 from rai_bigmodel.evidence import Measurement
 from rai_bigmodel.mitigate.frontier import counts_for
 from rai_bigmodel.mitigate.gap import Gap, Pair, rates_of
-from rai_bigmodel.stats import intervals
+from rai_bigmodel.stats import means
 from rai_bigmodel.stats.moments import GroupMoments, widest_mean_gap
 from rai_bigmodel.stats.regression import welch
 
@@ -67,9 +67,7 @@ def levels(
         why = "an expectation over two rates at once; no interval of ours covers it"
     else:
         (keep,) = kept.values()
-        interval = widest_mean_gap(
-            of.means[keep], of.variances[keep], of.effective[keep], compared=len(of.groups)
-        )
+        interval = widest_mean_gap(of, np.flatnonzero(keep), compared=len(of.groups))
         why = "" if interval else "a group's chances are all alike, so nothing is known about the spread"
     n = sum(int(of.rows[of.groups.index(g)]) for g in (gap.pair.high, gap.pair.low))
     left_out = 1 - sum(int(m.rows[kept[r]].sum()) for r, m in families.items()) / max(
@@ -117,7 +115,7 @@ def changes(
 
 
 def _mean(metric: str, values: Array, labels: dict[str, str]) -> Measurement:
-    interval = intervals.mean(values)
+    interval = means.mean(values)
     why = "" if interval else ALIKE
     value = float(values.mean())
     return Measurement(metric, "estimate", value, len(values), labels=labels, why=why, interval=interval)

@@ -121,25 +121,6 @@ def mover_ratio(a: Limits) -> tuple[Array, Array]:
 # --- means, paired differences, sums -----------------------------------------------------------
 
 
-def mean(values: Array) -> Interval | None:
-    """Student's interval of a mean; ``None`` where fewer than two values or no spread leave nothing to go by."""
-    n = len(values)
-    return mean_of_sums(float(np.mean(values)), float(np.std(values, ddof=1)) if n > 1 else 0.0, n)
-
-
-def mean_of_sums(centre: float, spread: float, n: int) -> Interval | None:
-    """The same of a mean and a standard deviation that were worked out elsewhere."""
-    if n < 2 or spread == 0.0:
-        return None
-    error = spread / np.sqrt(n)
-
-    def ends(alpha: float) -> Ends:
-        t = float(special.stdtrit(n - 1, 1 - alpha / 2))
-        return float(centre - t * error), float(centre + t * error)
-
-    return climb(ends, method="student-t")
-
-
 def paired_difference(only_first: int, only_second: int, rows: int) -> Interval | None:
     """The difference of two proportions measured on the same rows (Tango 1998, score interval).
 

@@ -12,7 +12,7 @@ from rai_bigmodel.evidence import LADDER, Interval, Rung
 from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Array = np.ndarray
     Ends = tuple[float | None, float | None]
@@ -101,6 +101,29 @@ def of_rungs(rungs: list[Rung], method: str) -> Interval:
     """An interval from its rungs; its ends are those of the level that is shown where no policy says otherwise."""
     _, low, high, *_ = rungs[_SHOWN]
     return Interval(low=low, high=high, level=LEVEL, method=method, ladder=tuple(rungs))
+
+
+def moved(interval: Interval, to: Callable[[float], float], *, falling: bool = False) -> Interval:
+    """The interval of a monotone function of the number.
+
+    Args:
+        to: the function; an end that is unbounded stays so.
+        falling: whether it falls, so that the ends change places.
+    """
+
+    def pair(low: float | None, high: float | None) -> Ends:
+        first, last = (None if end is None else to(end) for end in (low, high))
+        return (last, first) if falling else (first, last)
+
+    low, high = pair(interval.low, interval.high)
+    rungs = tuple((alpha, *pair(*ends), *pair(*bounds)) for alpha, ends, bounds in _rungs(interval))
+    return Interval(low=low, high=high, level=interval.level, method=interval.method, ladder=rungs)
+
+
+def _rungs(interval: Interval) -> Iterator[tuple[float, Ends, Ends]]:
+    """α, the ends, and the bounds of each rung."""
+    for alpha, low, high, keep_low, keep_high in interval.ladder:
+        yield alpha, (low, high), (keep_low, keep_high)
 
 
 def widened(interval: Interval, by: float, *, low: float | None = 0.0, high: float | None = 1.0) -> Interval:

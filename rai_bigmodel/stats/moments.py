@@ -1,7 +1,7 @@
 """What are the mean and spread of a number in each group, and how far apart are the means?
 
-Parts are merged as in Chan, Golub and LeVeque 1979; any order gives the whole to 1e-12 relative. Differences of
-means: Welch 1947, all pairs at once by Šidák as in Dunnett's T2 (1980).
+Parts are merged as in Chan, Golub and LeVeque 1979 (third powers as in Pébay 2008); any order gives the whole to 1e-12
+relative. Differences of means: Welch 1947, all pairs at once by Šidák as in Dunnett's T2 (1980).
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_bigmodel.errors import InputError
-from rai_bigmodel.stats import special
 from rai_bigmodel.stats.disparity import widest_by_pairs
-from rai_bigmodel.stats.ladder import climb
+from rai_bigmodel.stats.means import apart, ends_of, mean_of_sums, skewness
 from rai_bigmodel.stats.weighted import checked_weights, kish
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ class GroupMoments:
         weights, squares: Σw and Σw²; both equal `rows` where every row weighs 1.
         means: Σwx / Σw; 0 where there is no row.
         deviations: Σw (x − mean)².
+        cubes: Σw (x − mean)³.
     """
 
     groups: tuple[str, ...]
@@ -43,6 +43,7 @@ class GroupMoments:
     squares: Array
     means: Array
     deviations: Array
+    cubes: Array
 
     @classmethod
     def of(
@@ -77,8 +78,10 @@ class GroupMoments:
         rows = np.bincount(group, minlength=len(names)).astype(np.int64)
         weights = total(w)
         means = np.where(rows > 0, total(w * values) / np.where(rows > 0, weights, 1.0), 0.0)
-        deviations = total(w * (values - means[group]) ** 2)
-        return cls(names, rows, weights, total(w * w), means, deviations)
+        off = values - means[group]
+        with np.errstate(over="ignore"):
+            cubes = total(w * off**3)
+        return cls(names, rows, weights, total(w * w), means, total(w * off**2), cubes)
 
     @property
     def effective(self) -> Array:
@@ -92,6 +95,19 @@ class GroupMoments:
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(self.rows > 1, self.deviations / self.weights * n / (n - 1), np.nan)
 
+    @property
+    def skews(self) -> Array:
+        """The skewness of each group's mean (`means.skewness`)."""
+        third = self.cubes / np.where(self.rows > 0, self.weights, 1.0)
+        return skewness(third, np.nan_to_num(self.variances), self.effective)
+
+    def interval(self, at: int) -> Interval | None:
+        """Of the mean of one group; ``None`` where there is no spread to go by."""
+        spread = float(np.sqrt(np.nan_to_num(self.variances[at])))
+        return mean_of_sums(
+            float(self.means[at]), spread, float(self.effective[at]), skew=float(self.skews[at])
+        )
+
     def __add__(self, other: GroupMoments) -> GroupMoments:
         """Groups of the same name are merged; others stand side by side, in the order of their names."""
         if not isinstance(other, GroupMoments):
@@ -100,14 +116,18 @@ class GroupMoments:
         a, b = self._spread_over(names), other._spread_over(names)
         weights = a.weights + b.weights
         safe = np.where(weights > 0, weights, 1.0)
-        apart = b.means - a.means
+        gap = b.means - a.means
         return GroupMoments(
             names,
             a.rows + b.rows,
             weights,
             a.squares + b.squares,
             (a.weights * a.means + b.weights * b.means) / safe,
-            a.deviations + b.deviations + apart**2 * a.weights * b.weights / safe,
+            a.deviations + b.deviations + gap**2 * a.weights * b.weights / safe,
+            a.cubes
+            + b.cubes
+            + gap**3 * a.weights * b.weights * (a.weights - b.weights) / safe**2
+            + 3 * gap * (a.weights * b.deviations - b.weights * a.deviations) / safe,
         )
 
     def __radd__(self, other: int) -> GroupMoments:
@@ -122,40 +142,23 @@ class GroupMoments:
             out[at] = x
             return out
 
-        parts = (self.rows, self.weights, self.squares, self.means, self.deviations)
+        parts = (self.rows, self.weights, self.squares, self.means, self.deviations, self.cubes)
         return GroupMoments(names, *(put(x) for x in parts))
 
 
-def mean_interval(mean: float, variance: float, effective: float) -> Interval | None:
-    """Student's interval of one mean; ``None`` where there is no spread to go by."""
-    if not variance > 0 or effective <= 1:
-        return None
-    error = float(np.sqrt(variance / effective))
-
-    def ends(alpha: float) -> tuple[float, float]:
-        reach = float(special.stdtrit(effective - 1, 1 - alpha / 2)) * error
-        return mean - reach, mean + reach
-
-    return climb(ends, method="student-t")
-
-
-def widest_mean_gap(means: Array, variances: Array, sizes: Array, *, compared: int) -> Interval | None:
+def widest_mean_gap(moments: GroupMoments, at: Array, *, compared: int) -> Interval | None:
     """The widest difference between two groups' means; ``None`` where a group has no spread to go by.
 
     Args:
-        means, variances, sizes: of the groups compared ``(groups,)``, at least two; sizes may be effective.
+        at: the places of the groups compared, at least two.
         compared: how many groups were looked at, those left out included.
     """
+    variances, sizes, skews = moments.variances[at], moments.effective[at], moments.skews[at]
     if not (variances > 0).all() or (sizes <= 1).any():
         return None
-    i, j = np.nonzero(~np.eye(len(means), dtype=bool))
-    gap = means[i] - means[j]
-    error2 = variances / sizes
-    both = error2[i] + error2[j]
-    freedom = both**2 / (error2[i] ** 2 / (sizes[i] - 1) + error2[j] ** 2 / (sizes[j] - 1))
-
-    def ends(alpha: float) -> tuple[Array, Array]:
-        reach = special.stdtrit(freedom, 1 - alpha / 2) * np.sqrt(both)
-        return gap - reach, gap + reach
-
-    return widest_by_pairs(ends, groups=compared, method="welch, šidák over pairs")
+    i, j = np.nonzero(~np.eye(len(at), dtype=bool))
+    errors = np.sqrt(variances / sizes)
+    of_pairs = [(x[i], x[j]) for x in (errors, sizes - 1, skews)]
+    error, freedom, skew = apart(*of_pairs)
+    ends = ends_of(moments.means[at[i]] - moments.means[at[j]], error, freedom, skew)
+    return widest_by_pairs(ends, groups=compared, method="welch, corrected for skewness, šidák over pairs")

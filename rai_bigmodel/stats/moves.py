@@ -19,6 +19,7 @@ from rai_bigmodel.evidence import LADDER
 from rai_bigmodel.stats import special
 from rai_bigmodel.stats.intervals import Limits, newcombe
 from rai_bigmodel.stats.ladder import climb_at_once, z_two_sided
+from rai_bigmodel.stats.means import ends_of, skewness_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,16 +99,12 @@ def of_shares(gained: Array, lost: Array, rows: Array) -> Moves:
 
 
 def of_means(values: list[Array]) -> Moves:
-    """The mean change of a number in each group, by Student's t; at least two rows each."""
+    """The mean change of a number in each group, by Student's t corrected for skewness; at least two rows each."""
     n = np.array([len(v) for v in values])
     centre = np.array([v.mean() for v in values])
     error = np.array([v.std(ddof=1) for v in values]) / np.sqrt(n)
-
-    def limits(alpha: Array) -> tuple[Array, Array]:
-        t = special.stdtrit(n[None, :] - 1.0, 1 - np.minimum(alpha, 1.0)[:, None] / 2)
-        return centre - t * error, centre + t * error
-
-    return Moves(centre, limits)
+    ends = ends_of(centre, error, n - 1.0, np.array([skewness_of(v) for v in values]))
+    return Moves(centre, lambda alpha: ends(np.minimum(alpha, 1.0)[:, None]))
 
 
 def alike(successes: Array, trials: Array, *, alpha: float = 0.05) -> Array:

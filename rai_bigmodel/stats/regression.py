@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from rai_bigmodel.stats import special
-from rai_bigmodel.stats.ladder import climb
+from rai_bigmodel.stats import means, special
+from rai_bigmodel.stats.ladder import climb, moved
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval
@@ -53,9 +53,9 @@ def rmse(error: Array) -> float:
 
 
 def rmse_interval(error: Array) -> Interval | None:
-    """The interval of the root mean square error, on the logarithmic scale: errors squared are skewed."""
-    value = rmse(error)
-    return mean_from_influence(value, (error**2 - value**2) / (2 * value), scale="log") if value > 0 else None
+    """The interval of the root mean square error: the root of the mean square's, which is at least 0."""
+    squared = means.mean(error**2)
+    return None if squared is None else moved(squared, lambda end: max(end, 0.0) ** 0.5)
 
 
 def r2(truth: Array, predicted: Array) -> float | None:
@@ -77,33 +77,20 @@ def r2_interval(truth: Array, predicted: Array) -> Interval | None:
     unexplained = mean_from_influence(left, influence, scale="log")
     if unexplained is None:
         return None
-    rungs = {rung[0]: rung for rung in unexplained.ladder}
-
-    def turned(one: float | None) -> float | None:
-        return None if one is None else 1 - one
-
-    # Small where much is explained: the ends change places.
-    ladder = tuple((a, turned(r[2]), turned(r[1]), turned(r[4]), turned(r[3])) for a, r in rungs.items())
-    return type(unexplained)(
-        low=turned(unexplained.high),
-        high=turned(unexplained.low),
-        level=unexplained.level,
-        method=unexplained.method,
-        ladder=ladder,
-    )
+    # Small where much is explained.
+    return moved(unexplained, lambda end: 1 - end, falling=True)
 
 
 def welch(first: Array, second: Array) -> Interval | None:
-    """The interval of the difference of two means, first minus second (Welch 1947)."""
-    parts = [(float(np.var(x, ddof=1)) / len(x), len(x)) for x in (first, second) if len(x) > 1]
-    variance = sum(v for v, _ in parts)
-    if len(parts) < 2 or variance == 0:
+    """The interval of the difference of two means, first minus second (Welch 1947), corrected for skewness."""
+    if min(len(first), len(second)) < 2:
         return None
-    df = variance**2 / sum(v * v / (n - 1) for v, n in parts)
-    gap = float(first.mean() - second.mean())
-
-    def ends(alpha: float) -> tuple[float, float]:
-        reach = float(special.stdtrit(df, 1 - alpha / 2)) * variance**0.5
-        return gap - reach, gap + reach
-
-    return climb(ends, method="welch")
+    both = (first, second)
+    errors = [float(np.std(x, ddof=1)) / len(x) ** 0.5 for x in both]
+    if not any(errors):
+        return None
+    error, freedom, skew = means.apart(
+        errors, [len(x) - 1 for x in both], [means.skewness_of(x) for x in both]
+    )
+    ends = means.ends_of(float(first.mean() - second.mean()), error, freedom, skew)
+    return climb(ends, method="welch, corrected for skewness")

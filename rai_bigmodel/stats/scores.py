@@ -13,8 +13,8 @@ import numpy as np
 
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats.cells import Cells, of_rows
-from rai_bigmodel.stats.intervals import mean_of_sums
 from rai_bigmodel.stats.ladder import of_settled, widened, z_settled
+from rai_bigmodel.stats.means import mean_of_sums, skewness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -358,5 +358,6 @@ def loss_of_cells(cells: Cells, kind: Literal["brier", "log_loss"]) -> Loss:
     error = float(count @ off) / n
     # The spread, too, is that of the rows only up to the errors: Minkowski's inequality.
     spread = (_variance(loss, count) ** 0.5 + float(count @ off**2 / max(n - 1, 1)) ** 0.5) if n > 1 else 0.0
-    span = mean_of_sums(value, spread, n)
+    third = float(count @ (loss - value) ** 3) / n
+    span = mean_of_sums(value, spread, n, skew=float(skewness(third, spread**2, n)))
     return Loss(value, error, None if span is None else widened(span, error, high=None))

@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.stats import counts as c
 from rai_bigmodel.stats.counts import GroupCounts
+from rai_bigmodel.stats.means import skewness_of
 from rai_bigmodel.stats.moments import GroupMoments
 from rai_bigmodel.stats.weighted import WeightedCounts
 
@@ -142,11 +143,15 @@ def test_moments_of_parts_in_any_order_add_up_to_those_of_the_whole(values, rand
 
     np.testing.assert_allclose(added.means, whole.means, rtol=1e-12, atol=1e-9)
     np.testing.assert_allclose(added.deviations, whole.deviations, rtol=1e-12, atol=1e-6)
+    np.testing.assert_allclose(added.cubes, whole.cubes, rtol=1e-12, atol=1e-2)
     for g in range(2):
         x, w = values[group == g], weight[group == g]
         assert whole.means[g] == pytest.approx(np.average(x, weights=w), abs=1e-9)
         if not weighed and len(x) > 1:
             assert whole.variances[g] == pytest.approx(x.var(ddof=1), rel=1e-9, abs=1e-9)
+            # Of values that differ by rounding alone, skewness is rounding, too.
+            if x.std() > 1e-6 * abs(x).max():
+                assert whole.skews[g] == pytest.approx(skewness_of(x), rel=1e-6, abs=1e-6)
 
 
 def test_moments_of_different_groups_stand_side_by_side() -> None:

@@ -7,9 +7,10 @@ import pytest
 from scipy import stats
 
 from rai_bigmodel.evidence import Interval
+from rai_bigmodel.stats import means
 from rai_bigmodel.stats.counts import GroupCounts
 from rai_bigmodel.stats.disparity import differ_p, spread, widest_by_pairs
-from rai_bigmodel.stats.moments import mean_interval, widest_mean_gap
+from rai_bigmodel.stats.moments import GroupMoments, widest_mean_gap
 from rai_bigmodel.stats.strata import mantel_haenszel, pooled_ends, widest_conditional_gap
 from rai_bigmodel.stats.thresholds import ThresholdCounts
 
@@ -21,16 +22,23 @@ def _nested(interval: Interval) -> bool:
     return bool((np.diff(lows, axis=0) <= 1e-12).all() and (np.diff(highs, axis=0) >= -1e-12).all())
 
 
+def _gap(groups: list[np.ndarray], *, compared: int) -> Interval | None:
+    codes = np.repeat(np.arange(len(groups)), [len(g) for g in groups])
+    moments = GroupMoments.of(codes, np.concatenate(groups), groups=len(groups))
+    return widest_mean_gap(moments, np.arange(len(groups)), compared=compared)
+
+
+def _even(r: np.random.Generator, centre: float, spread: float, n: int) -> np.ndarray:
+    """Values without skewness: each has another as far on the other side."""
+    half = r.normal(0, spread, n // 2)
+    return centre + np.concatenate([half, -half])
+
+
 def test_two_groups_means_are_told_apart_as_by_welch() -> None:
-    """With one pair Šidák corrects nothing: scipy's Welch interval, and its one-sided bound for passing."""
+    """One pair, no skewness: scipy's Welch interval, and its one-sided bound for passing."""
     r = np.random.default_rng(0)
-    x, y = r.normal(1, 2, 40), r.normal(0, 1, 60)
-    ours = widest_mean_gap(
-        np.array([x.mean(), y.mean()]),
-        np.array([x.var(ddof=1), y.var(ddof=1)]),
-        np.array([40.0, 60.0]),
-        compared=2,
-    )
+    x, y = _even(r, 1, 2, 40), _even(r, 0, 1, 60)
+    ours = _gap([x, y], compared=2)
     theirs = stats.ttest_ind(x, y, equal_var=False).confidence_interval(0.95)
     one_sided = stats.ttest_ind(x, y, equal_var=False).confidence_interval(0.90)
 
@@ -43,8 +51,9 @@ def test_two_groups_means_are_told_apart_as_by_welch() -> None:
 
 def test_more_groups_widen_what_fails_and_not_what_passes() -> None:
     """Šidák over the pairs for failing; each pair on its own for passing."""
-    given = (np.array([0.0, 1.0]), np.array([1.0, 1.0]), np.array([50.0, 50.0]))
-    two, five = (widest_mean_gap(*given, compared=k) for k in (2, 5))
+    r = np.random.default_rng(3)
+    given = [r.exponential(size=50), 1 + r.exponential(size=50)]
+    two, five = (_gap(given, compared=k) for k in (2, 5))
 
     assert two is not None
     assert five is not None
@@ -53,16 +62,16 @@ def test_more_groups_widen_what_fails_and_not_what_passes() -> None:
     assert [r[4] for r in five.ladder] == [r[4] for r in two.ladder]
 
 
-def test_the_interval_of_a_mean_is_students_and_needs_a_spread() -> None:
-    """Equal to scipy; nothing where all values are the same."""
+def test_the_interval_of_a_groups_mean_is_that_of_its_values_and_needs_a_spread() -> None:
+    """Equal to the mean's own; nothing where all values are the same, or there is one."""
     x = np.array([1.0, 2, 4, 8])
-    ours = mean_interval(x.mean(), x.var(ddof=1), 4)
-    low, high = stats.t.interval(0.95, 3, x.mean(), stats.sem(x))
+    moments = GroupMoments.of(np.array([0, 0, 0, 0, 1, 1, 2]), np.r_[x, 3, 3, 5], groups=4)
 
-    assert ours is not None
-    assert (ours.low, ours.high) == (pytest.approx(low), pytest.approx(high))
-    assert mean_interval(1.0, 0.0, 10) is None
-    assert widest_mean_gap(np.zeros(2), np.array([0.0, 1]), np.full(2, 9.0), compared=2) is None
+    assert moments.interval(0) == means.mean(x)
+    assert moments.interval(1) is None
+    assert moments.interval(2) is None
+    assert moments.interval(3) is None
+    assert widest_mean_gap(moments, np.array([0, 1]), compared=2) is None
 
 
 def test_the_widest_mean_gap_covers_the_truth_it_is_asked_about() -> None:
@@ -71,7 +80,7 @@ def test_the_widest_mean_gap_covers_the_truth_it_is_asked_about() -> None:
     truth, runs, low, keep = np.array([0.5, 0, 0, 0, 0]), 300, 0, 0
     for _ in range(runs):
         x = r.gamma(4, 0.5, size=(5, 40)) + truth[:, None]
-        gap = widest_mean_gap(x.mean(axis=1), x.var(axis=1, ddof=1), np.full(5, 40.0), compared=5)
+        gap = _gap(list(x), compared=5)
         assert gap is not None
         rung = next(rung for rung in gap.ladder if rung[0] == 0.05)
         low += rung[1] > 0.5

@@ -158,12 +158,6 @@ def test_tangos_interval_keeps_a_width_where_nothing_is_discordant() -> None:
     assert (interval.low, interval.high) == pytest.approx((-z2 / (796 + z2), z2 / (796 + z2)), abs=1e-9)
 
 
-def test_a_mean_without_spread_has_no_interval() -> None:
-    """Ten equal losses say nothing about the eleventh."""
-    assert iv.mean(np.zeros(10)) is None
-    assert iv.mean(np.array([1.0])) is None
-
-
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(0, 5), st.integers(0, 2**32 - 1))
 @settings(max_examples=60, deadline=None)
 def test_the_auc_is_that_of_scikit_learn_ties_included(m, n, ties, seed) -> None:

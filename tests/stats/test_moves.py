@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rai_bigmodel.evidence import LADDER
-from rai_bigmodel.stats import intervals, moves, special
+from rai_bigmodel.stats import intervals, means, moves, special
 
 
 def test_many_groups_at_once_are_each_as_alone() -> None:
@@ -55,7 +55,7 @@ def test_the_mean_of_a_number_moves_by_students_t() -> None:
     r = np.random.default_rng(0)
     values = [r.normal(0, 1, 200), r.normal(1, 1, 200)]
     low, high = moves.of_means(values).limits(np.array([0.05]))
-    alone = intervals.mean(values[1])
+    alone = means.mean(values[1])
 
     assert alone is not None
     assert (low[0, 1], high[0, 1]) == pytest.approx((alone.low, alone.high))
