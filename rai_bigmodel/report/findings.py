@@ -118,6 +118,12 @@ _LEAK = _Kind(
     N_("The numbers on this page may be better than they will be in use."),
     N_("Take the column or the rows out, unless they are truly known beforehand, and train again."),
 )
+_ROWS = _Kind(
+    N_("The rows themselves are not what the policy asks for."),
+    N_(
+        "Look at where they come from: who is not among them, what is missing of whom, how outcomes were recorded."
+    ),
+)
 _OTHER = _Kind(
     N_("What was measured is beyond what the policy allows."),
     N_("Look at the audit below: it says how the number came about."),
@@ -138,6 +144,9 @@ _BY_METRIC = {
     "fairness.mean_prediction": _NUMBERS,
     "fairness.mean_error_difference": _NUMBERS,
     "fairness.ece_debiased": _SCORES,
+    "data.group_share": _ROWS,
+    "data.label_rate": _ROWS,
+    "data.missing_rate": _ROWS,
     "privacy.accuracy_cost": _ERRORS,
     "privacy.calibration_cost": _ERRORS,
 }

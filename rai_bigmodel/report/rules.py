@@ -269,7 +269,11 @@ def failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
             )
             return say("{first} {second}", first=text, second=more)
     both = [named(m.labels[key]) for key in ("high", "low") if key in m.labels]
-    about = (*_which(m, limit), *((side_by_side(both),) if len(both) == 2 else ()))
+    # The group is told even where the rule names it: this is read where the rule does not stand.
+    own = tuple(
+        named(m.labels[key]) for key in ("group", "feature") if key in m.labels and key in limit.where
+    )
+    about = (*own, *_which(m, limit), *((side_by_side(both),) if len(both) == 2 else ()))
     text = say(
         "{name} is {value}; the rule asks for {limit}.",
         name=name_of(m.metric, m.labels) + "".join(f" ({name})" for name in about),

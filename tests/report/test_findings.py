@@ -275,3 +275,17 @@ def test_what_predicts_numbers_gives_no_group_fewer_decisions() -> None:
     assert "(B and W) is 0.3" in means
     assert "positive decision" not in means
     assert "What the model predicts differs" in means
+
+
+def test_a_rate_names_its_group_and_rows_are_not_called_a_leak() -> None:
+    """The sentence stands at the top of the page, where the rule does not."""
+    share = estimate(0.01, 0.001, metric="data.group_share", labels={"attribute": "race", "group": "B"})
+    sealed = seal_of(share)
+    rule = Rule(
+        metric="data.group_share", where={"attribute": "race", "group": "B"}, at_least=0.05, because="x"
+    )
+    verdict, _ = judged(rule, dossier=sealed)
+    means = findings(verdict, sealed)[0].means
+
+    assert "(B) is 0.01" in means
+    assert "The rows themselves are not what the policy asks for." in means
