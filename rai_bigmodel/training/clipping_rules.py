@@ -138,7 +138,11 @@ def conv(
 ) -> Any:
     """``F.conv1d`` and ``F.conv2d``."""
     if isinstance(padding, str):
-        raise Unfit
+        kernel = weight.shape[2:]
+        beyond = [d * (k - 1) for d, k in zip(_each(dilation, len(kernel)), kernel, strict=True)]
+        if padding == "same" and any(n % 2 for n in beyond):
+            raise Unfit  # One side would get more than the other.
+        padding = [n // 2 for n in beyond] if padding == "same" else 0
     return _conv(tape, x, weight, bias, (stride, padding, dilation, 0), groups, transposed=False)
 
 

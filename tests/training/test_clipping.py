@@ -364,6 +364,24 @@ def test_parameters_used_by_hand_agree_and_the_slow_ones_are_said(caplog):
     assert "twice" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("padding", "kernel", "slow"), [("same", (3, 5), 0), ("valid", (3, 2), 0), ("same", (2, 3), 1)]
+)
+def test_padding_in_words_agrees_and_is_quick_where_both_sides_get_alike(padding, kernel, slow, caplog):
+    """An even kernel has no middle, so one side gets more: that is done row by row."""
+    torch.manual_seed(9)
+    layer = nn.Conv2d(2, 3, kernel, padding=padding, dilation=(1, 2) if slow == 0 else 1)
+    with caplog.at_level(logging.WARNING):
+        agrees(
+            layer.double(),
+            lambda module: lambda x: module(x).cos().sum((1, 2, 3)),
+            torch.randn(5, 2, 7, 9).double(),
+            rtol=1e-10,
+        )
+
+    assert caplog.text.count("has no rule of its own") == slow
+
+
 def test_a_slow_use_is_said_once_and_not_at_every_step(caplog):
     """A training takes thousands of steps, and its log stays readable."""
     module = nn.Sequential(nn.Linear(3, 3), nn.PReLU())
