@@ -18,6 +18,7 @@ import contextlib
 import functools
 import math
 import warnings
+from numbers import Real
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -96,9 +97,8 @@ class Privacy(Record, kw_only=True):
         _rate(self.sample_rate)
         _positive("expected_batch_size", self.expected_batch_size)
         _positive("clip", self.clip)
-        if self.noise_seed is not None and not 0 <= self.noise_seed < 2**62:
-            msg = f"privacy: noise_seed must lie between 0 and 2^62, got {self.noise_seed}"
-            raise InputError(msg)
+        if self.noise_seed is not None:
+            _whole("noise_seed", self.noise_seed, least=0, most=2**62 - 1)
 
 
 class Ledger(Record, kw_only=True):
@@ -209,9 +209,7 @@ def composed_epsilon_of(ledger: Ledger, trainings: int) -> float:
         InputError: there is no training, no noise was added, or the steps are too many in all.
         MissingExtra: Opacus is not installed.
     """
-    if trainings < 1:
-        msg = f"privacy: the number of trainings must be at least 1, got {trainings}"
-        raise InputError(msg)
+    _whole("the number of trainings", trainings, least=1, most=_MAX_STEPS)
     steps = ledger.steps * trainings
     _steps(steps)
     return _round_up(_prv(ledger.noise_multiplier, ledger.sample_rate, steps, ledger.delta))
@@ -227,9 +225,7 @@ def cross_fitted_epsilon_of(ledger: Ledger, folds: int) -> float:
         InputError: fewer than two folds, no noise was added, or the steps are too many in all.
         MissingExtra: Opacus is not installed.
     """
-    if folds < 2:
-        msg = f"privacy: cross-fitting needs at least 2 folds, got {folds}"
-        raise InputError(msg)
+    _whole("the number of folds", folds, least=2, most=_MAX_STEPS)
     return composed_epsilon_of(ledger, folds)
 
 
@@ -353,32 +349,48 @@ def _round_up(value: float) -> float:
     return math.ceil(value * 10_000) / 10_000
 
 
+def _number(name: str, value: float) -> None:
+    """A file is read strictly; from Python anything may come."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"privacy: {name} must be a number, got {value!r}"
+        raise InputError(msg)
+
+
 def _positive(name: str, value: float) -> None:
+    _number(name, value)
     if not 0 < value < math.inf:
         msg = f"privacy: {name} must be a positive number, got {value}"
         raise InputError(msg)
 
 
 def _noise(value: float) -> None:
+    _number("noise_multiplier", value)
     if not 0 <= value < math.inf:
         msg = f"privacy: noise_multiplier must not be negative, got {value}"
         raise InputError(msg)
 
 
 def _delta(value: float) -> None:
+    _number("delta", value)
     if not 0 < value < 1:
         msg = f"privacy: delta must lie between 0 and 1, both excluded, got {value}"
         raise InputError(msg)
 
 
 def _rate(value: float) -> None:
+    _number("sample_rate", value)
     if not 0 < value <= 1:
         msg = f"privacy: sample_rate must lie above 0 and at most at 1, got {value}"
         raise InputError(msg)
 
 
 def _steps(value: int) -> None:
-    if not (1 <= value <= _MAX_STEPS and value == int(value)):
-        got = "more" if value > 1e15 else f"{value:,}"
-        msg = f"privacy: the number of steps must be a whole one between 1 and {_MAX_STEPS:,}, got {got}"
+    _whole("the number of steps", value, least=1, most=_MAX_STEPS)
+
+
+def _whole(name: str, value: float, *, least: int, most: int) -> None:
+    _number(name, value)
+    if not (least <= value <= most and value == int(value)):
+        got = "more" if value > most else f"{value:,}"
+        msg = f"privacy: {name} must be a whole number between {least} and {most:,}, got {got}"
         raise InputError(msg)

@@ -169,10 +169,25 @@ def with_baseline(
     else:
         from rai_bigmodel.tables import Table
 
-        other = subject_of(given)
+        other = _baseline(given)
         if isinstance(splits.held_out, Table):
             other = numbers_of_groups(other, splits.held_out)
     return subject.related(**{BASELINE: other}), {BASELINE: other.digest}
+
+
+def _baseline(given: PathLike) -> Subject:
+    """A run, or a file that says itself what it reads: for what others exported there is a place in audit.yaml."""
+    from rai_bigmodel.deploy.session import NotOurs
+
+    try:
+        return subject_of(given)
+    except NotOurs:
+        msg = (
+            f"{given}: was not written by rai export, and does not say what it reads; a baseline of somebody else's "
+            f"is declared in audit.yaml (relatives: {{baseline: {{model: {Path(given).name}, features: […]}}}}), or "
+            "handed over as a table of its predictions"
+        )
+        raise InputError(msg) from None
 
 
 def with_facts(splits: Splits, facts: Mapping[str, str]) -> Splits:
@@ -265,6 +280,7 @@ def of_model(
             `positive`, or the rows lack a column.
     """
     from rai_bigmodel.subject import Splits
+    from rai_bigmodel.subjects.declared import refuse_unused
     from rai_bigmodel.subjects.of_foreign_onnx import of_foreign_onnx
     from rai_bigmodel.subjects.of_onnx import NotOurs, of_onnx
     from rai_bigmodel.tables import read_table
@@ -283,6 +299,7 @@ def of_model(
                 f"{model}: says itself what it reads and how it decides; leave out {', '.join(sorted(given))}"
             )
             raise InputError(msg)
+    refuse_unused(subject, positive=positive, threshold=threshold)
     told = subject.decision.positive
     if positive and told and positive != told:
         msg = f"{model}: the score it gives is that of {told!r}, not of {positive!r}"

@@ -115,9 +115,9 @@ def test_cross_fitting_a_private_recipe_costs_all_its_trainings() -> None:
     assert together == composed_epsilon_of(once, 5)
     assert together == epsilon_of(msgspec.structs.replace(once, steps=5 * 150))
     assert composed_epsilon_of(once, 1) == epsilon_of(once)
-    with pytest.raises(InputError, match="2 folds"):
+    with pytest.raises(InputError, match="number of folds must be a whole number between 2"):
         cross_fitted_epsilon_of(once, 1)
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="number of trainings must be a whole number between 1"):
         composed_epsilon_of(once, 0)
 
 
@@ -168,6 +168,13 @@ def test_a_declared_noise_is_taken_as_it_is() -> None:
         ({"epsilon": 4.0, "expected_batch_size": 0}, "expected_batch_size"),
         ({"epsilon": 4.0, "clip": 0.0}, "clip"),
         ({"epsilon": 4.0, "noise_seed": -1}, "noise_seed"),
+        ({"epsilon": 4.0, "noise_seed": 1.5}, "noise_seed must be a whole number"),
+        ({"epsilon": "4"}, "epsilon must be a number, got '4'"),
+        ({"epsilon": True}, "epsilon must be a number, got True"),
+        ({"noise_multiplier": [1.0]}, r"noise_multiplier must be a number, got \[1.0\]"),
+        ({"epsilon": 4.0, "delta": None}, "delta must be a number, got None"),
+        ({"epsilon": 4.0, "sample_rate": "0.1"}, "sample_rate must be a number"),
+        ({"epsilon": 4.0, "expected_batch_size": None}, "expected_batch_size must be a number"),
     ],
 )
 def test_a_privacy_out_of_range_is_refused_in_one_line(wrong: dict[str, float], named: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel import files
+from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Record
 from rai_bigmodel.rules import label_text
 
@@ -31,7 +32,7 @@ class Model(Record, omit_defaults=True):
     output: str = ""
     labels: tuple[Label, ...] = ()
     positive: Label | None = None
-    threshold: float = 0.5
+    threshold: float | None = None
 
 
 class Endpoint(Record, omit_defaults=True):
@@ -44,7 +45,7 @@ class Endpoint(Record, omit_defaults=True):
     endpoint: str
     labels: tuple[Label, ...] = ("0", "1")
     positive: Label | None = None
-    threshold: float = 0.5
+    threshold: float | None = None
     batch: int = 64
     timeout: float = 10.0
     retries: int = 2
@@ -78,10 +79,42 @@ def of_declared(
         egress: the hosts that may be contacted.
 
     Raises:
-        InputError: the file or the service cannot be used as it is declared.
+        InputError: the file or the service cannot be used as it is declared, or does not decide by a threshold that
+            is declared.
     """
+    subject = _declared(given, here=here, features=features, egress=egress)
+    refuse_unused(
+        subject,
+        positive="" if given.positive is None else label_text(given.positive),
+        threshold=given.threshold,
+    )
+    return subject
+
+
+def refuse_unused(subject: Subject, *, positive: str, threshold: float | None) -> None:
+    """Refuse a positive label or a threshold for what does not decide between two labels: it would do nothing.
+
+    Raises:
+        InputError: one is given.
+    """
+    if len(subject.decision.labels) == 2:
+        return
+    several = bool(subject.decision.labels)
+    for name, given in (("positive", positive), ("threshold", threshold)):
+        if given not in {"", None}:
+            msg = (
+                f"{subject.name}: decides between {'several' if several else 'no'} labels, so {name}: {given} does "
+                "nothing; leave it out"
+            )
+            raise InputError(msg)
+
+
+def _declared(
+    given: Model | Endpoint, *, here: str | os.PathLike[str], features: Sequence[str], egress: Sequence[str]
+) -> Subject:
     labels = tuple(label_text(label) for label in given.labels)
     positive = "" if given.positive is None else label_text(given.positive)
+    threshold = 0.5 if given.threshold is None else given.threshold
     if isinstance(given, Endpoint):
         from rai_bigmodel.subjects.of_endpoint import of_endpoint
 
@@ -90,7 +123,7 @@ def of_declared(
             egress=egress,
             labels=labels,
             positive=positive,
-            threshold=given.threshold,
+            threshold=threshold,
             batch=given.batch,
             timeout=given.timeout,
             retries=given.retries,
@@ -106,5 +139,5 @@ def of_declared(
         output=given.output,
         labels=labels,
         positive=positive,
-        threshold=given.threshold,
+        threshold=threshold,
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cohorts import subject
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
@@ -15,7 +16,9 @@ from sklearn.preprocessing import StandardScaler
 import rai_bigmodel as rai
 from rai_bigmodel import api, cli
 from rai_bigmodel.errors import InputError
+from rai_bigmodel.evidence import Decision
 from rai_bigmodel.subject import Splits
+from rai_bigmodel.subjects.declared import refuse_unused
 from rai_bigmodel.subjects.of_sklearn import of_sklearn
 from rai_bigmodel.tables import Table
 
@@ -57,6 +60,7 @@ def test_a_foreign_file_is_audited_once_its_columns_are_declared(folder: Path, c
         ([], "it was not written by rai export: say which columns it reads"),
         (features[:-2], "reads 6 columns, 5 are named"),
         ([*features, "--output", "none"], "'none' is not there"),
+        ([*features, "--baseline", str(folder / "theirs.onnx")], "relatives: {baseline: {model: theirs.onnx"),
         ([*features[:-1], "elsewhere"], "elsewhere"),
     ):
         assert cli._run(asked(folder, "no", *more)) == 2
@@ -138,3 +142,20 @@ def test_what_skl2onnx_cannot_write_is_one_line_that_says_what_would_do(tmp_path
     else:
         rows = dict(zip(NAMES, X.T, strict=True))
         assert np.abs(shipped.predict(rows) - booster.predict_proba(X)[:, 1]).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [({"threshold": 0.3}, "threshold: 0.3"), ({"positive": "a"}, "positive: a")]
+)
+@pytest.mark.parametrize("labels", [("a", "b", "c"), ()])
+def test_what_decides_by_no_threshold_is_not_given_one(
+    labels: tuple[str, ...], given: dict, said: str
+) -> None:
+    """Of several labels the likeliest is given, whatever stands there: the option would do nothing."""
+    decision = Decision(kind="argmax", threshold=None, positive="", labels=labels)
+    asked = {"positive": "", "threshold": None, **given}
+
+    with pytest.raises(InputError, match=f"decides between .* labels, so {said} does nothing"):
+        refuse_unused(subject(decision=decision), **asked)
+    refuse_unused(subject(decision=decision), positive="", threshold=None)
+    refuse_unused(subject(), **asked)

@@ -53,8 +53,8 @@ def planted(fault: str) -> Iterator[None]:
     """Something that the engine does in each process, and should not."""
     of, draw = private._Fast.of, private.Engine.draw
 
-    def changed(*args: Any) -> private._Fast:
-        way, world = of(*args), args[-1]
+    def changed(*args: Any, **how: Any) -> private._Fast:
+        way, world = of(*args, **how), args[-1]
         return {
             "noise in each process": lambda: replace(way, noising=True),
             "noise divided": lambda: replace(way, deviation=way.deviation / world.size),
