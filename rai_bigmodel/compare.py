@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from rai_bigmodel.better import HIGHER, LOWER
 from rai_bigmodel.dossier import Dossier
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import BASELINE, Evidence, Interval, Measurement
@@ -26,76 +27,6 @@ if TYPE_CHECKING:
 
 Direction = Literal["better", "worse", "changed", "the same", "new", "gone"]
 Key = tuple[str, str, str, tuple[tuple[str, str], ...]]
-
-_HIGHER = frozenset(
-    (
-        "accuracy",
-        "balanced_accuracy",
-        "roc_auc",
-        "f1_macro",
-        "r2",
-        "consistency_p",
-        "demographic_parity_ratio",
-        "impact_ratio",
-        "any_disparity_p",
-        "subgroup_auc",
-        "bpsn_auc",
-        "bnsp_auc",
-        "faithful",
-        "ablation_agreement",
-        "explanation_agreement",
-        "speedup",
-        "noise_conformance_p",
-        "conformance",
-    )
-)
-_LOWER = frozenset(
-    (
-        "log_loss",
-        "brier",
-        "mae",
-        "rmse",
-        "perplexity",
-        "reconstruction_error",
-        "generalisation_gap",
-        "ece_debiased",
-        "demographic_parity_difference",
-        "equal_opportunity_difference",
-        "equalized_odds_difference",
-        "accuracy_difference",
-        "mean_error_difference",
-        "worst_accuracy_drop",
-        "count_significant",
-        "completeness_gap",
-        "infidelity",
-        "insertion_deletion_p",
-        "epsilon_spent",
-        "epsilon_claimed",
-        "epsilon_lower_bound",
-        "membership_auc",
-        "membership_tpr",
-        "exposure",
-        "extractable_rate",
-        "accuracy_cost",
-        "calibration_cost",
-        "max_abs_difference",
-        "decision_flip_rate",
-        "flip_rate_difference",
-        "accuracy_drop",
-        "load_ms",
-        "peak_bytes",
-        "latency_ms",
-        "size_bytes",
-        "duplicate_rate",
-        "train_test_overlap",
-        "missing_rate",
-        "leak_auc",
-        "leak_purity",
-        "energy_kwh",
-        "co2e_kg",
-        "energy_per_1000_decisions",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -147,8 +78,8 @@ def _change(key: Key, before: Measurement | None, after: Measurement | None) -> 
         return Change(key, before, after, change, "the same", clear=True)
     name = key[2].rpartition(".")[2]
     up = change.value > 0
-    better = name in _HIGHER if up else name in _LOWER
-    worse = name in _LOWER if up else name in _HIGHER
+    better = name in HIGHER if up else name in LOWER
+    worse = name in LOWER if up else name in HIGHER
     ends = change.interval
     clear = change.kind == "exact" or (
         ends is not None

@@ -26,6 +26,7 @@ FLOORS: list[tuple[int, str, str]] = [
     (0, "unfinished", ""),
     (0, "dossier", "msgspec"),
     (0, "words", ""),
+    (0, "better", ""),
     (0, "threads", ""),
     (0, "stats", "numpy scipy"),
     (1, "rules", "msgspec"),

@@ -89,6 +89,24 @@ def test_two_runs_do_not_write_one_folder_at_once(tmp_path: Path, asked: list[st
     assert cli._run(asked) == 0
 
 
+def test_two_trainings_do_not_write_one_folder_at_once(tmp_path: Path, capsys) -> None:
+    """The second is refused before it trains; a recipe that cannot be trained leaves no folder behind."""
+    recipe, out = tmp_path / "recipe.yaml", tmp_path / "run"
+    recipe.write_text("data: digits\nnet: {mlp: {hidden: []}}\ntrain: {epochs: 1}\n")
+    out.mkdir()
+    with another_at_work(out):
+        code = cli._run(["train", str(recipe), "--out", str(out)])
+
+    told = capsys.readouterr().err
+    assert code == 2
+    assert "another rai is writing there" in told
+    assert one_line(told)
+    assert list(out.iterdir()) == []
+    recipe.write_text("data: nowhere\nnet: {mlp: {hidden: []}}\ntrain: {epochs: 1}\n")
+    assert cli._run(["train", str(recipe), "--out", str(tmp_path / "other")]) == 2
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_folder_is_held_by_a_process_and_not_by_a_block(tmp_path: Path) -> None:
     """What holds it may ask again within; nothing is left in it."""
     with files.alone(tmp_path), files.alone(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.rules import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rai_bigmodel.accounting import Privacy
     from rai_bigmodel.deploy.export import Exported
@@ -64,15 +65,43 @@ def train_recipe(
         resume: go on from it.
 
     Raises:
-        InputError: the recipe, its data or `out` cannot be used, or there is nothing to resume.
+        InputError: the recipe, its data or `out` cannot be used, another process is at work in `out`, or there is
+            nothing to resume.
         TrainingDiverged: the loss stopped being a number.
     """
+    from rai_bigmodel.training import distributed
+
+    files.refuse_unwritable(out)
+    with _alone_in(out, locks=distributed.told().first):
+        return _trained(path, out=out, resume=resume, on_step=on_step)
+
+
+@contextlib.contextmanager
+def _alone_in(out: PathLike, *, locks: bool) -> Iterator[None]:
+    """While a run is made in a folder no other process makes one there; of one that fails no empty folder stays.
+
+    Args:
+        locks: whether this process holds the folder for all that share a training.
+    """
+    if not locks:
+        yield
+        return
+    new = not Path(out).exists()
+    with files.alone(files.make_folder(out)):
+        try:
+            yield
+        except BaseException:
+            if new:
+                files.remove_folder(out)
+            raise
+
+
+def _trained(path: PathLike, *, out: PathLike, resume: bool, on_step: Callable[..., None] | None) -> Run:
     from rai_bigmodel import datasets
     from rai_bigmodel.datasets.behind import rows_behind
     from rai_bigmodel.training import checkpoint, descent, distributed, fit, recipe
     from rai_bigmodel.training import resume as checkpoints
 
-    files.refuse_unwritable(out)
     here = Path(path).parent
     written, kin = descent.kin_of(recipe.read(path), here=here)
     splits = datasets.by_name(written.data, here=here)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from rai_bigmodel.better import HIGHER, LOWER
 from rai_bigmodel.controls import catalogue
 from rai_bigmodel.report.digits import interval_words
 from rai_bigmodel.report.phrases import KNOWN, phrase, prose, rule_title
@@ -103,6 +104,13 @@ def _of_limit(limit: Limit) -> Iterator[tuple[str, bool]]:
         near = nearest(limit.metric, ours)
         meant = f"; did you mean {near!r}?" if near else ""
         yield f"{limit.metric} is measured by no audit of this package{meant}", False
+    short = limit.metric.rpartition(".")[2]
+    if short in (LOWER if limit.at_least is not None else HIGHER):
+        way, asked, meant = (
+            ("less", "at least", "at_most") if limit.at_least is not None else ("more", "at most", "at_least")
+        )
+        words = f"of {limit.metric} {way} is better, and {asked} {exact(limit.value)} is asked; did you mean {meant}?"
+        yield words, False
     best, worst = _ends(limit)
     at = exact(limit.value)
     if limit.keeps(worst):

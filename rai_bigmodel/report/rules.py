@@ -143,8 +143,9 @@ def group_rows(m: Measurement, role: str, dossier: Dossier) -> dict[str, Measure
         return found
     for evidence in dossier.find(audit, role):
         for other in evidence.measurements:
-            same = (
-                other.labels.get("attribute") == m.labels.get("attribute") and "against" not in other.labels
+            # Of several labels each has rates of its own, and of several seeds each end of the spread.
+            same = "against" not in other.labels and all(
+                other.labels.get(key) == m.labels.get(key) for key in ("attribute", "class", "spread")
             )
             group = other.labels.get("group", "")
             if other.metric == f"{audit}.{base}" and same and group in names and "group" in other.labels:

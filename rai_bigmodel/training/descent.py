@@ -234,7 +234,10 @@ def notes_on_descent(recipe: Recipe, kin: Kin, compared: tuple[str, ...] = ()) -
     if kin.teacher is not None and recipe.distil is not UNSET:
         card = kin.teacher.card
         share = f"{recipe.distil.share:.0%}"
-        notes.append(f"Distilled: {share} of the loss is the distance to the answers of {_named(card)}.")
+        notes.append(
+            f"Distilled: {share} of the loss is the distance to the answers of {card.name} ({card.digest[:19]}…), "
+            f"trained on {card.data['train'].name}."
+        )
         if card.ledger is not None:
             notes.append(
                 f"{card.name} was private; this net also learned from the training rows without privacy, so its ε "
@@ -244,9 +247,13 @@ def notes_on_descent(recipe: Recipe, kin: Kin, compared: tuple[str, ...] = ()) -
 
 
 def _notes_on_parent(recipe: Recipe, start: From, card: Card) -> list[str]:
-    frozen = f"; {', '.join(start.freeze)} stayed as it was" if start.freeze else ""
-    frozen += "; what was taken over moved by low-rank matrices alone" if start.lora else ""
-    notes = [f"Begun with the weights of {_named(card)}{frozen}."]
+    notes = [
+        f"Begun with the weights of {card.name} ({card.digest[:19]}…), trained on {card.data['train'].name}."
+    ]
+    if start.freeze:
+        notes.append(f"Frozen: {', '.join(start.freeze)}.")
+    if start.lora:
+        notes.append("What was taken over moved by low-rank matrices alone.")
     if recipe.prune is not UNSET:
         where = "each layer" if recipe.prune.within == "layer" else "the whole net"
         notes.append(f"Pruned: {recipe.prune.share:.0%} of the weights, the smallest of {where}, are 0.")
@@ -266,7 +273,3 @@ def _notes_on_parent(recipe: Recipe, start: From, card: Card) -> list[str]:
         else:
             notes.append(f"{card.name} was private; this training was not, so no ε holds for its rows.")
     return notes
-
-
-def _named(card: Card) -> str:
-    return f"{card.name} ({card.digest[:19]}…), trained on {card.data['train'].name}"

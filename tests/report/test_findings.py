@@ -217,3 +217,25 @@ def test_why_there_is_no_curve_over_the_threshold_is_true() -> None:
 
     assert "says what it left out" in told[0]
     assert "was not run" in told[1]
+
+
+def test_the_rates_beside_a_gap_of_one_label_are_of_that_label() -> None:
+    """Of three labels the second one's gap was told with the rates of the first."""
+    gap = "fairness.demographic_parity_difference"
+    found = [
+        estimate(
+            value,
+            metric="fairness.selection_rate",
+            labels={"attribute": "race", "group": group, "class": label},
+        )
+        for label, rates in (("a", (0.5, 0.4)), ("b", (0.9, 0.1)))
+        for group, value in zip(("B", "W"), rates, strict=True)
+    ]
+    labels = {"attribute": "race", "class": "b", "high": "B", "low": "W", "scope": "sized"}
+    sealed = seal_of(*found, estimate(0.8, metric=gap, labels=labels))
+    rule = msgspec.structs.replace(GAP, where={"attribute": "race", "class": "b"})
+    verdict, _ = judged(rule, dossier=sealed)
+    means = findings(verdict, sealed)[0].means
+
+    assert "90" in means
+    assert "50" not in means

@@ -194,3 +194,21 @@ def test_policy_check_needs_no_evidence_to_tell_what_cannot_be(rule: dict[str, s
     """A typo, and a p-value that the rule does not say how to judge; a plugin's metric is nobody's typo."""
     assert any(says in d.words for d in doubts(policy(at_most=0.1, where={}, **rule)))
     assert not doubts(policy(at_most=0.1, where={}, metric="acme.churn"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "meant"),
+    [
+        ({"metric": GAP, "at_least": 0.1}, "at_most"),
+        ({"metric": "performance.accuracy", "at_most": 0.8}, "at_least"),
+        ({"metric": GAP, "at_most": 0.1}, ""),
+        ({"metric": "performance.accuracy", "where": {"against": "baseline"}, "at_least": -0.01}, ""),
+        ({"metric": "fairness.selection_rate", "at_least": 0.1}, ""),  # of which neither is better
+    ],
+)
+def test_a_limit_on_the_wrong_side_is_told(rule: dict[str, Any], meant: str) -> None:
+    """*Differ by at least 0.1* passes what is biased, and nothing else would say so."""
+    told = [d.words for d in doubts(policy(**rule)) if "is better" in d.words]
+
+    assert len(told) == bool(meant)
+    assert all(words.endswith(f"did you mean {meant}?") for words in told)
