@@ -72,6 +72,20 @@ _ERRORS = _Kind(
         "First look at the labels and at how many rows the group has; then try what never reads the attribute."
     ),
 )
+_RANKED = _Kind(
+    N_("The model ranks the cases of one group less well than those of others."),
+    N_(
+        "First look at the labels and at how many rows the group has; then try what never reads the attribute."
+    ),
+)
+_NUMBERS = _Kind(
+    N_(
+        "What the model predicts differs between groups, measured against outcomes that may themselves be unequal."
+    ),
+    N_(
+        "First look at the outcomes and at how many rows the group has; then try what never reads the attribute."
+    ),
+)
 _USEFUL = _Kind(
     N_("The model does its own task less well than the policy asks."),
     N_("More rows, other features or longer training; if the simple yardstick does as well, use that one."),
@@ -104,6 +118,12 @@ _LEAK = _Kind(
     N_("The numbers on this page may be better than they will be in use."),
     N_("Take the column or the rows out, unless they are truly known beforehand, and train again."),
 )
+_ROWS = _Kind(
+    N_("The rows themselves are not what the policy asks for."),
+    N_(
+        "Look at where they come from: who is not among them, what is missing of whom, how outcomes were recorded."
+    ),
+)
 _OTHER = _Kind(
     N_("What was measured is beyond what the policy allows."),
     N_("Look at the audit below: it says how the number came about."),
@@ -116,7 +136,17 @@ _BY_METRIC = {
     "fairness.equalized_odds_difference": _ERRORS,
     "fairness.accuracy_difference": _ERRORS,
     "fairness.accuracy": _ERRORS,
+    "fairness.precision": _ERRORS,
+    "fairness.roc_auc": _RANKED,
+    "fairness.subgroup_auc": _RANKED,
+    "fairness.bpsn_auc": _RANKED,
+    "fairness.bnsp_auc": _RANKED,
+    "fairness.mean_prediction": _NUMBERS,
+    "fairness.mean_error_difference": _NUMBERS,
     "fairness.ece_debiased": _SCORES,
+    "data.group_share": _ROWS,
+    "data.label_rate": _ROWS,
+    "data.missing_rate": _ROWS,
     "privacy.accuracy_cost": _ERRORS,
     "privacy.calibration_cost": _ERRORS,
 }

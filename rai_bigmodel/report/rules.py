@@ -139,7 +139,8 @@ def group_rows(m: Measurement, role: str, dossier: Dossier) -> dict[str, Measure
     audit = m.metric.partition(".")[0]
     names = [m.labels[key] for key in ("high", "low") if key in m.labels]
     found: dict[str, Measurement] = {}
-    if not base:
+    # A change of a gap, and a gap within strata, are not the distance between two rates of the evidence.
+    if not base or {"against", "given"} & m.labels.keys():
         return found
     for evidence in dossier.find(audit, role):
         for other in evidence.measurements:
@@ -267,9 +268,15 @@ def failing(ruling: Ruling, policy: Policy, dossier: Dossier) -> str:
                 limit=_points(limit.value),
             )
             return say("{first} {second}", first=text, second=more)
+    both = [named(m.labels[key]) for key in ("high", "low") if key in m.labels]
+    # The group is told even where the rule names it: this is read where the rule does not stand.
+    own = tuple(
+        named(m.labels[key]) for key in ("group", "feature") if key in m.labels and key in limit.where
+    )
+    about = (*own, *_which(m, limit), *((side_by_side(both),) if len(both) == 2 else ()))
     text = say(
         "{name} is {value}; the rule asks for {limit}.",
-        name=name_of(m.metric, m.labels) + "".join(f" ({name})" for name in _which(m, limit)),
+        name=name_of(m.metric, m.labels) + "".join(f" ({name})" for name in about),
         value=number(m.value, beside=limit.value),
         limit=limit_words(limit),
     )

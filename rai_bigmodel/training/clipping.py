@@ -172,10 +172,13 @@ def clipper(module: nn.Module, *, half: bool = False) -> Clipper:
     )
 
 
-def obstacles(module: nn.Module) -> list[str]:
+def obstacles(module: nn.Module, *, hooks: bool = False) -> list[str]:
     """What of a module this engine cannot clip, each with the way out; that rows are not mixed is seen by running it.
 
     Opacus' validator asks what may be trained privately at all; this asks what can be clipped here.
+
+    Args:
+        hooks: whether Opacus' hooks clip: only what mixes rows and its validator accepts.
     """
     found = []
     for name, part in module.named_modules():
@@ -187,6 +190,12 @@ def obstacles(module: nn.Module) -> list[str]:
             found.append(
                 f"{name or kind} ({kind}) sends rows to experts, which mixes them; use a dense layer"
             )
+        elif isinstance(part, (nn.Embedding, nn.EmbeddingBag)) and (part.max_norm or part.scale_grad_by_freq):
+            found.append(
+                f"{name or kind} ({kind}) has max_norm or scale_grad_by_freq, which mix rows; leave them out"
+            )
+        elif hooks:
+            continue
         elif isinstance(part, (nn.GRU, nn.RNN)):
             found.append(
                 f"{name or kind} ({kind}) has a fused kernel that only nn.LSTM's is known of; use nn.LSTM"
@@ -197,10 +206,6 @@ def obstacles(module: nn.Module) -> list[str]:
             found.append(
                 f"{name or kind} (MultiheadAttention) packs its weights and puts time before rows; use nn.Linear for "
                 "query, key, value and output with scaled_dot_product_attention"
-            )
-        elif isinstance(part, (nn.Embedding, nn.EmbeddingBag)) and (part.max_norm or part.scale_grad_by_freq):
-            found.append(
-                f"{name or kind} ({kind}) has max_norm or scale_grad_by_freq, which mix rows; leave them out"
             )
         elif isinstance(part, torch.jit.ScriptModule) or hasattr(part, "_orig_mod"):
             found.append(f"{name or kind} ({kind}) is compiled; compile nothing before private training")

@@ -63,8 +63,8 @@ def look(
         # The small batch are rows from within the large one: neither the first row nor the last is the same.
         large_batch = _few(batch, second, rows)
         small_batch = pytree.tree_map(functools.partial(_within, count=first), large_batch)
-        small = _glance(module, names, loss_per_row, small_batch, first)
-        large = _glance(module, names, loss_per_row, large_batch, second)
+        small, kept = _glance(module, names, loss_per_row, small_batch, first)
+        large, other_kept = _glance(module, names, loss_per_row, large_batch, second)
         if [(site, kind) for site, kind, _ in small] == [(site, kind) for site, kind, _ in large]:
             break
     else:
@@ -83,8 +83,20 @@ def look(
             )
             raise InputError(msg)
         layout[site] = kind
+    _refuse_statistics(kept, other_kept)
     layout["rows"] = "enough" if rows >= second else "too few"
     return layout
+
+
+def _refuse_statistics(kept: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    """Refuse buffers that keep something of the rows that passed: they are saved with the weights, without noise."""
+    told = [name for name, value in kept.items() if not torch.equal(value, other[name])]
+    if told:
+        msg = (
+            f"{', '.join(told)}: keeps statistics of the rows that pass, which no clipping and no noise covers; "
+            "leave them out (track_running_stats=False), or use a layer without them"
+        )
+        raise InputError(msg)
 
 
 def check_losses(losses: Any, rows: int) -> None:
@@ -147,16 +159,18 @@ def _glance(
     loss_per_row: Callable[..., Tensor],
     batch: tuple[Any, ...],
     rows: int,
-) -> list[tuple[Site | str, str, Tensor]]:
+) -> tuple[list[tuple[Site | str, str, Tensor]], dict[str, Tensor]]:
+    """What every use gave, and what the buffers hold afterwards; they are put back as they were."""
     kept = [(b, b.clone()) for b in module.buffers()]
     seen = _Glance(names, rows)
     with torch.random.fork_rng(devices=[]), seen:
         losses = loss_per_row(*batch)
+    after = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.no_grad():
         for buffer, value in kept:
             buffer.copy_(value)
     check_losses(losses, rows)
-    return [*seen.seen, ("the loss", "rows", losses.detach().float())]
+    return [*seen.seen, ("the loss", "rows", losses.detach().float())], after
 
 
 def _without_chance(func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from rai_bigmodel.training.clipping import Clipper
     from rai_bigmodel.training.settings import Clipping, Precision
 
+NORMS: tuple[type[nn.Module], ...] = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+)
 Loss = Callable[["Tensor", "tuple[Tensor, ...]", "Tensor | None"], "Tensor"]
 """(what the module gave, its inputs, the outcomes) → the loss of each row ``(rows,)``, to which no other row adds."""
 
@@ -360,12 +364,13 @@ def refuse_obstacles(module: nn.Module, *, clipping: Clipping = "fast") -> None:
     module.train()
     for name, part in module.named_modules():
         known = ModuleValidator.VALIDATORS.get(type(part))
-        if known is None or isinstance(part, ours) or not any(p.requires_grad for p in part.parameters()):
+        # A norm mixes rows, or keeps statistics of them, also where nothing in it is trained.
+        still = not any(p.requires_grad for p in part.parameters()) and not isinstance(part, NORMS)
+        if known is None or isinstance(part, ours) or still:
             continue
         found += [f"{name or type(part).__name__}: {' '.join(str(o).split())}" for o in known(part)]
     module.train(was_training)
-    if clipping == "fast":
-        found += obstacles(module)
+    found += obstacles(module, hooks=clipping != "fast")
     if found:
         msg = f"this network cannot be trained privately ({len(found)} obstacles): {'; '.join(found)}"
         raise InputError(msg)

@@ -239,3 +239,53 @@ def test_the_rates_beside_a_gap_of_one_label_are_of_that_label() -> None:
 
     assert "90" in means
     assert "50" not in means
+
+
+def _gap_of(metric: str, **labels: str) -> str:
+    """What a broken rule on this gap is said to mean, beside two rates that are 10 points apart."""
+    rates = [
+        estimate(v, metric="fairness.selection_rate", labels={"attribute": "race", "group": g})
+        for g, v in (("B", 0.5), ("W", 0.4))
+    ]
+    pair = {"attribute": "race", "high": "B", "low": "W", "scope": "sized", **labels}
+    sealed = seal_of(*rates, estimate(0.3, metric=metric, labels=pair))
+    where = {k: v for k, v in pair.items() if k in {"attribute", "given", "against"}}
+    verdict, _ = judged(
+        Rule(metric=metric, where={**where}, at_most=0.05, because="x"),
+        dossier=sealed,
+    )
+    return findings(verdict, sealed)[0].means
+
+
+def test_no_rates_stand_beside_a_gap_that_is_not_between_them() -> None:
+    """Of a gap within strata, and of a change, the two rates are others: *50 % and 40 %: 30 points apart*."""
+    assert "40.0 %" in _gap_of("fairness.demographic_parity_difference")
+    within_strata = _gap_of("fairness.conditional_difference", given="department")
+    change = _gap_of("fairness.demographic_parity_difference", against="baseline")
+
+    for means in (within_strata, change):
+        assert "40.0 %" not in means
+        assert "(B and W)" in means
+
+
+def test_what_predicts_numbers_gives_no_group_fewer_decisions() -> None:
+    """A gap in mean errors names its groups, and speaks of predictions."""
+    means = _gap_of("fairness.mean_error_difference")
+
+    assert "(B and W) is 0.3" in means
+    assert "positive decision" not in means
+    assert "What the model predicts differs" in means
+
+
+def test_a_rate_names_its_group_and_rows_are_not_called_a_leak() -> None:
+    """The sentence stands at the top of the page, where the rule does not."""
+    share = estimate(0.01, 0.001, metric="data.group_share", labels={"attribute": "race", "group": "B"})
+    sealed = seal_of(share)
+    rule = Rule(
+        metric="data.group_share", where={"attribute": "race", "group": "B"}, at_least=0.05, because="x"
+    )
+    verdict, _ = judged(rule, dossier=sealed)
+    means = findings(verdict, sealed)[0].means
+
+    assert "(B) is 0.01" in means
+    assert "The rows themselves are not what the policy asks for." in means

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import os
@@ -631,6 +632,36 @@ def test_what_cannot_be_clipped_is_refused_by_name(module, words):
     x = torch.randn(12, 4)
     with pytest.raises(InputError, match=words):
         clipping.clipper(module).accumulate(lambda x: module(x).square().sum(1), x, clip=1.0)
+
+
+class Remembers(nn.Module):
+    """Rows do not touch one another, and the mean of what passed is kept beside the weights, or only how often."""
+
+    def __init__(self, *, rows):
+        super().__init__()
+        self.layer, self.rows = nn.Linear(4, 3), rows
+        self.register_buffer("mean", torch.zeros(4))
+        self.register_buffer("times", torch.zeros((), dtype=torch.long))
+
+    def forward(self, x):
+        self.times += 1
+        if self.rows:
+            self.mean += x.detach().mean(0)
+        return self.layer(x)
+
+
+def test_a_buffer_that_keeps_something_of_the_rows_is_refused():
+    """It is saved with the weights and no noise covers it; a counter tells of nobody."""
+    x = torch.randn(40, 4)
+    for module in (Remembers(rows=False), Remembers(rows=True)):
+        with (
+            pytest.raises(InputError, match="mean: keeps statistics")
+            if module.rows
+            else contextlib.nullcontext()
+        ):
+            clipping.clipper(module).accumulate(lambda x, m=module: m(x).square().sum(1), x, clip=1.0)
+
+        assert not module.mean.any()
 
 
 def test_a_loss_for_the_whole_batch_is_refused():

@@ -173,3 +173,30 @@ def test_obstacles_are_refused_all_at_once(clipping: Clipping) -> None:
         pass
 
     assert "\n" not in str(error.value)
+
+
+class SparseMoE(nn.Linear):
+    """A mixture of experts by its name."""
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (nn.BatchNorm1d(3, affine=False), "BatchNorm cannot support"),
+        (nn.BatchNorm1d(3).requires_grad_(requires_grad=False), "BatchNorm cannot support"),
+        (nn.InstanceNorm1d(3, track_running_stats=True), "running stats"),
+        (SparseMoE(3, 3), "sends rows to experts"),
+        (nn.Embedding(3, 3, max_norm=1.0), "max_norm"),
+    ],
+)
+def test_what_mixes_rows_or_keeps_statistics_is_refused_also_without_a_weight(
+    part: nn.Module, said: str, clipping: Clipping
+) -> None:
+    """A norm that is frozen or has no weights is one all the same; by our engine and by Opacus' hooks."""
+    net = nn.Sequential(nn.Linear(3, 3), part)
+    sgd = torch.optim.SGD(net[0].parameters(), lr=1.0)
+    with (
+        pytest.raises(InputError, match=rf"1 obstacles.*{said}"),
+        private.engine(net, sgd, privacy=privacy(), noise_multiplier=1.0, clipping=clipping),
+    ):
+        pass
