@@ -47,6 +47,8 @@ def refused(capsys, arguments: list[str]) -> str:
         ),
         ({"epsilon": "null", "noise_multiplier": "1e-300"}, "promises nothing"),
         ({"epsilon": "1e300"}, "epsilon must be at most 500, more promises nothing, got 1e+300"),
+        ({"expected_batch_size": "1e300"}, "does not fit into float32"),
+        ({"clip": "1e300"}, "does not fit into float32"),
         ({"sample_rate": "1e-300"}, "steps must be a whole number between 1 and 10,000,000, got more"),
         ({"noise_multiplier": "1"}, "either epsilon or noise_multiplier"),
         ({"epochs": "0"}, "epochs must be positive, got 0"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
 
 from rai_bigmodel import accounting
 from rai_bigmodel.audits.privacy_canaries import check_count, of_black_box_canaries, of_canaries
@@ -88,6 +91,17 @@ class Privacy(Record, omit_defaults=True):
     reads_training: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        # A file is read strictly; from Python anything may come.
+        for field in msgspec.structs.fields(type(self)):
+            value = getattr(self, field.name)
+            try:
+                msgspec.convert(value.item() if hasattr(value, "item") else value, field.type)
+            except msgspec.ValidationError as error:
+                msg = f"privacy: {field.name}: {error}".replace("Expected", "expected")
+                raise InputError(msg) from None
+            if isinstance(value, float) and not math.isfinite(value):
+                msg = f"privacy: {field.name} must be a finite number, got {value}"
+                raise InputError(msg)
         super().__post_init__()
         check_count(self.canaries)
         check_count(self.black_box_canaries, "black_box_canaries")

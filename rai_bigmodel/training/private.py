@@ -43,6 +43,8 @@ NORMS: tuple[type[nn.Module], ...] = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
 )
+FITS = (1e-30, 1e30)
+"""The deviations of noise that float32 holds with all its digits."""
 Loss = Callable[["Tensor", "tuple[Tensor, ...]", "Tensor | None"], "Tensor"]
 """(what the module gave, its inputs, the outcomes) → the loss of each row ``(rows,)``, to which no other row adds."""
 
@@ -300,11 +302,19 @@ def engine(
         world: the processes that share each step; for `fast` alone.
 
     Raises:
-        InputError: the module has parts that cannot be trained privately; all are named. Or the noise is negative.
+        InputError: the module has parts that cannot be trained privately; all are named. Or the noise is negative, or
+            of a size that float32 does not hold.
         MissingExtra: Opacus or cryptography is not installed.
     """
     if not 0 <= noise_multiplier < math.inf:
         msg = f"privacy: noise_multiplier must not be negative, got {noise_multiplier}"
+        raise InputError(msg)
+    deviation = noise_multiplier * privacy.clip / privacy.expected_batch_size
+    if noise_multiplier and not FITS[0] < deviation < FITS[1]:
+        msg = (
+            f"privacy: noise of {deviation:.3g} (noise_multiplier times clip over expected_batch_size) does not fit "
+            "into float32; a clip near 1 and about as many rows as a step draws do"
+        )
         raise InputError(msg)
     seed = privacy.noise_seed
     key = world.said_by_first(secrets.token_bytes(32)) if seed is None else noises.key_of(seed, "sampling")
