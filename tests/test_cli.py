@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import re
 import subprocess
@@ -476,3 +477,22 @@ def test_names_that_end_a_script_or_a_tag_reach_every_document_as_text(tmp_path,
         assert not re.search(r"(?<!\\)<(script|img|b>|/script)", document.read_text(encoding="utf-8"))
     assert ET.parse(tmp_path / "j.xml").getroot().tag == "testsuites"  # noqa: S314 - our own markup
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["version"] == "2.1.0"
+
+
+def test_only_an_audit_of_predictions_in_its_own_process_collects_seldom(tmp_path, predictions) -> None:
+    """Whoever calls a command from Python keeps the collector as it was."""
+    code = (
+        "import atexit, gc\n"
+        "atexit.register(lambda: print('seldom' if gc.get_threshold()[0] > 10_000 else 'as ever'))\n"
+        "from rai_bigmodel.cli import main\nmain()\n"
+    )
+    asked = ["audit", "--predictions", str(predictions), "--truth", "y", "--score", "p", "--sensitive", "g"]
+    said = [
+        subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, check=True).stdout
+        for args in ([*asked, "--out", str(tmp_path / "out"), "--quiet"], ["audits"])
+    ]
+    before = gc.get_threshold()
+    assert cli._run([*asked, "--out", str(tmp_path / "again"), "--quiet"]) == 0
+
+    assert [text.split("\n")[-2] for text in said] == ["seldom", "as ever"]
+    assert gc.get_threshold() == before

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import importlib
 import os
 import sys
@@ -19,32 +18,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 OUR_BUG = 4
-COLLECTED_AFTER = 50_000
 
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Run a command and exit with its code."""
-    if args is None and any(word.startswith("--predictions") for word in sys.argv[1:]):
-        _short()
-    sys.exit(_run(args))
+    sys.exit(_run(args, own=args is None))
 
 
-def _short() -> None:
-    """In an audit of predictions, in a process of its own, cycles of objects are looked for less often.
-
-    To look after every 700 objects takes a twentieth of it. What its imports leave is not looked through again either;
-    DuckDB comes later, because it tells what is not looked through at the end as its own leaks.
-    """
-    import rai_bigmodel.asking
-    import rai_bigmodel.collect  # noqa: F401 - it is needed anyway, and first of all
-
-    gc.set_threshold(COLLECTED_AFTER, *gc.get_threshold()[1:])
-    gc.freeze()
-
-
-def _run(args: list[str] | None) -> int:
+def _run(args: list[str] | None, *, own: bool = False) -> int:
+    """A command and its exit code; `own` where the process is there for it alone, which commands read as ``obj``."""
     try:
-        code = cli.main(args=args, prog_name="rai", standalone_mode=False)
+        code = cli.main(args=args, prog_name="rai", standalone_mode=False, obj=own)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return 2
