@@ -93,7 +93,7 @@ def _precision(
         chosen = own.sum(axis=(0, 2))[1], own.sum(axis=(0, 1))[1]
         if min(chosen) >= FEWEST_SELECTED:
             labels = {**about, "group": names[i]}
-            interval = resampling.percentile(own, _precision_change, rng, draws=DRAWS)
+            interval = resampling.bca(own, _precision_change, rng, draws=DRAWS)
             found[key("fairness.precision", labels)] = float(_precision_change(own)), interval
     return found
 

@@ -25,7 +25,7 @@ from rai_bigmodel.evidence import Findings, Measurement, Table
 from rai_bigmodel.stats.among_groups import simultaneous_z
 from rai_bigmodel.stats.counts import GroupCounts
 from rai_bigmodel.stats.disparity import SMALLEST_ROWS, known
-from rai_bigmodel.stats.intervals import Limits, average_of, newcombe
+from rai_bigmodel.stats.intervals import average_of, averages, newcombe
 from rai_bigmodel.stats.ladder import climb, z_two_sided
 from rai_bigmodel.stats.weighted import WeightedCounts
 
@@ -120,7 +120,7 @@ def _macro(attribute: str, by_class: dict[str, Counts]) -> list[Measurement]:
 
 
 def _macro_gap(labels: dict[str, str], parts: list[Rate]) -> Measurement:
-    """The widest difference in macro-averaged true positive rates: Tukey–Newcombe on MOVER limits."""
+    """The widest difference in macro-averaged true positive rates: Tukey–Newcombe on score limits of the averages."""
     name, groups = "equal_opportunity_difference", parts[0].groups
     rows = np.array([p.counted for p in parts]).sum(axis=0)
     x, n = (np.array([getattr(p, field) for p in parts], dtype=float) for field in ("successes", "trials"))
@@ -135,11 +135,8 @@ def _macro_gap(labels: dict[str, str], parts: list[Rate]) -> Measurement:
     x, n, at = x[:, keep], n[:, keep], np.nonzero(keep)[0]
 
     def ends(z: float) -> tuple[float, float]:
-        p, low, high = Limits.wilson(x, n, z)
-        centre = p.mean(axis=0)
-        down, up = (np.sqrt((side**2).sum(axis=0)) / len(p) for side in (p - low, high - p))
-        pairs = ~np.eye(len(centre), dtype=bool)
-        lows, highs = newcombe(Limits(centre, centre - down, centre + up))
+        lows, highs = newcombe(averages(x, n, z))
+        pairs = ~np.eye(x.shape[1], dtype=bool)
         return max(0.0, float(lows[pairs].max())), min(1.0, float(highs[pairs].max()))
 
     means = (x / n).mean(axis=0)
@@ -156,7 +153,7 @@ def _macro_gap(labels: dict[str, str], parts: list[Rate]) -> Measurement:
         interval=climb(
             lambda alpha: ends(simultaneous_z(alpha, k)),
             lambda alpha: (ends(simultaneous_z(alpha, k))[0], ends(z_two_sided(2 * alpha))[1]),
-            method="tukey-newcombe, mover",
+            method="tukey-newcombe, score",
         ),
     )
 

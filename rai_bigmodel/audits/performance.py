@@ -41,10 +41,10 @@ ERROR = {
 class Performance(Record, omit_defaults=True):
     """Accuracy, ranking and probabilistic scores on the held-out rows; errors where a number is predicted.
 
-    Accuracy by Clopper–Pearson, balanced accuracy by MOVER on Wilson limits, AUC by the wider of DeLong and
-    Newcombe's method 5, Brier score and log loss by Student's t, F1 by resampling the cells. Where training rows
-    were given, the generalisation gap says how much better they do; where a baseline was, how much each number
-    changed, paired on the same rows.
+    Accuracy by Clopper–Pearson, balanced accuracy by score limits of the average, AUC by the wider of DeLong and
+    Newcombe's method 5, Brier score and log loss by Student's t corrected for skewness, F1 by resampling the cells
+    (BCa). Where training rows were given, the generalisation gap says how much better they do; where a baseline was,
+    how much each number changed, paired on the same rows.
     """
 
     question: ClassVar[str] = "How often is the model right?"

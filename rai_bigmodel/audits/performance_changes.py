@@ -90,7 +90,7 @@ def _of_labels(
         outcome, was, now = np.unravel_index(there, (labels,) * 3)
         change = _f1_change(outcome, was, now, labels)
         draws = max(2_000, min(resampling.DRAWS, resampling.DRAWS * 16 // len(there)))
-        interval = resampling.percentile(cells[there], change, rng, draws=draws)
+        interval = resampling.bca(cells[there], change, rng, draws=draws)
         found["f1_macro"] = float(change(cells[there][None])[0]), interval
     return found
 

@@ -13,6 +13,7 @@ _PROPER = {
     **{name: name.capitalize() for name in ("tango", "tukey", "bonferroni", "mantel", "haenszel", "sato")},
     "delong": "DeLong",
     "mover": "MOVER",
+    "bca": "BCa",
     "šidák": "Šidák",
 }
 """Names of people and of methods in the names of intervals, as they are written in prose."""

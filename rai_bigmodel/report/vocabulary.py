@@ -30,7 +30,7 @@ MADE = (
     N_("steps"),
     N_("sampling"),
     N_("delong, newcombe"),
-    N_("mover, wilson"),
+    N_("score, wilson"),
     N_("tukey-newcombe"),
     N_("clopper-pearson"),
     N_("row {number}"),

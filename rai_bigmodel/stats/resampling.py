@@ -1,7 +1,9 @@
 """How sure is a number that is some function of counts? Its cells are drawn again, exactly as rows would be.
 
 Drawing n rows with replacement and counting them is drawing the cells from a multinomial distribution: the
-bootstrap of any count metric, at a cost that does not depend on the rows (Efron 1979).
+bootstrap of any count metric, at a cost that does not depend on the rows (Efron 1979). Plain percentiles of the draws
+are not enough: of 800 rows with 37 positives, the upper 95 % bound of F1 missed the truth in 8 % of samples, the
+corrected one in 3.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Interval, Rung
-from rai_bigmodel.stats.ladder import LEVEL
+from rai_bigmodel.stats import special
+from rai_bigmodel.stats.ladder import LEVEL, SHOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,31 +41,103 @@ def resample(cells: Array, rng: np.random.Generator, *, draws: int) -> Array:
 def percentile(
     cells: Array, statistic: Callable[[Array], Array], rng: np.random.Generator, *, draws: int = DRAWS
 ) -> Interval | None:
-    """The percentile interval of a function of counts; ``None`` where every draw gives one number.
+    """The percentile interval of a function of counts that has corners; ``None`` where every draw gives one number.
 
     Args:
         cells: counts of any shape.
         statistic: counts ``(draws, *cells)`` → numbers ``(draws,)``; one that is not finite is left out.
         draws: how often; a rung whose ends would rest on fewer than ten draws is left out.
     """
+    drawn = _drawn(cells, statistic, rng, draws)
+    return None if drawn is None else _between(drawn, _TAILS, "multinomial resampling")
+
+
+def bca(
+    cells: Array,
+    statistic: Callable[[Array], Array],
+    rng: np.random.Generator,
+    *,
+    draws: int = DRAWS,
+    share: bool = False,
+) -> Interval | None:
+    """The interval of a smooth function of counts, corrected for bias and acceleration (Efron 1987).
+
+    Args:
+        cells, statistic, draws: as in `percentile`.
+        share: the number lies between 0 and 1. Then no end is nearer than the delta method's on the logit scale:
+            where next to nothing is wrong, resampling cannot know how much more there may be.
+    """
+    drawn = _drawn(cells, statistic, rng, draws)
+    error, acceleration = _left_out(np.asarray(cells), statistic)
+    if drawn is None or error == 0:
+        return None
+    value = float(statistic(np.asarray(cells)[None])[0])
+    # Half of what equals the estimate lies below it; all or none would be a bias without end.
+    below = (np.searchsorted(drawn, value, "left") + np.searchsorted(drawn, value, "right")) / 2
+    bias = special.ndtri(np.clip(below, 0.5, len(drawn) - 0.5) / len(drawn))
+    z = special.ndtri(_TAILS)
+    turned = 1 - acceleration * (bias + z)
+    with np.errstate(divide="ignore"):
+        tails = np.where(turned > 0, special.ndtr(bias + (bias + z) / turned), 0.0)
+    outer = None
+    if share and 0 < value < 1:
+        outer = special.expit(special.logit(value) + z * error / (value * (1 - value)))
+    return _between(drawn, tails, "multinomial resampling, bca", outer)
+
+
+_TAILS = np.array([[a / 2 for a in LADDER], [1 - a / 2 for a in LADDER], LADDER, [1 - a for a in LADDER]])
+"""Below which share of the draws each rung's two ends and two bounds lie ``(4, rungs)``."""
+
+
+def _drawn(
+    cells: Array, statistic: Callable[[Array], Array], rng: np.random.Generator, draws: int
+) -> Array | None:
+    """What the draws gave, ascending; ``None`` where they all gave one number."""
     chunk = max(1, MOST_NUMBERS // np.size(cells))
     parts = [
         statistic(resample(cells, rng, draws=min(chunk, draws - done))) for done in range(0, draws, chunk)
     ]
     drawn = np.sort(np.concatenate(parts))
     drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn) or drawn[0] == drawn[-1]:
-        return None
+    return drawn if len(drawn) and drawn[0] < drawn[-1] else None
 
-    alphas = np.array([alpha for alpha in LADDER if alpha / 2 * len(drawn) >= FEWEST_BEYOND])
-    ends = _quantiles(drawn, np.concatenate([alphas / 2, 1 - alphas / 2, alphas, 1 - alphas]))
-    rungs: list[Rung] = list(zip(alphas.tolist(), *ends.reshape(4, -1).tolist(), strict=True))
-    shown = next((r for r in rungs if abs(r[0] - (1 - LEVEL)) < 1e-9), None)
-    if shown is None:
+
+def _between(drawn: Array, tails: Array, method: str, outer: Array | None = None) -> Interval | None:
+    """The interval whose ends have these shares of the draws below them; ``None`` where the shown ones are too far out.
+
+    Args:
+        tails: ``(4, rungs)``.
+        outer: ends that must not lie farther out than those told ``(4, rungs)``.
+    """
+    told = (np.minimum(tails, 1 - tails) * len(drawn) >= FEWEST_BEYOND - 1e-6).all(axis=0)
+    if not told[SHOWN]:
         return None
-    return Interval(
-        low=shown[1], high=shown[2], level=LEVEL, method="multinomial resampling", ladder=tuple(rungs)
-    )
+    ends = _quantiles(drawn, tails[:, told].ravel()).reshape(4, -1)
+    if outer is not None:
+        low = np.array([True, False, True, False])[:, None]
+        ends = np.where(low, np.minimum(ends, outer[:, told]), np.maximum(ends, outer[:, told]))
+    rungs: list[Rung] = list(zip(np.array(LADDER)[told].tolist(), *ends.tolist(), strict=True))
+    shown = rungs[int(told[:SHOWN].sum())]
+    return Interval(low=shown[1], high=shown[2], level=LEVEL, method=method, ladder=tuple(rungs))
+
+
+def _left_out(cells: Array, statistic: Callable[[Array], Array]) -> tuple[float, float]:
+    """The jackknife's standard error and acceleration: each row left out once, the rows of a cell being alike.
+
+    0 and 0 where that changes nothing, or cannot be done.
+    """
+    at = np.argwhere(cells > 0)
+    without = np.repeat(cells[None], len(at), axis=0)
+    without[(np.arange(len(at)), *at.T)] -= 1
+    rows, found = cells[cells > 0], statistic(without)
+    n = int(rows.sum())
+    if not np.isfinite(found).all():
+        return 0.0, 0.0
+    pull = float(rows @ found) / n - found
+    squares = float(rows @ pull**2)
+    if squares == 0:
+        return 0.0, 0.0
+    return float(np.sqrt((n - 1) / n * squares)), float(rows @ pull**3) / (6 * squares**1.5)
 
 
 def _quantiles(ordered: Array, at: Array) -> Array:
