@@ -8,6 +8,7 @@ corrected one in 3.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 DRAWS = 100_000
 MOST_NUMBERS = 2_000_000
 FEWEST_BEYOND = 10
-"""Draws that must lie beyond an end for it to be told; a rung with fewer is left out."""
+"""Draws that must lie beyond an end for it to be told."""
 
 
 def resample(cells: Array, rng: np.random.Generator, *, draws: int) -> Array:
@@ -46,7 +47,7 @@ def percentile(
     Args:
         cells: counts of any shape.
         statistic: counts ``(draws, *cells)`` → numbers ``(draws,)``; one that is not finite is left out.
-        draws: how often; a rung whose ends would rest on fewer than ten draws is left out.
+        draws: how often; an end that would rest on fewer than ten draws is unbounded, a rung without ends left out.
     """
     drawn = _drawn(cells, statistic, rng, draws)
     return None if drawn is None else _between(drawn, _TAILS, "multinomial resampling")
@@ -109,16 +110,20 @@ def _between(drawn: Array, tails: Array, method: str, outer: Array | None = None
         tails: ``(4, rungs)``.
         outer: ends that must not lie farther out than those told ``(4, rungs)``.
     """
-    told = (np.minimum(tails, 1 - tails) * len(drawn) >= FEWEST_BEYOND - 1e-6).all(axis=0)
-    if not told[SHOWN]:
+    known = np.minimum(tails, 1 - tails) * len(drawn) >= FEWEST_BEYOND - 1e-6
+    if not known[:2, SHOWN].all():
         return None
-    ends = _quantiles(drawn, tails[:, told].ravel()).reshape(4, -1)
+    ends = _quantiles(drawn, tails.ravel()).reshape(tails.shape)
     if outer is not None:
         low = np.array([True, False, True, False])[:, None]
-        ends = np.where(low, np.minimum(ends, outer[:, told]), np.maximum(ends, outer[:, told]))
-    rungs: list[Rung] = list(zip(np.array(LADDER)[told].tolist(), *ends.tolist(), strict=True))
-    shown = rungs[int(told[:SHOWN].sum())]
-    return Interval(low=shown[1], high=shown[2], level=LEVEL, method=method, ladder=tuple(rungs))
+        ends = np.where(low, np.minimum(ends, outer), np.maximum(ends, outer))
+    told = np.where(known, ends, np.nan).T.tolist()
+    rungs: list[Rung] = [
+        (alpha, *(None if math.isnan(v) else v for v in four))  # type: ignore[misc]
+        for alpha, four, some in zip(LADDER, told, known.any(axis=0), strict=True)
+        if some
+    ]
+    return Interval(low=told[SHOWN][0], high=told[SHOWN][1], level=LEVEL, method=method, ladder=tuple(rungs))
 
 
 def _left_out(cells: Array, statistic: Callable[[Array], Array]) -> tuple[float, float]:

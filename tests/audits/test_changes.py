@@ -56,7 +56,9 @@ def test_a_change_is_what_the_subject_has_less_what_the_baseline_has(audit) -> N
         if m.interval is not None:
             assert m.interval.low - 1e-9 <= m.value <= m.interval.high + 1e-9
             assert len(m.interval.ladder) >= 8
-            assert all(r[3] is not None and r[4] is not None for r in m.interval.ladder)
+            # Deeper than that, draws may be too few for one side.
+            assert all(None not in r[3:] for r in m.interval.ladder if r[0] >= 0.005)
+            assert all(r[3:] != (None, None) for r in m.interval.ladder)
         else:
             assert m.kind == "exact" or m.why
 
