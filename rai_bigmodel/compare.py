@@ -149,7 +149,7 @@ def with_changes(dossier: Dossier, baseline: Dossier, policy: Policy, *, other_d
         other_data: allow a baseline that was measured on other rows.
 
     Raises:
-        InputError: the baseline was measured on other rows.
+        InputError: the baseline was measured on other rows, or counts another label as positive.
     """
     wanted = {
         (rule.role, limit.metric)
@@ -182,6 +182,12 @@ def with_changes(dossier: Dossier, baseline: Dossier, policy: Policy, *, other_d
                     "say so (--other-data) to compare all the same"
                 )
                 raise InputError(msg)
+            if other := turned(there[0], evidence):
+                msg = (
+                    f"the baseline counts {other[0]!r} as positive, and this run {other[1]!r}; judge against one "
+                    "that counts the same"
+                )
+                raise InputError(msg)
             if m.value is not None and there[1].value is not None:
                 found.append(difference(there[1], m))
         out.append(
@@ -190,6 +196,14 @@ def with_changes(dossier: Dossier, baseline: Dossier, policy: Policy, *, other_d
             else evidence
         )
     return Dossier(manifest=dossier.manifest, evidence=tuple(out))
+
+
+def turned(before: Evidence, after: Evidence) -> tuple[str, str] | None:
+    """The labels that count as positive, where they differ."""
+    was, now = before.subject.decision, after.subject.decision
+    return (
+        None if was is None or now is None or was.positive == now.positive else (was.positive, now.positive)
+    )
 
 
 def told(found: list[Change], *, quiet: bool = False) -> list[str]:

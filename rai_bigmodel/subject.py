@@ -297,7 +297,10 @@ def attributes_of(
     if asked:
         return asked
     if not sensitive:
-        msg = f"{cohort.name}: no column has the role 'sensitive', so no groups can be compared"
+        msg = (
+            f"{cohort.name}: no column has the role 'sensitive', so no groups can be compared; name one, or leave the "
+            "audit fairness out"
+        )
         raise InputError(msg)
     pairs = itertools.combinations(sensitive, 2) if intersections else ()
     return (*sensitive, *("*".join(pair) for pair in pairs))

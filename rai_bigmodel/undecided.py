@@ -26,9 +26,10 @@ def unmatched(limit: Limit, rule: Rule, dossier: Dossier) -> str:
     if not there:
         return f"Not measured: the audit {audit!r}{of_role} was not run."
     found = [m for e in there for m in e.measurements]
-    silent = next((m.why for m in found if m.value is None), "")
-    if silent and not any(m.value is not None for m in found):
-        return f"Not measured: {silent}"
+    # One reason for everything is the audit's; several are those of other metrics.
+    silent = {m.why for m in found if m.metric == limit.metric} or {m.why for m in found}
+    if len(silent) == 1 and not any(m.value is not None for m in found):
+        return f"Not measured: {silent.pop()}"
     nothing = f"Not measured: nothing in the audit {audit!r}{of_role} matches this rule."
     return f"{nothing} {meant}" if (meant := hint(limit, found)) else nothing
 

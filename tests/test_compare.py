@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from dossiers import ROWS, dossier, estimate, evidence, exact
+from dossiers import ROWS, SUBJECT, dossier, estimate, evidence, exact
+from msgspec import structs
 
 from rai_bigmodel import api, files
 from rai_bigmodel.cli import cli
-from rai_bigmodel.compare import changes, difference
+from rai_bigmodel.cli.unlike import unlike
+from rai_bigmodel.compare import changes, difference, with_changes
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import LADDER, Measurement
 from rai_bigmodel.rules import Policy, Rule
@@ -174,3 +176,36 @@ def test_a_verdict_beside_a_baseline_cannot_be_verified_without_it(runs: Any) ->
 
     assert result.return_value == 0
     assert "verdict: not checked: it was judged beside another run" in result.stdout
+
+
+def _counting(positive: str, rows: int = 796) -> Any:
+    """A run whose positive label is this one, on so many rows."""
+    one = evidence(
+        estimate(0.8, metric=ACCURACY), data=structs.replace(ROWS, digest=f"sha256:{rows:064}", rows=rows)
+    )
+    assert SUBJECT.decision
+    decision = structs.replace(SUBJECT.decision, positive=positive)
+    return dossier(structs.replace(one, subject=structs.replace(one.subject, decision=decision)))
+
+
+def test_what_differs_beside_the_subject_is_said(tmp_path: Path) -> None:
+    """Other rows and another positive label, once each and by name, on stderr; of two alike nothing."""
+    runs = [_counting("1"), _counting("0", rows=500)]
+    for name, one in zip("ab", runs, strict=True):
+        api.save(one, tmp_path / name)
+    said, alike = (CliRunner().invoke(cli, ["diff", str(tmp_path / "a"), str(tmp_path / n)]) for n in "ba")
+
+    rows, label = said.stderr.splitlines()
+    assert rows.startswith(
+        "other rows: 796 of held-out (sha256:000000000000…) before, 500 of held-out (sha256:"
+    )
+    assert label.startswith("another positive label: '1' before, '0' after; ")
+    assert said.exit_code == 0
+    assert not alike.stderr
+    assert unlike(runs[0], runs[0]) == []
+
+
+def test_a_ratchet_against_the_other_label_is_refused() -> None:
+    """The rate of one outcome is not held against that of the other, even where other rows are allowed."""
+    with pytest.raises(InputError, match="the baseline counts '0' as positive, and this run '1'"):
+        with_changes(_counting("1"), _counting("0"), RATCHET, other_data=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from dossiers import estimate
+from dossiers import dossier, estimate, exact
 
 from rai_bigmodel.evidence import Measurement
-from rai_bigmodel.rules import Limit
-from rai_bigmodel.undecided import hint, rows_to_settle
+from rai_bigmodel.rules import Limit, Rule
+from rai_bigmodel.undecided import hint, rows_to_settle, unmatched
 
 GAP = "fairness.demographic_parity_difference"
 
@@ -55,3 +55,18 @@ def test_a_metric_of_a_name_that_is_none_has_one_like_it() -> None:
 
     assert hint(Limit(metric=GAP.replace("ff", "f"), at_most=0.1), found) == f"Did it mean {GAP!r}?"
     assert hint(Limit(metric="acme.churn", at_most=0.1), found) == ""
+
+
+def test_a_rule_is_not_told_the_reason_of_another_metric() -> None:
+    """Nobody asked for membership; that the card has no ledger is why ε is not there, and no reason for this one."""
+    silent = [
+        exact(None, metric=f"privacy.{n}", why=w) for n, w in (("epsilon", "no ledger"), ("cost", "no plain"))
+    ]
+    rule = Rule(metric="privacy.membership_auc", at_most=0.6, because="x")
+    (limit,) = rule.limits
+
+    assert (
+        unmatched(limit, rule, dossier(*silent))
+        == "Not measured: nothing in the audit 'privacy' matches this rule."
+    )
+    assert unmatched(limit, rule, dossier(silent[0])) == "Not measured: no ledger"

@@ -54,9 +54,10 @@ def audit(
     Args:
         subject: a `Subject`, a trained run, the folder of one, an ONNX file that this package exported, the folder
             of a Hugging Face text classifier, a fitted estimator or pipeline of scikit-learn, an ``nn.Module`` that
-            reads the features in their order (with `gives`), a function of a dict of raw columns that gives scores,
+            reads the features in their order (with `gives`; asked in evaluation mode, then left in the mode it was
+            in), a function of a dict of raw columns that gives scores,
             or a dataframe of predictions on the held-out rows, in their order, with a column ``score``,
-            ``prediction``, or both.
+            ``prediction``, or both, whose index, where it has one, counts 0, 1, 2 …: nothing is matched by it.
         splits: the rows, or those to audit on alone, as `rai_bigmodel.tables.of` makes them of a dataframe.
         audits: names, or name → parameters; ``fairness/age: {use: fairness, …}`` runs one audit twice.
         relatives: role → what the subject is compared with; no dataframes.
@@ -69,22 +70,23 @@ def audit(
     from rai_bigmodel.asking import audits_asked
     from rai_bigmodel.collect import collect
     from rai_bigmodel.subject import splits_given
-    from rai_bigmodel.subjects.of_anything import answered, subject_of
+    from rai_bigmodel.subjects.of_anything import answered, left_as_it_was, subject_of
 
     splits = splits_given(splits)
-    related = {role: subject_of(other, splits, gives=gives) for role, other in (relatives or {}).items()}
-    if _is_frame(subject):
-        asked, splits = answered(subject, splits)
-    else:
-        asked = subject_of(subject, splits, gives=gives)
-    return collect(
-        asked.related(**related),
-        splits,
-        audits_asked(audits),
-        on=on,
-        seed=seed,
-        on_audit=on_audit,
-    )
+    with left_as_it_was(subject, *(relatives or {}).values()):
+        related = {role: subject_of(other, splits, gives=gives) for role, other in (relatives or {}).items()}
+        if _is_frame(subject):
+            asked, splits = answered(subject, splits)
+        else:
+            asked = subject_of(subject, splits, gives=gives)
+        return collect(
+            asked.related(**related),
+            splits,
+            audits_asked(audits),
+            on=on,
+            seed=seed,
+            on_audit=on_audit,
+        )
 
 
 def audit_file(

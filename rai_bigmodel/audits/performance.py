@@ -33,7 +33,7 @@ CURVE_POINTS = 60
 ERROR = {
     "number": "of the mean absolute error",
     "reconstruction": "of the mean squared error of rebuilt rows",
-    "language": "of the mean surprise of a word, in nats",
+    "language": "of the mean surprise of a word or character, in nats",
 }
 """What a model without labels does worse in on rows that it has not seen."""
 

@@ -94,7 +94,9 @@ def extracted(
         return _unknown("the subject is no language model that can go on with a text")
     known, new = (_given_back(subject, cohort, texts, prompt, rng) for cohort in (data.train, data.held_out))
     if not len(known):
-        return _unknown(f"no training text has {2 * prompt} words or characters that the model knows")
+        return _unknown(
+            f"no training text has {2 * prompt} words or characters that the model knows (a smaller prompt asks less)"
+        )
     came = int(known.sum())
     beside = f"; of {len(new):,} held-out texts {int(new.sum()):,}" if len(new) else ""
     return Measurement(

@@ -170,11 +170,16 @@ def diff(old: str, new: str, *, as_json: bool, quiet: bool) -> int:
     """Say what got better, worse, new and gone from OLD_DIR to NEW_DIR.
 
     Intervals of changes are unpaired. A change that could be chance is counted, and named only with --json.
+    Where the two were measured on other rows, or count another label as positive, stderr says so.
     """
     from rai_bigmodel import api, files
+    from rai_bigmodel.cli.unlike import unlike
     from rai_bigmodel.compare import told
 
-    found = api.diff(old, new)
+    before, after = api.load(old), api.load(new)
+    found = api.diff(before, after)
+    for line in unlike(before, after):
+        click.echo(files.visible(line), err=True)
     if as_json:
         click.echo(files.canonical_json(found).decode(), nl=False)
         return 0

@@ -16,12 +16,16 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rai_bigmodel.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rai_bigmodel.subject import Cohort, Splits, Subject
     from rai_bigmodel.subjects.of_module import Gives
 
@@ -62,6 +66,24 @@ def subject_of(given: Any, splits: Splits | None = None, *, gives: Gives | None 
     return of_run(given)
 
 
+@contextmanager
+def left_as_it_was(*given: Any) -> Iterator[None]:
+    """Whatever is done inside: each ``nn.Module`` among `given` is afterwards in the mode, training or not, it came in.
+
+    Part by part, because a model may be trained with some of its parts in evaluation mode.
+    """
+    modes = [(part, part.training) for module in given if _is_module(module) for part in module.modules()]
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
+
+
+def _is_module(given: Any) -> bool:
+    return "torch" in sys.modules and isinstance(given, sys.modules["torch"].nn.Module)
+
+
 def answered(frame: Any, splits: Splits) -> tuple[Subject, Splits]:
     """A dataframe of predictions on the held-out rows, in their order, as a subject; and the rows with its answers.
 
@@ -69,7 +91,8 @@ def answered(frame: Any, splits: Splits) -> tuple[Subject, Splits]:
         frame: with a column ``score`` (from 0 to 1), ``prediction`` (a label), or both.
 
     Raises:
-        InputError: it has neither, another number of rows, or the rows have a column of that name.
+        InputError: it has neither, another number of rows, an index in another order than 0, 1, 2 …, or the rows have
+            a column of that name.
     """
     from dataclasses import replace
 
@@ -87,6 +110,13 @@ def answered(frame: Any, splits: Splits) -> tuple[Subject, Splits]:
         raise InputError.unknown(what, "score", table.columns)
     if table.rows != rows.rows:
         msg = f"{table.name}: has {table.rows:,} rows, and {rows.name} has {rows.rows:,}; one is needed for each"
+        raise InputError(msg)
+    index = getattr(frame, "index", None)  # only what is like pandas has one
+    if index is not None and not callable(index) and any(i != k for i, k in enumerate(index)):
+        msg = (
+            f"{table.name}: its index does not count 0, 1, 2 …, and predictions are matched to the rows by their "
+            "order, never by an index; where they are in the order of the rows, hand over frame.reset_index(drop=True)"
+        )
         raise InputError(msg)
     if taken := [c for c in told if c in rows.columns]:
         msg = f"{rows.name}: already has a column {taken[0]!r}; use rai_bigmodel.api.audit_predictions"
@@ -109,10 +139,8 @@ def _of_texts(path: Path, splits: Splits | None) -> Subject:
 
 def _theirs(given: Any, splits: Splits | None, gives: Gives | None) -> Subject:
     """A model of somebody else's, with what the rows say about it."""
-    import sys
-
     rows = None if splits is None else splits.held_out
-    if "torch" in sys.modules and isinstance(given, sys.modules["torch"].nn.Module):
+    if _is_module(given):
         if gives is None or rows is None:
             msg = (
                 f"{type(given).__name__}: a module does not say what its numbers are; say gives='logits', "

@@ -274,6 +274,37 @@ def test_a_dataframe_of_predictions_is_audited_on_the_rows(cancer, make) -> None
             rai.audit(make(wrong), splits, audits=["performance"])
 
 
+def test_predictions_in_another_order_than_their_index_are_refused(cancer) -> None:
+    """They were matched by order in silence, however the index stood; put in order and counted anew they are taken."""
+    model, x, y = cancer
+    splits, scores = splits_of(x, y), model.predict_proba(x)[:, 1]
+    turned = pd.DataFrame({"score": scores}).sample(frac=1, random_state=1)
+
+    with pytest.raises(InputError, match=r"index does not count 0, 1, 2 .* frame\.reset_index\(drop=True\)"):
+        rai.audit(turned, splits, audits=["performance"])
+    back = rai.audit(turned.sort_index(), splits, audits=["performance"])
+    assert value(back, "performance.accuracy") == pytest.approx(model.score(x, y))
+
+
+def test_a_module_is_left_in_the_mode_it_came_in(cancer) -> None:
+    """Part by part, also where the audit was refused; dropout is off while it is asked."""
+    _, x, y = cancer
+    module = torch.nn.Sequential(torch.nn.Dropout(0.9), torch.nn.Linear(x.shape[1], 1), torch.nn.Dropout(0.9))
+    module.train()
+    module[2].eval()
+    asked = [
+        rai.audit(
+            module, splits_of(x, y), audits=["performance"], gives="logits", relatives={"plain": module}
+        )
+        for _ in range(2)
+    ]
+    with pytest.raises(InputError):
+        rai.audit(module, splits_of(x, y), audits=["nonesuch"], gives="logits")
+
+    assert [part.training for part in module.modules()] == [True, True, True, False]
+    assert asked[0].manifest.evidence == asked[1].manifest.evidence
+
+
 def test_a_module_whose_probabilities_are_none_is_refused() -> None:
     """Logits under a threshold of one half would be decided otherwise than the module decides."""
     module = torch.nn.Linear(1, 1)
