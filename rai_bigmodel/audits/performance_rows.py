@@ -10,7 +10,7 @@ from rai_bigmodel.audits.performance_classes import estimate
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings
 from rai_bigmodel.stats import means
-from rai_bigmodel.stats.regression import mean_from_influence
+from rai_bigmodel.stats.ladder import moved
 from rai_bigmodel.subject import answers_of, scores_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def of_rebuilding(subject: Subject, cohort: Cohort) -> Findings:
 def of_words(subject: Subject, cohort: Cohort) -> Findings:
     """Perplexity: how many words, all equally likely, would be as hard to foresee.
 
-    The exponential of a ratio of two sums over rows; its spread by the delta method, on the logarithmic scale.
+    The exponential of a ratio of two sums over rows, whose interval is that of what each row adds to it.
     """
     surprise, words = surprises(subject, cohort)
     if not words.any():
@@ -50,9 +50,9 @@ def of_words(subject: Subject, cohort: Cohort) -> Findings:
 def perplexity(surprise: Array, words: Array) -> tuple[float, Interval | None]:
     """Perplexity and its interval, from minus the log likelihood of each row's words and how many they are."""
     each = surprise.sum() / words.sum()
-    value = float(np.exp(each))
-    influence = value * (surprise - each * words) / words.mean()
-    return value, mean_from_influence(value, influence, scale="log")
+    interval = means.mean(each + (surprise - each * words) / words.mean())
+    # The exponential of more than 700 is no number.
+    return float(np.exp(each)), interval and moved(interval, lambda end: float(np.exp(min(end, 700.0))))
 
 
 def surprises(subject: Subject, cohort: Cohort) -> tuple[Array, Array]:
