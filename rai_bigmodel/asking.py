@@ -111,7 +111,7 @@ def subject_named(asked: AuditFile, where: str, here: Path, splits: Splits, role
 
     rows = splits.held_out
     if isinstance(given, str):
-        subject = subject_of(here / given)
+        subject = subject_of(here / given, splits)
         return numbers_of_groups(subject, rows) if isinstance(rows, Table) else subject
     from rai_bigmodel.subjects.declared import of_declared
 
@@ -169,18 +169,18 @@ def with_baseline(
     else:
         from rai_bigmodel.tables import Table
 
-        other = _baseline(given)
+        other = _baseline(given, splits)
         if isinstance(splits.held_out, Table):
             other = numbers_of_groups(other, splits.held_out)
     return subject.related(**{BASELINE: other}), {BASELINE: other.digest}
 
 
-def _baseline(given: PathLike) -> Subject:
+def _baseline(given: PathLike, splits: Splits) -> Subject:
     """A run, or a file that says itself what it reads: for what others exported there is a place in audit.yaml."""
     from rai_bigmodel.deploy.session import NotOurs
 
     try:
-        return subject_of(given)
+        return subject_of(given, splits)
     except NotOurs:
         msg = (
             f"{given}: was not written by rai export, and does not say what it reads; a baseline of somebody else's "

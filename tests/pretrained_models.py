@@ -9,7 +9,9 @@ WORDS = ["[PAD]", "warm", "[UNK]", "[CLS]", "[SEP]", "cold", "we", "are", "##er"
 """Padding stands at 0, but the unknown piece does not stand at 1."""
 
 
-def write_bert(folder: Path, *, labels: dict[int, str] | None = None, seed: int = 0) -> Path:
+def write_bert(
+    folder: Path, *, labels: dict[int, str] | None = None, seed: int = 0, positions: int = 256
+) -> Path:
     """A BERT of width 16 in a folder; a sequence classifier where labels are named."""
     import transformers
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -21,7 +23,7 @@ def write_bert(folder: Path, *, labels: dict[int, str] | None = None, seed: int 
         num_hidden_layers=2,
         num_attention_heads=2,
         intermediate_size=32,
-        max_position_embeddings=256,
+        max_position_embeddings=positions,
         pad_token_id=0,
         **more,
     )

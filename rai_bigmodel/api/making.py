@@ -199,10 +199,13 @@ def export(
     from dataclasses import replace
 
     from rai_bigmodel.deploy import export as door
-    from rai_bigmodel.subject import splits_given
+    from rai_bigmodel.subject import Subject, splits_given
     from rai_bigmodel.subjects.of_onnx import of_onnx
     from rai_bigmodel.training import checkpoint
 
+    if isinstance(run, Subject):
+        msg = f"{run.name}: of a Subject its module is exported: export(subject.module, path, reads=…, gives=…, …)"
+        raise InputError(msg)
     splits = None if splits is None else splits_given(splits)
     if isinstance(run, str | os.PathLike):
         run = checkpoint.load_run(run)

@@ -26,6 +26,7 @@ PURE_ALPHA = 0.001
 PURER_THAN_BASE = 3.0
 MOST_LEVELS = 200
 ONE_VALUE = "the feature or the outcome has one value"
+UNREPEATED = "hardly any value of this text stands in two rows, so that one could tell of the other"
 NO_LARGE_PART = f"no value or interval has {percent(PURE_SHARE)} of the rows"
 AS_RARE_ANYWHERE = (
     "almost all rows have one outcome, and no part of this feature has it three times as surely as they do"
@@ -144,7 +145,9 @@ def _leak(feature: str, values: _Values, outcome: Array) -> Leak:
         area = scores.auc(ranks[there], outcome[there])
     if area is not None:
         area = max(area, 1 - area)
-    return Leak(feature, area, _purest(values, len(outcome), int(outcome.sum())), len(outcome))
+    several = values.codes is not None and len(values.levels) > 1 and 0 < outcome.sum() < len(outcome)
+    why = UNREPEATED if several else ONE_VALUE
+    return Leak(feature, area, _purest(values, len(outcome), int(outcome.sum())), len(outcome), why)
 
 
 def _encoded(codes: Array, outcome: Array) -> Array:

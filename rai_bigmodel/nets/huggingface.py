@@ -95,7 +95,7 @@ class Encoded(nn.Module):
         self, model: Any, reads: Reads, *, ours: Any, head: nn.Module | None, dropout: bool = False
     ) -> None:
         super().__init__()
-        most = getattr(model.config, "max_position_embeddings", None)
+        most = positions(model)
         if reads.tokens is not None and most is not None and reads.tokens.length > most:
             msg = f"text: length must be at most the {most} positions of this encoder, got {reads.tokens.length}"
             raise InputError(msg)
@@ -144,6 +144,39 @@ class Encoded(nn.Module):
         real_BT = ids_BT != PADDING
         logits: Tensor = self.model(input_ids=self.theirs[ids_BT], attention_mask=real_BT.long()).logits
         return logits
+
+
+def label_names(folder: Path) -> tuple[str, ...]:
+    """The labels of a classifier's folder, in the order of its logits; LABEL_0, LABEL_1 … where nobody named them.
+
+    Raises:
+        InputError: its configuration is none.
+    """
+    try:
+        import transformers
+    except ImportError:
+        package, extra = "transformers", "huggingface"
+        raise MissingExtra(package, extra, "a Hugging Face model") from None
+    try:
+        config = transformers.AutoConfig.from_pretrained(
+            str(folder), local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        msg = f"{folder}: no model can be made of it: {str(error).splitlines()[0]}"
+        raise InputError(msg) from None
+    return tuple(str(config.id2label[i]) for i in range(len(config.id2label)))
+
+
+def positions(model: Any) -> int | None:
+    """The most pieces of one text that a model has places for; ``None`` where its configuration names no most.
+
+    RoBERTa and its kin count from behind the place of padding, so as many of their places hold no piece.
+    """
+    most: int | None = getattr(model.config, "max_position_embeddings", None)
+    for name, part in model.named_modules():
+        if name.endswith("position_embeddings") and getattr(part, "padding_idx", None) is not None:
+            return int(part.num_embeddings - part.padding_idx - 1)
+    return most
 
 
 def loaded(folder: Path, kind: str) -> Any:

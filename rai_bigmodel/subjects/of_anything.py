@@ -134,7 +134,22 @@ def _of_texts(path: Path, splits: Splits | None) -> Subject:
         msg = f"{path}: a Hugging Face model reads one column of texts; the rows have {len(columns)} feature columns"
         raise InputError(msg)
     assert splits is not None
-    return of_huggingface(path, text=columns[0], positive=splits.held_out.positive)
+    rows = splits.held_out
+    unnamed = _unnamed(path, rows)
+    return of_huggingface(path, text=columns[0], labels=unnamed, positive=rows.positive)
+
+
+def _unnamed(path: Path, rows: Cohort) -> tuple[str, ...]:
+    """The labels of a model whose configuration only counts them, as the rows count them: 0, 1 …; else none."""
+    from rai_bigmodel.nets.huggingface import label_names
+    from rai_bigmodel.subject import column_of
+    from rai_bigmodel.tables import Table
+
+    named = label_names(path)
+    numbers = tuple(map(str, range(len(named))))
+    if named != tuple(f"LABEL_{i}" for i in numbers) or not isinstance(rows, Table):
+        return ()
+    return numbers if {*rows.labels(column_of(rows, "truth"))} <= {*numbers} else ()
 
 
 def _theirs(given: Any, splits: Splits | None, gives: Gives | None) -> Subject:

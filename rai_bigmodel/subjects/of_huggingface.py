@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 BATCH = 64
 """Texts scored at once."""
+LENGTH = 256
+"""So many pieces of a text are read unless said otherwise."""
 
 
 def of_huggingface(
@@ -32,7 +34,7 @@ def of_huggingface(
     positive: str = "",
     threshold: float = 0.5,
     text: str = "text",
-    length: int = 256,
+    length: int | None = None,
     name: str = "",
 ) -> Subject:
     """A sequence classifier, or an encoder under `head`, as a subject of kind ``huggingface``; from files at hand only.
@@ -51,7 +53,8 @@ def of_huggingface(
         positive: of two labels; empty for the second.
         threshold: the probability from which on the positive label is given.
         text: the column of texts.
-        length: the most pieces of one text; what is longer is cut off.
+        length: the most pieces of one text; what is longer is cut off. 256 by default, or the model's positions where
+            it has fewer.
 
     Raises:
         InputError: the files are not there or no model, or labels do not fit the logits; in ``predict``, the column
@@ -59,7 +62,7 @@ def of_huggingface(
         MissingExtra: torch or transformers is not installed.
     """
     from rai_bigmodel.nets import Base, Encoded, Reads, Tokens, pretrained
-    from rai_bigmodel.nets.huggingface import loaded
+    from rai_bigmodel.nets.huggingface import loaded, positions
     from rai_bigmodel.training import inputs as raw
 
     folder = pretrained.folder_of(package=package, folder=model)
@@ -67,6 +70,8 @@ def of_huggingface(
     if head is None and "ForSequenceClassification" not in str(whole.config.architectures):
         msg = f"{folder}: is no sequence classifier ({whole.config.architectures}); hand over a head for its vectors"
         raise InputError(msg)
+    if length is None:
+        length = min(LENGTH, positions(whole) or LENGTH)
     base = Base(digest=pretrained.digest_of(folder), package=package, folder="" if package else str(model))
     reads = Reads(tokens=Tokens(words=(), length=length, level="pieces", column=text, base=base))
     module = Encoded(whole, reads, ours=pretrained.places_of(base), head=head).eval()

@@ -105,6 +105,9 @@ def load_run(folder: str | os.PathLike[str]) -> Run:
     if not folder.is_dir():
         msg = f"{folder}: no such folder; a run is a folder with {MODEL} and {CARD}"
         raise InputError(msg)
+    if (folder / "config.json").is_file() and not (folder / CARD).exists():
+        msg = f"{folder}: is no run ({CARD} is not there) but a Hugging Face model, which can be audited"
+        raise InputError(msg)
     card = files.parse_json(files.read_bytes(folder / CARD), Card, where=str(folder / CARD))
     if card.format > FORMAT:
         msg = f"{folder / CARD}: format {card.format} is newer than the {FORMAT} this version reads"

@@ -1,6 +1,7 @@
 """Is a Hugging Face model a subject like any other? Without a network; on a model made here, and on a real one."""
 
 import importlib.metadata
+import json
 import socket
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 from pretrained_models import write_bert
 
 from rai_bigmodel import api
+from rai_bigmodel.audits import leaks
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.nets import pretrained
 from rai_bigmodel.subject import Splits
@@ -162,3 +164,54 @@ def test_the_real_minilm_knows_which_sentences_mean_the_same() -> None:
 
     assert near[0, 1] > 0.6
     assert near[0, 2] < 0.2
+
+
+def test_a_folder_is_audited_from_the_file_that_names_its_rows(tmp_path) -> None:
+    """It was told that the rows have no column of texts; fewer positions than 256 are as many as it reads.
+
+    Labels that nobody named (LABEL_0, LABEL_1) are the rows' 0 and 1.
+    """
+    write_bert(tmp_path / "short", labels={0: "LABEL_0", 1: "LABEL_1"}, positions=16)
+    lines = [f"{'we are warm ' * (k % 9)}cold {k},{k % 2},{'ab'[k % 3 == 0]}" for k in range(60)]
+    (tmp_path / "rows.csv").write_text("\n".join(["said,hostile,about", *lines]))
+    asked = {"subject": "short/", "audits": {"performance": {}, "data": {}}}
+    for data in (
+        {"file": "rows.csv", "truth": "hostile", "sensitive": ["about"]},
+        {"sentences": {"file": "rows.csv", "text": "said", "label": "hostile", "sensitive": ["about"]}},
+    ):
+        (tmp_path / "audit.yaml").write_text(json.dumps({**asked, "data": data}))
+        dossier = api.audit_file(tmp_path / "audit.yaml")
+
+        assert dossier.manifest.primary.decision.labels == ("0", "1")
+        told = {m.metric: m for e in dossier.evidence for m in e.measurements}
+        assert told["performance.accuracy"].value is not None
+        assert told["data.leak_auc"].why == leaks.UNREPEATED
+
+
+def test_what_is_no_run_but_a_model_of_theirs_is_not_exported_as_one(classifier) -> None:
+    """One line each, and the way that there is."""
+    with pytest.raises(InputError, match=r"is no run .* but a Hugging Face model"):
+        api.export(classifier, "x.onnx")
+    with pytest.raises(InputError, match=r"export\(subject\.module, path, reads="):
+        api.export(of_huggingface(classifier), "x.onnx")
+
+
+def test_places_behind_that_of_padding_are_those_of_roberta(tmp_path) -> None:
+    """It counts from behind the place of padding: with 16 places, padding at 1, it reads 14 pieces, and not 15."""
+    import transformers
+
+    write_bert(tmp_path)
+    config = transformers.RobertaConfig(
+        vocab_size=9,
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        max_position_embeddings=16,
+        pad_token_id=1,
+    )
+    transformers.RobertaForSequenceClassification(config).save_pretrained(tmp_path)
+
+    assert of_huggingface(tmp_path).module.reads.tokens.length == 14
+    with pytest.raises(InputError, match="at most the 14 positions"):
+        of_huggingface(tmp_path, length=15)
