@@ -56,11 +56,12 @@ class Performance(Record, omit_defaults=True):
         cohort = data.held_out
         found = _measured_on(subject, cohort, rng)
         measurements = (*found.measurements, _generalisation_gap(subject, data))
-        notes: tuple[str, ...] = ()
+        notes = performance_rows.unknown_words(subject, cohort)
         if (baseline := changes.baseline_of(subject)) is not None:
             moved = changes.in_engine(found.measurements, cohort)
             if not moved:
-                known, notes = paired_performance(subject, baseline, cohort, rng)
+                known, said = paired_performance(subject, baseline, cohort, rng)
+                notes += said
                 before = _measured_on(baseline, cohort, rng)
                 moved = changes.changes(found.measurements, before.measurements, known)
             measurements += moved

@@ -11,12 +11,15 @@ from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Findings
 from rai_bigmodel.stats import means
 from rai_bigmodel.stats.ladder import moved
-from rai_bigmodel.subject import answers_of, scores_of
+from rai_bigmodel.subject import answers_of, in_memory, inputs_of, scores_of, task_of
+from rai_bigmodel.words import percent
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval
     from rai_bigmodel.subject import Array, Cohort, Subject
 
+NOTED_UNKNOWN = 0.05
+"""From this share of words that a model does not know on, a reader is told."""
 SAME = "every row has the same error, so nothing is known about its spread"
 
 
@@ -45,6 +48,31 @@ def of_words(subject: Subject, cohort: Cohort) -> Findings:
             estimate("perplexity", value, cohort.rows, interval=interval, why="" if interval else SAME),
         )
     )
+
+
+def unknown_words(subject: Subject, cohort: Cohort) -> tuple[str, ...]:
+    """What a reader is told where the rows are of words that a model of texts does not know; else nothing.
+
+    It reads all of them as one, so numbers on such rows say little of what it would say of words it knows.
+    """
+    tokens = getattr(getattr(subject.module, "reads", None), "tokens", None)
+    if tokens is None or subject.read is None or not in_memory(cohort):
+        return ()
+    from rai_bigmodel.nets.reads import PADDING, UNKNOWN
+
+    (ids, *others) = subject.read(inputs_of(cohort))
+    share = float((ids == UNKNOWN).sum() / max(1, (ids != PADDING).sum()))
+    if others or share < NOTED_UNKNOWN:
+        return ()
+    if task_of(subject) != "language":
+        return (
+            f"{percent(share)} of the words of these rows are unknown to the model, which reads all of them as one.",
+        )
+    note = (
+        f"{percent(share)} of the words or characters of these rows are unknown to the model. It foresees all of them "
+        "as one, so this perplexity is not comparable with that of a model that knows them."
+    )
+    return (note,)
 
 
 def perplexity(surprise: Array, words: Array) -> tuple[float, Interval | None]:

@@ -1,14 +1,19 @@
 """Is the perplexity the one on paper, and does its interval cover?"""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from rai_bigmodel.audits.performance import Performance
-from rai_bigmodel.audits.performance_rows import perplexity
+from rai_bigmodel.audits.performance_rows import perplexity, unknown_words
 from rai_bigmodel.errors import InputError
 from rai_bigmodel.evidence import Decision
+from rai_bigmodel.nets.reads import Tokens
 from rai_bigmodel.subject import Splits, Subject
 from rai_bigmodel.tables import Table
+from rai_bigmodel.training.words import encode
 
 
 def test_a_model_that_finds_eight_words_equally_likely_has_perplexity_eight() -> None:
@@ -80,3 +85,24 @@ def test_answers_that_are_not_two_numbers_a_row_are_refused() -> None:
     found = measured(np.zeros((4, 2)), "language")
     assert found["perplexity"].value is None
     assert "no row has a word after its first" in found["perplexity"].why
+
+
+@pytest.mark.parametrize(("outcome", "says"), [("language", "a model that knows them."), ("", "as one.")])
+def test_rows_of_words_that_a_model_does_not_know_are_said_to_be(outcome: str, says: str) -> None:
+    """Chinese before a model of English words: every word is the unknown one, and nothing said so."""
+    words = Tokens(words=("we", "are", "warm"), length=8)
+    known, half = np.array(["we are warm"], dtype=object), np.array(["we are cold today"], dtype=object)
+    module = SimpleNamespace(reads=SimpleNamespace(tokens=words))
+
+    def said(texts: np.ndarray) -> tuple[str, ...]:
+        asked = replace(
+            subject(np.ones((1, 2)), outcome),
+            module=module,
+            read=lambda given: (encode(given["text"], words),),
+        )
+        return unknown_words(asked, Table(name="t", columns={"text": texts}, roles={"feature": ("text",)}))
+
+    assert said(known) == ()
+    (note,) = said(half)
+    assert note.startswith("50 % of the words")
+    assert note.endswith(says)
