@@ -90,9 +90,24 @@ def _of_labels(
         outcome, was, now = np.unravel_index(there, (labels,) * 3)
         change = _f1_change(outcome, was, now, labels)
         draws = max(2_000, min(resampling.DRAWS, resampling.DRAWS * 16 // len(there)))
-        interval = resampling.bca(cells[there], change, rng, draws=draws)
+        was_cells, now_cells = (
+            np.bincount(outcome * labels + said, cells[there], minlength=labels**2).reshape(labels, labels)
+            for said in (was, now)
+        )
+
+        def unseen(z: Array) -> tuple[Array, Array]:
+            (down, up), (was_down, was_up) = (_f1_unseen(c, z) for c in (now_cells, was_cells))
+            return down + was_up, up + was_down
+
+        interval = resampling.bca(cells[there], change, rng, draws=draws, unseen=unseen)
         found["f1_macro"] = float(change(cells[there][None])[0]), interval
     return found
+
+
+def _f1_unseen(cells: Array, z: Array) -> tuple[Array, Array]:
+    """`resampling.f1_unseen` of the labels that occur."""
+    there = (cells.sum(axis=0) + cells.sum(axis=1)) > 0
+    return resampling.f1_unseen(cells[np.ix_(there, there)], z)
 
 
 def _f1_change(truth: Array, before: Array, after: Array, labels: int) -> Callable[[Array], Array]:

@@ -51,7 +51,14 @@ def f1(cells: Array, rng: np.random.Generator) -> Measurement:
     cells = cells[np.ix_(there, there)]
     # A large table is resampled less often: the deepest rungs are left out, its page is not kept waiting.
     draws = resampling.DRAWS if cells.size <= 16 else max(2_000, resampling.DRAWS * 16 // cells.size)
-    interval = resampling.bca(cells, resampling.f1_macro, rng, draws=draws, share=True)
+    interval = resampling.bca(
+        cells,
+        resampling.f1_macro,
+        rng,
+        draws=draws,
+        share=True,
+        unseen=lambda z: resampling.f1_unseen(cells, z),
+    )
     why = "" if interval else "all rows are alike, so resampling them says nothing about the spread"
     return estimate("f1_macro", float(resampling.f1_macro(cells)), n, interval=interval, why=why)
 

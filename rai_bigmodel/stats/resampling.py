@@ -15,6 +15,7 @@ import numpy as np
 
 from rai_bigmodel.evidence import LADDER, Interval, Rung
 from rai_bigmodel.stats import special
+from rai_bigmodel.stats.intervals import wilson
 from rai_bigmodel.stats.ladder import LEVEL, SHOWN
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def bca(
     *,
     draws: int = DRAWS,
     share: bool = False,
+    unseen: Callable[[Array], tuple[Array, Array]] | None = None,
 ) -> Interval | None:
     """The interval of a smooth function of counts, corrected for bias and acceleration (Efron 1987).
 
@@ -67,6 +69,8 @@ def bca(
         cells, statistic, draws: as in `percentile`.
         share: the number lies between 0 and 1. Then no end is nearer than the delta method's on the logit scale:
             where next to nothing is wrong, resampling cannot know how much more there may be.
+        unseen: z → how much lower and higher the number may be by what never occurred, which no draw can hold; both
+            at least 0, in the shape of z.
     """
     drawn = _drawn(cells, statistic, rng, draws)
     error, acceleration = _left_out(np.asarray(cells), statistic)
@@ -83,11 +87,16 @@ def bca(
     outer = None
     if share and 0 < value < 1:
         outer = special.expit(special.logit(value) + z * error / (value * (1 - value)))
-    return _between(drawn, tails, "multinomial resampling, bca", outer)
+    beyond = None
+    if unseen is not None:
+        down, up = unseen(np.abs(z))
+        beyond = np.where(_LOW, -down, up)
+    return _between(drawn, tails, "multinomial resampling, bca", outer, beyond)
 
 
 _TAILS = np.array([[a / 2 for a in LADDER], [1 - a / 2 for a in LADDER], LADDER, [1 - a for a in LADDER]])
 """Below which share of the draws each rung's two ends and two bounds lie ``(4, rungs)``."""
+_LOW = np.array([True, False, True, False])[:, None]
 
 
 def _drawn(
@@ -103,20 +112,24 @@ def _drawn(
     return drawn if len(drawn) and drawn[0] < drawn[-1] else None
 
 
-def _between(drawn: Array, tails: Array, method: str, outer: Array | None = None) -> Interval | None:
+def _between(
+    drawn: Array, tails: Array, method: str, outer: Array | None = None, beyond: Array | None = None
+) -> Interval | None:
     """The interval whose ends have these shares of the draws below them; ``None`` where the shown ones are too far out.
 
     Args:
         tails: ``(4, rungs)``.
         outer: ends that must not lie farther out than those told ``(4, rungs)``.
+        beyond: what is added to each end then ``(4, rungs)``.
     """
     known = np.minimum(tails, 1 - tails) * len(drawn) >= FEWEST_BEYOND - 1e-6
     if not known[:2, SHOWN].all():
         return None
     ends = _quantiles(drawn, tails.ravel()).reshape(tails.shape)
     if outer is not None:
-        low = np.array([True, False, True, False])[:, None]
-        ends = np.where(low, np.minimum(ends, outer), np.maximum(ends, outer))
+        ends = np.where(_LOW, np.minimum(ends, outer), np.maximum(ends, outer))
+    if beyond is not None:
+        ends = ends + beyond
     told = np.where(known, ends, np.nan).T.tolist()
     rungs: list[Rung] = [
         (alpha, *(None if math.isnan(v) else v for v in four))  # type: ignore[misc]
@@ -165,3 +178,22 @@ def f1_macro(cells: Array) -> Array:
     either = cells.sum(axis=-1) + cells.sum(axis=-2)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(either > 0, 2 * right / either, 0.0).mean(axis=-1)
+
+
+def f1_unseen(cells: Array, z: Array) -> tuple[Array, Array]:
+    """How much lower and higher F1's average may be by classes that were always right, or never.
+
+    Of the rows that are of a class, or taken for it, the share that is right, J, says its F1: 2 J / (1 + J). Where it
+    is 0 or 1, what is not seen may still be; Wilson's limits of that share say how much.
+
+    Args:
+        cells: counts ``(classes, classes)``, truth by decision, each class in some row or decision.
+        z: of the limits, of any shape.
+    """
+    right = np.diagonal(cells).astype(float)
+    either = (cells.sum(axis=0) + cells.sum(axis=1)) - right
+    z = np.asarray(z, dtype=float)[..., None]
+    low, high = wilson(right, either, z)
+    down = np.where(right == either, 1 - 2 * low / (1 + low), 0.0)
+    up = np.where(right == 0, 2 * high / (1 + high), 0.0)
+    return down.mean(axis=-1), up.mean(axis=-1)

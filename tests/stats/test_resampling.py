@@ -123,3 +123,29 @@ def test_the_interval_of_f1_covers() -> None:
         covered += found.low <= truth <= found.high
 
     assert covered / 150 >= 0.9
+
+
+def test_a_class_that_was_never_right_may_yet_be_by_as_much_as_wilson_says() -> None:
+    """No draw holds a cell that is empty: 30 rows of a class, none found, are no proof that none ever will be."""
+    from rai_bigmodel.stats.intervals import wilson
+
+    cells = np.array([[770, 0], [30, 0]])
+    z = np.array([1.645, 2.576])
+    down, up = resampling.f1_unseen(cells, z)
+    _, high = wilson(np.zeros(2), np.full(2, 30.0), z)
+
+    assert down == pytest.approx([0, 0])
+    assert up == pytest.approx(2 * high / (1 + high) / 2)
+    assert resampling.f1_unseen(np.array([[50, 0], [0, 50]]), z)[0].min() > 0
+    assert resampling.f1_unseen(np.array([[50, 1], [1, 50]]), z)[0].max() == 0
+
+    found = resampling.bca(
+        np.array([[765, 5], [30, 0]]),
+        resampling.f1_macro,
+        np.random.default_rng(0),
+        draws=4000,
+        share=True,
+        unseen=lambda z: resampling.f1_unseen(np.array([[765, 5], [30, 0]]), z),
+    )
+
+    assert found.high > 0.55
