@@ -9,12 +9,12 @@ for the transformation turns back where values are few.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rai_bigmodel.stats import special
-from rai_bigmodel.stats.ladder import climb
+from rai_bigmodel.stats.ladder import climb_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,8 +78,8 @@ def reach(quantile: Array | float, skew: Array | float) -> tuple[Array, Array]:
 
 def ends_of(
     centre: Array | float, error: Array | float, freedom: Array | float, skew: Array | float
-) -> Callable[[Any], tuple[Any, Any]]:
-    """α → the ends of the two-sided 1−α interval, of one mean or of many: floats, or arrays.
+) -> Callable[[Array | float], tuple[Array, Array]]:
+    """α → the ends of the two-sided 1−α interval, of one mean or of many, at one α or at several.
 
     Args:
         centre, error: the estimate and its standard error.
@@ -87,10 +87,9 @@ def ends_of(
         skew: of the studentised estimate (`skewness`).
     """
 
-    def ends(alpha: Any) -> tuple[Any, Any]:
+    def ends(alpha: Array | float) -> tuple[Array, Array]:
         below, above = reach(special.stdtrit(freedom, 1 - alpha / 2), skew)
-        low, high = centre - error * below, centre + error * above
-        return (low, high) if np.ndim(low) else (float(low), float(high))
+        return centre - error * below, centre + error * above
 
     return ends
 
@@ -110,7 +109,7 @@ def mean_of_sums(centre: float, spread: float, n: float, *, skew: float) -> Inte
     """
     if not (n > 1 and spread > 0):
         return None
-    return climb(ends_of(centre, spread / n**0.5, n - 1, skew), method=METHOD)
+    return climb_at_once(ends_of(centre, spread / n**0.5, n - 1, skew), method=METHOD)
 
 
 def apart(errors: Two, freedoms: Two, skews: Two) -> tuple[Array, Array, Array]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from rai_bigmodel.stats import means, special
-from rai_bigmodel.stats.ladder import climb, moved
+from rai_bigmodel.stats.ladder import climb, climb_at_once, moved
 
 if TYPE_CHECKING:
     from rai_bigmodel.evidence import Interval
@@ -93,4 +93,4 @@ def welch(first: Array, second: Array) -> Interval | None:
         errors, [len(x) - 1 for x in both], [means.skewness_of(x) for x in both]
     )
     ends = means.ends_of(float(first.mean() - second.mean()), error, freedom, skew)
-    return climb(ends, method="welch, corrected for skewness")
+    return climb_at_once(ends, method="welch, corrected for skewness")
