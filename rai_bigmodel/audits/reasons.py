@@ -1,8 +1,8 @@
 """Why this row? Its reasons, what spoke against them, and how stable they are.
 
-A reason is what moved the score most towards the decision that was given, or up where none is (12 CFR 1002.9 speaks of the principal
-reasons of an adverse action). It is stable where it stays among the first from another start, and after the same
-recipe was trained again with other seeds. What a row holds is shown only where that was asked for.
+A reason is what moved the score most towards the decision that was given, or up where none is (12 CFR 1002.9 speaks of
+the principal reasons of an adverse action). It is stable where it stays among the first from another start, and after
+the same recipe was trained again with other seeds. What a row holds is shown only where that was asked for.
 """
 
 from __future__ import annotations
