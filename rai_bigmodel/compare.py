@@ -66,6 +66,9 @@ def _key(evidence: Evidence, m: Measurement) -> Key:
 
 def _change(key: Key, before: Measurement | None, after: Measurement | None) -> Change:
     if before is None or after is None:
+        there = after or before
+        if there is None or there.value is None:  # no number then, and none now
+            return Change(key, before, after, None, "the same", clear=True)
         return Change(key, before, after, None, "new" if before is None else "gone", clear=True)
     if before.value is None or after.value is None:
         told: Direction = (

@@ -209,3 +209,11 @@ def test_a_ratchet_against_the_other_label_is_refused() -> None:
     """The rate of one outcome is not held against that of the other, even where other rows are allowed."""
     with pytest.raises(InputError, match="the baseline counts '0' as positive, and this run '1'"):
         with_changes(_counting("1"), _counting("0"), RATCHET, other_data=True)
+
+
+def test_what_was_never_measured_is_neither_gone_nor_new() -> None:
+    """The audit was left out, and had no number before: nothing went."""
+    silent, there = estimate(None, metric="fairness.gap"), estimate(0.8, metric=ACCURACY)
+
+    for before, after in ((dossier(there, silent), dossier(there)), (dossier(there), dossier(there, silent))):
+        assert {c.verdict for c in changes(before, after)} == {"the same"}

@@ -110,7 +110,15 @@ def _missing(parts: list[Cohort], features: tuple[str, ...]) -> list[Measurement
 
 
 def _any_nan(values: Array) -> Array:
-    """Which rows lack a number; of pictures and series, which lack one anywhere."""
+    """Which rows lack a number; of pictures, which lack one anywhere; of series, in a step that is no padding.
+
+    A step of a series that is NaN throughout is padding, and a series of nothing else is missing.
+    """
+    if values.ndim == 3:
+        gone = np.isnan(values)
+        padding = gone.all(axis=2)
+        lacking: Array = (gone.any(axis=2) & ~padding).any(axis=1) | padding.all(axis=1)
+        return lacking
     return np.isnan(values) if values.ndim == 1 else np.isnan(values).reshape(len(values), -1).any(axis=1)
 
 

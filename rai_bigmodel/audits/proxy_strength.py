@@ -1,7 +1,8 @@
 """How well can an attribute be told from what the model reads, though it does not read the attribute?
 
 That no sensitive column is read does not mean that none is known. A regression fitted on one half of the rows tells
-the attribute's largest group from all others on the other half (`stats.telling`); its AUC is the strength.
+the attribute's largest group from all others on the other half (`stats.telling`); its AUC is the strength. Of
+pictures, series and texts it reads a few numbers (`coarse`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rai_bigmodel.audits import coarse
 from rai_bigmodel.audits.answers import NEEDS_ROWS
 from rai_bigmodel.evidence import Measurement
 from rai_bigmodel.stats import telling
@@ -70,7 +72,7 @@ def _proxy(cohort: Table, attribute: str, features: tuple[str, ...], rng: np.ran
             "half of them to learn from"
         )
         return _strength(labels, n=n, excluded=left_out, why=why)
-    columns = {name: values[kept] for name, values in cohort.arrays(*features).items()}
+    columns = coarse.spread({name: values[kept] for name, values in cohort.arrays(*features).items()})
     seen = telling.told(columns, inside, rng)
     own = [f for f in attribute.split("*") if f in features]
     caveat = f"the subject reads {', '.join(own)} itself; " if own else ""

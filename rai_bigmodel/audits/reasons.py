@@ -1,8 +1,8 @@
 """Why this row? Its reasons, what spoke against them, and how stable they are.
 
-A reason is what moved the score most towards the decision that was given (12 CFR 1002.9 speaks of the principal
-reasons of an adverse action). It is stable where it stays among the first from another start, and after the same
-recipe was trained again with other seeds. What a row holds is shown only where that was asked for.
+A reason is what moved the score most towards the decision that was given, or up where none is (12 CFR 1002.9 speaks of
+the principal reasons of an adverse action). It is stable where it stays among the first from another start, and after
+the same recipe was trained again with other seeds. What a row holds is shown only where that was asked for.
 """
 
 from __future__ import annotations
@@ -199,6 +199,8 @@ def reasons(looked: Looked) -> Table:
         out.append(tuple(cells))
     columns = ["row", "answer", "decision", "reasons", "against it", "kept from the other start"]
     caption = "Reasons are what moved the answer most towards the decision."
+    if not answers.decided.any():  # a number, an error of rebuilding, how likely words are
+        caption = "Nothing is decided; reasons are what raised the answer most."
     if isinstance(looked.again, str):
         caption += f" Whether they are kept in another training is not known: {looked.again}."
     else:

@@ -77,7 +77,7 @@ def of_huggingface(
     module = Encoded(whole, reads, ours=pretrained.places_of(base), head=head).eval()
     if not labels and head is None:
         labels = tuple(str(whole.config.id2label[i]) for i in range(len(whole.config.id2label)))
-    decision = _decision(module, labels, positive, threshold)
+    decision = _decision(module, labels, positive, threshold, name or folder.name)
 
     def read(inputs: Inputs) -> tuple[Array, ...]:
         return (raw.tensors(reads, inputs, where=name or folder.name)["tokens"],)
@@ -98,7 +98,7 @@ def of_huggingface(
     )
 
 
-def _decision(module: Any, labels: tuple[str, ...], positive: str, threshold: float) -> Decision:
+def _decision(module: Any, labels: tuple[str, ...], positive: str, threshold: float, name: str) -> Decision:
     """How the probabilities decide; what the module gives for one text says how many logits there are."""
     import torch
 
@@ -111,7 +111,7 @@ def _decision(module: Any, labels: tuple[str, ...], positive: str, threshold: fl
         msg = f"labels: {max(2, logits)} different ones are needed for {logits} logits, got {list(labels)}"
         raise InputError(msg)
     if positive and positive not in labels:
-        what = "positive: label"
+        what = f"{name}: positive: label"
         raise InputError.unknown(what, positive, labels)
     if len(labels) > 2:
         return Decision(kind="argmax", threshold=None, positive=positive, labels=labels)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cohorts import rng, splits, subject, table
 
-from rai_bigmodel.audits.data import Data
+from rai_bigmodel.audits.data import Data, _any_nan
 from rai_bigmodel.evidence import Findings
 from rai_bigmodel.subject import Splits
 from rai_bigmodel.tables import Table
@@ -157,3 +157,14 @@ def test_many_copies_are_said_to_narrow_every_interval() -> None:
     assert len(said) == 1
     assert said[0].startswith("50 % of the rows agree")
     assert not any("too narrow" in note for note in Data()(subject(), clean, rng()).notes)
+
+
+def test_the_padding_of_a_series_is_not_missing() -> None:
+    """A short series lacks nothing; one with half a step, or of padding alone, does."""
+    series = np.zeros((4, 3, 2))
+    series[1, 2:] = np.nan  # shorter
+    series[2, 1, 0] = np.nan  # half a step
+    series[3] = np.nan
+
+    assert _any_nan(series).tolist() == [False, False, True, True]
+    assert _any_nan(series[:, None]).tolist() == [False, True, True, True]
