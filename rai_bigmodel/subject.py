@@ -225,26 +225,6 @@ class Splits:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
-def splits_given(given: Any) -> Splits:
-    """The rows that somebody hands over: splits as they are, or one cohort, which the model has never seen.
-
-    Raises:
-        InputError: it is neither.
-    """
-    if isinstance(given, Splits):
-        return given
-    # Asked of the class: `isinstance` would ask for the rows and the digest themselves, which an engine has to count.
-    if all(hasattr(type(given), part) for part in ("arrays", "count", "rows", "digest")):
-        return Splits(held_out=given)
-    kind = f"{type(given).__module__.split('.')[0]}.{type(given).__qualname__}".removeprefix("builtins.")
-    msg = (
-        f"rows are handed over as Splits(held_out=…, train=…, calibrate=…) or as one cohort, not as {kind}; "
-        "rai_bigmodel.tables.of(frame, roles={'truth': ('y',), 'feature': ('*',), 'sensitive': ('sex',)}) makes one of "
-        "any dataframe"
-    )
-    raise InputError(msg)
-
-
 def data_id(cohort: Cohort) -> DataId:
     """The part of a cohort that evidence keeps."""
     return DataId(name=cohort.name, digest=cohort.digest, rows=cohort.rows)
@@ -320,11 +300,18 @@ def task_of(subject: Subject) -> Outcome:
 
 def inputs_of(cohort: Cohort) -> Inputs:
     """What a subject is asked about a cohort: a dict of raw columns; of pictures or series alone, that one array."""
-    asked = sorted({c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())})
+    asked = _asked(cohort)
     columns = cohort.arrays(*asked)
     if len(asked) == 1 and columns[asked[0]].ndim > 1:
         return columns[asked[0]]
     return columns
+
+
+def _asked(cohort: Cohort) -> tuple[str, ...]:
+    """The columns that a subject is asked about."""
+    return tuple(
+        sorted({c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())})
+    )
 
 
 def answers_of(subject: Subject, cohort: Cohort) -> Array:
@@ -333,10 +320,7 @@ def answers_of(subject: Subject, cohort: Cohort) -> Array:
     The one door through which rows as they are reach a subject. What is kept cannot be written to; a subject that got
     another ``predict`` is asked anew.
     """
-    columns = tuple(
-        sorted({c for role in ("feature", "score", "prediction") for c in cohort.roles.get(role, ())})
-    )
-    key = (subject.predict, cohort.digest, columns)
+    key = (subject.predict, cohort.digest, _asked(cohort))
     if key not in subject.said:
         answers = np.array(subject.predict(inputs_of(cohort)), dtype=np.float64)
         answers.setflags(write=False)

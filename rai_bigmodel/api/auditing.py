@@ -67,9 +67,9 @@ def audit(
     Raises:
         InputError: an audit, a parameter or the data cannot be used.
     """
+    from rai_bigmodel.api.handed import splits_given
     from rai_bigmodel.asking import audits_asked
     from rai_bigmodel.collect import collect
-    from rai_bigmodel.subject import splits_given
     from rai_bigmodel.subjects.of_anything import answered, left_as_it_was, subject_of
 
     splits = splits_given(splits)

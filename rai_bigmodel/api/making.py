@@ -47,7 +47,7 @@ def train(
         MissingExtra: torch, or with privacy Opacus, is not installed.
         TrainingDiverged: the loss stopped being a number.
     """
-    from rai_bigmodel.subject import splits_given
+    from rai_bigmodel.api.handed import splits_given
     from rai_bigmodel.training import fit
 
     return fit.train(net, splits_given(splits), epochs=epochs, privacy=privacy, seed=seed, **settings)
@@ -198,8 +198,9 @@ def export(
     """
     from dataclasses import replace
 
+    from rai_bigmodel.api.handed import splits_given
     from rai_bigmodel.deploy import export as door
-    from rai_bigmodel.subject import Subject, splits_given
+    from rai_bigmodel.subject import Subject
     from rai_bigmodel.subjects.of_onnx import of_onnx
     from rai_bigmodel.training import checkpoint
 
@@ -326,8 +327,8 @@ def mitigate(
     Raises:
         InputError: the run, the rows or the attribute cannot be used.
     """
+    from rai_bigmodel.api.handed import splits_given
     from rai_bigmodel.mitigate import search
-    from rai_bigmodel.subject import splits_given
     from rai_bigmodel.training import checkpoint
 
     if isinstance(run, str | os.PathLike):

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rai_bigmodel.report import measured
+from rai_bigmodel.report.called import OUTCOMES
 from rai_bigmodel.report.facts import decision_words
 from rai_bigmodel.report.markdown import plain
-from rai_bigmodel.report.phrases import OUTCOMES, named, prose, rule_title, sentence
+from rai_bigmodel.report.phrases import named, prose, rule_title, sentence
 from rai_bigmodel.statements import QUESTIONS
 from rai_bigmodel.words import percent, plural
 

@@ -10,17 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.report import lookalikes
+from rai_bigmodel.report.called import OUTCOMES, outcome_word
 from rai_bigmodel.report.language import _, apart, percent, say, spoken
-from rai_bigmodel.report.phrases import (
-    N_,
-    OUTCOMES,
-    closed,
-    limit_words,
-    named,
-    outcome_word,
-    prose,
-    rule_title,
-)
+from rai_bigmodel.report.phrases import N_, closed, limit_words, named, prose, rule_title
 from rai_bigmodel.report.rules import MARKS, failing, limit_of, value_words
 
 if TYPE_CHECKING:

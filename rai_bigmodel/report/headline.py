@@ -6,9 +6,10 @@ import re
 from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
+from rai_bigmodel.report.called import OUTCOMES
 from rai_bigmodel.report.language import _, n_
 from rai_bigmodel.report.patterns import filled
-from rai_bigmodel.report.phrases import OUTCOMES, prose
+from rai_bigmodel.report.phrases import prose
 from rai_bigmodel.report.rules import MARKS, sentences
 
 if TYPE_CHECKING:

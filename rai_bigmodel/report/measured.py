@@ -11,20 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rai_bigmodel.evidence import Evidence, Measurement
+from rai_bigmodel.report.called import role_words
 from rai_bigmodel.report.digits import even, interval_words, left_out
 from rai_bigmodel.report.language import _, apart, counted, percent, say, side_by_side, spoken
-from rai_bigmodel.report.phrases import (
-    N_,
-    closed,
-    is_place,
-    name_of,
-    named,
-    phrase,
-    prose,
-    role_words,
-    sentence,
-    within,
-)
+from rai_bigmodel.report.phrases import N_, closed, is_place, name_of, named, phrase, prose, sentence, within
 
 Roles = Mapping[str, Evidence]
 """Role → evidence of one audit on the same rows; the primary first."""

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel import files
 from rai_bigmodel.dossier import file_name
-from rai_bigmodel.report.phrases import OUTCOMES, prose, rule_title
+from rai_bigmodel.report.called import OUTCOMES
+from rai_bigmodel.report.phrases import prose, rule_title
 from rai_bigmodel.report.rules import interval_said, limit_of, value_words
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.report import charts
+from rai_bigmodel.report.called import OUTCOMES, outcome_word
 from rai_bigmodel.report.digits import interval_words, left_out
 from rai_bigmodel.report.language import (
     _,
@@ -18,18 +19,7 @@ from rai_bigmodel.report.language import (
     side_by_side,
     spoken,
 )
-from rai_bigmodel.report.phrases import (
-    OUTCOMES,
-    closed,
-    limit_words,
-    name_of,
-    named,
-    outcome_word,
-    phrase,
-    prose,
-    rule_title,
-    within,
-)
+from rai_bigmodel.report.phrases import closed, limit_words, name_of, named, phrase, prose, rule_title, within
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,9 +11,10 @@ from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from rai_bigmodel.evidence import Curve
+from rai_bigmodel.report.called import role_words
 from rai_bigmodel.report.digits import even, interval_words
 from rai_bigmodel.report.language import _, apart, n_, number, percent, say
-from rai_bigmodel.report.phrases import limit_words, name_of, named, role_words, rule_title
+from rai_bigmodel.report.phrases import limit_words, name_of, named, rule_title
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

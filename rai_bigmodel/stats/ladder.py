@@ -12,7 +12,7 @@ from rai_bigmodel.evidence import LADDER, Interval, Rung
 from rai_bigmodel.stats import special
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Array = np.ndarray
     Ends = tuple[float | None, float | None]
@@ -116,14 +116,8 @@ def moved(interval: Interval, to: Callable[[float], float], *, falling: bool = F
         return (last, first) if falling else (first, last)
 
     low, high = pair(interval.low, interval.high)
-    rungs = tuple((alpha, *pair(*ends), *pair(*bounds)) for alpha, ends, bounds in _rungs(interval))
+    rungs = tuple((r[0], *pair(r[1], r[2]), *pair(r[3], r[4])) for r in interval.ladder)
     return Interval(low=low, high=high, level=interval.level, method=interval.method, ladder=rungs)
-
-
-def _rungs(interval: Interval) -> Iterator[tuple[float, Ends, Ends]]:
-    """α, the ends, and the bounds of each rung."""
-    for alpha, low, high, keep_low, keep_high in interval.ladder:
-        yield alpha, (low, high), (keep_low, keep_high)
 
 
 def widened(interval: Interval, by: float, *, low: float | None = 0.0, high: float | None = 1.0) -> Interval:
